@@ -1,0 +1,149 @@
+"""Every error this project raises on purpose.
+
+AppError                    what was wrong and what is allowed, in one line
+├── ConfigError             a setting; stops the start
+├── QueryError              a parameter of a request (400)
+├── NotFoundError           nothing there (404)
+├── TooManyRowsError        an answer past the row budget (413)
+├── StoreError              a store could not answer or keep something (503)
+│   ├── CsvError            a CSV file or its directory
+│   ├── SqliteError         the database; the message begins "SQLite error:"
+│   └── DeadlineError       the query took longer than it may
+├── WriterLockedError       another process is the writer
+└── ProviderError           an upstream source
+    ├── UnknownSymbolError  the source does not know the ticker
+    └── ProviderDisabledError   the source is not available in this configuration
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from http import HTTPStatus
+
+
+class AppError(Exception):
+    """Base of all. `str(error)` is for the operator; `public_message` is what an HTTP client may read."""
+
+    status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def public_message(self) -> str:
+        return str(self)
+
+
+class ConfigError(AppError):
+    """A setting has a value that is not allowed; names the variable, the value and what is."""
+
+
+class QueryError(AppError):
+    """A request asks for something that is not allowed; the text says what is."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class NotFoundError(AppError):
+    status = HTTPStatus.NOT_FOUND
+
+
+class TooManyRowsError(AppError):
+    """The answer would pass the row budget; the text says how to narrow the query."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class StoreError(AppError):
+    """A store could not answer. Its text may hold paths, so clients get a fixed one."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    @property
+    def public_message(self) -> str:
+        return "the market data cannot be read right now; try again shortly"
+
+
+class CsvError(StoreError):
+    """A CSV file could not be read or written."""
+
+
+class DeadlineError(StoreError):
+    """A query was stopped at its deadline."""
+
+    @property
+    def public_message(self) -> str:
+        return "the query took too long; ask for fewer symbols, a shorter range or a smaller limit"
+
+
+class SqliteFault(Enum):
+    """What an error says about the file. Only the first three are evidence that it needs rebuilding."""
+
+    CORRUPT = "corrupt"
+    NOT_A_DATABASE = "not a database"
+    WRONG_SCHEMA = "wrong schema"
+    CANNOT_OPEN = "cannot open"
+    BUSY = "busy"
+    FULL = "full"
+    INTERRUPTED = "interrupted"
+    OTHER = "other"
+
+
+_FAULT_OF_CODE = {
+    sqlite3.SQLITE_CORRUPT: SqliteFault.CORRUPT,
+    sqlite3.SQLITE_NOTADB: SqliteFault.NOT_A_DATABASE,
+    sqlite3.SQLITE_SCHEMA: SqliteFault.WRONG_SCHEMA,
+    sqlite3.SQLITE_CANTOPEN: SqliteFault.CANNOT_OPEN,
+    sqlite3.SQLITE_BUSY: SqliteFault.BUSY,
+    sqlite3.SQLITE_LOCKED: SqliteFault.BUSY,
+    sqlite3.SQLITE_FULL: SqliteFault.FULL,
+    sqlite3.SQLITE_INTERRUPT: SqliteFault.INTERRUPTED,
+}
+
+
+class SqliteError(StoreError):
+    """The one shape in which an `sqlite3.Error` leaves the database modules."""
+
+    def __init__(self, reason: object, fault: SqliteFault = SqliteFault.OTHER) -> None:
+        super().__init__(f"SQLite error: {reason}")
+        self.fault = fault
+
+
+class WriterLockedError(AppError):
+    """Another process holds the writer's lock; the text says which."""
+
+
+class ProviderError(AppError):
+    """An upstream source failed."""
+
+
+class UnknownSymbolError(ProviderError):
+    """The source does not know the ticker."""
+
+
+class ProviderDisabledError(ProviderError):
+    """The source is not available in this configuration; the text says what to set."""
+
+
+def _fault_of(exc: sqlite3.Error) -> SqliteFault:
+    text = str(exc)
+    if text.startswith(("no such table", "no such column")):
+        return SqliteFault.WRONG_SCHEMA
+    # An extended result code carries the primary one in its low byte. Python's own
+    # sqlite3 errors (a closed connection, say) have no code at all.
+    code: int | None = getattr(exc, "sqlite_errorcode", None)
+    return _FAULT_OF_CODE.get(code & 0xFF, SqliteFault.OTHER) if code is not None else SqliteFault.OTHER
+
+
+@contextmanager
+def sqlite_errors() -> Iterator[None]:
+    """The one place where `sqlite3.Error` becomes ours.
+
+    :raises DeadlineError: when the statement was interrupted by its progress handler.
+    :raises SqliteError: for everything else, with the cause kept.
+    """
+    try:
+        yield
+    except sqlite3.Error as exc:
+        fault = _fault_of(exc)
+        if fault is SqliteFault.INTERRUPTED:
+            raise DeadlineError("SQLite error: the statement was stopped at its deadline") from exc
+        raise SqliteError(exc, fault) from exc

@@ -1,0 +1,121 @@
+"""One ticker's series of bars, as columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+_INDICATOR_ROW = {name: row for row, name in enumerate(INDICATOR_FIELDS)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Columns of equal length n, one entry per bar.
+
+    `time`: int64, Unix seconds of the bar's open, strictly ascending.
+    `prices`: float64, shape (4, n): open, high, low, close.
+    `volume`: int64 (vn, whole shares) or float64 (crypto, fractions of a coin).
+    `indicators`: float64, shape (13, n), rows in the order of INDICATOR_FIELDS, NaN where absent.
+    """
+
+    time: Int
+    prices: Float
+    volume: Int | Float
+    indicators: Float
+
+    @classmethod
+    def of(cls, time: Int, prices: Float, volume: Int | Float, indicators: Float | None = None) -> Self:
+        """Bars from columns; without `indicators` they are all absent."""
+        if indicators is None:
+            indicators = np.full((len(INDICATOR_FIELDS), len(time)), np.nan)
+        return cls(time, prices, volume, indicators)
+
+    @classmethod
+    def empty(cls, *, whole_volume: bool) -> Self:
+        volume: Int | Float = np.empty(0, dtype=np.int64) if whole_volume else np.empty(0, dtype=np.float64)
+        return cls.of(np.empty(0, dtype=np.int64), np.empty((len(PRICE_FIELDS), 0)), volume)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def open(self) -> Float:
+        column: Float = self.prices[0]
+        return column
+
+    @property
+    def high(self) -> Float:
+        column: Float = self.prices[1]
+        return column
+
+    @property
+    def low(self) -> Float:
+        column: Float = self.prices[2]
+        return column
+
+    @property
+    def close(self) -> Float:
+        column: Float = self.prices[3]
+        return column
+
+    def indicator(self, name: str) -> Float:
+        """The column of one indicator, NaN where absent."""
+        column: Float = self.indicators[_INDICATOR_ROW[name]]
+        return column
+
+    def take(self, which: slice | Int | NDArray[np.bool_]) -> Self:
+        """The bars at a slice, at ascending positions, or where a mask is true."""
+        return type(self)(self.time[which], self.prices[:, which], self.volume[which], self.indicators[:, which])
+
+    def between(self, start: int | None, end: int | None) -> Self:
+        """The bars with start <= time <= end (Unix seconds); None is open."""
+        first = 0 if start is None else int(np.searchsorted(self.time, start, side="left"))
+        last = len(self) if end is None else int(np.searchsorted(self.time, end, side="right"))
+        return self.take(slice(first, last))
+
+    def tail(self, count: int) -> Self:
+        """The last `count` bars (all, when there are fewer)."""
+        return self.take(slice(max(0, len(self) - count), None))
+
+    def merge(self, newer: Self) -> Self:
+        """Both series in one; where a time is in both, the bar of `newer` wins. Indicators come along as they are."""
+        joined = self.concatenate([self, newer])
+        # A stable sort keeps the newer of two equal times last; of each run of equal times keep the last.
+        order = np.argsort(joined.time, kind="stable")
+        time = joined.time[order]
+        is_last = np.append(time[1:] != time[:-1], True) if len(time) else np.empty(0, dtype=np.bool_)
+        return joined.take(order[is_last])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """The parts one after the other; the caller answers for the order of time."""
+        return cls(
+            np.concatenate([part.time for part in parts]),
+            np.concatenate([part.prices for part in parts], axis=1),
+            np.concatenate([part.volume for part in parts]),
+            np.concatenate([part.indicators for part in parts], axis=1),
+        )
+
+    def equals(self, other: Self) -> bool:
+        """Whether every value is the same; NaN equals NaN."""
+        return len(self) == len(other) and not self.differing_from(other).any()
+
+    def differing_from(self, other: Self) -> NDArray[np.bool_]:
+        """Per bar, whether any value differs from the bar at the same position of `other` (equal lengths)."""
+        same_indicators = (self.indicators == other.indicators) | (
+            np.isnan(self.indicators) & np.isnan(other.indicators)
+        )
+        same = (
+            (self.time == other.time)
+            & (self.prices == other.prices).all(axis=0)
+            & (self.volume == other.volume)
+            & same_indicators.all(axis=0)
+        )
+        return np.asarray(~same)
