@@ -9,10 +9,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from stockapi.constants import (
     CRYPTO_DATABASE_PATH,
@@ -28,6 +31,10 @@ from stockapi.models.query import is_symbol
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
+
+
+_ANY_URL = "an address like https://example.org/api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class _Parser:
 
     allowed: str
     parse: Callable[[str], Any]
-    """:raises ValueError or KeyError: for text that is not allowed."""
+    """:raises ValueError, KeyError or OSError: for text that is not allowed."""
 
 
 def _boolean() -> _Parser:
@@ -96,8 +103,27 @@ def _text(allowed: str, pattern: str) -> _Parser:
     return _Parser(allowed, parse)
 
 
-def _setting(default: str, parser: _Parser, description: str, *, env: str | None = None) -> Any:
-    return field(metadata={"default": default, "parser": parser, "description": description, "env": env})
+def _url(allowed: str, *, with_path: bool = True, optional: bool = False) -> _Parser:
+    """An http or https address without user, query and fragment; a slash at its end makes no difference."""
+
+    def parse(text: str) -> str:
+        if optional and not text:
+            return text
+        parts = urlsplit(text)
+        # `port` is None, or raises ValueError for what is no port number.
+        if not _URL.fullmatch(text) or parts.port == 0 or (parts.path.strip("/") and not with_path):
+            raise ValueError(text)
+        return text.rstrip("/")
+
+    return _Parser(allowed, parse)
+
+
+def _setting(default: str, parser: _Parser, description: str, *, env: str | None = None, secret: bool = False) -> Any:
+    """The value of a `secret` is shown nowhere, not even where it is refused."""
+    return field(
+        repr=not secret,
+        metadata={"default": default, "parser": parser, "description": description, "env": env, "secret": secret},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +166,41 @@ class Settings:
         "where bars come from: the real sources, or a market that needs no network",
     )
     simulated_seed: int = _setting("1", _whole(0, 1 << 32), "which simulated market")
+    crypto_provider: str = _setting("binance", _choice("binance", "cryptocompare"), "live source of crypto")
+    vci_base_url: str = _setting(
+        "https://trading.vietcap.com.vn/api", _url(_ANY_URL), "VCI, the live source of VN stocks and indices"
+    )
+    vci_requests_per_minute: int = _setting("60", _whole(1, 100_000), "VCI: at most so many, retries counted")
+    binance_base_url: str = _setting("https://data-api.binance.vision", _url(_ANY_URL), "Binance public market data")
+    binance_requests_per_minute: int = _setting("1200", _whole(1, 100_000), "Binance: at most so many, retries counted")
+    cryptocompare_base_url: str = _setting("https://min-api.cryptocompare.com", _url(_ANY_URL), "CryptoCompare")
+    cryptocompare_api_key: str = _setting(
+        "",
+        _text("nothing, or 1 to 200 printable characters without blanks", r"[!-~]{0,200}"),
+        "CryptoCompare's key",
+        secret=True,
+    )
+    cryptocompare_requests_per_minute: int = _setting(
+        "120", _whole(1, 100_000), "CryptoCompare: at most so many, retries counted"
+    )
+    provider_connect_timeout_ms: int = _setting("3000", _whole(1, 60_000), "live sources: wait for a connection, ms")
+    provider_read_timeout_ms: int = _setting("6000", _whole(1, 60_000), "live sources: wait for the answer, ms")
+    provider_retries: int = _setting("3", _whole(0, 10), "live sources: further attempts at a request that failed")
+    provider_proxy: str = _setting(
+        "",
+        _url("nothing, or an address like http://proxy.example.org:3128", with_path=False, optional=True),
+        "HTTP proxy on the way to the live sources; HTTPS_PROXY and the like are not read",
+    )
     index_tickers: tuple[str, ...] = _setting(
         "VNINDEX,VN30", _list_of("upper-case symbols", is_symbol), "VN indices: never scaled, no money flow"
     )
     ticker_groups_file: Path | None = _setting("", _optional_file(), "sectors of VN tickers, in place of the built-in")
     crypto_list_file: Path | None = _setting("", _optional_file(), "ranked coins, in place of the built-in top 100")
-    host: str = _setting("0.0.0.0", _text("an address to listen on", r"[0-9A-Za-z.:\[\]-]{1,255}"), "listen address")  # noqa: S104
+    host: str = _setting(
+        "0.0.0.0",  # noqa: S104
+        _text("a host name or address, IPv6 without brackets", r"[\w.:-]{1,255}"),
+        "listen address",
+    )
     port: int = _setting("3000", _whole(1, 65_535), "listen port")
     web_concurrency: int = _setting("2", _whole(1, 256), "gunicorn processes")
     gunicorn_threads: int = _setting("4", _whole(1, 256), "threads of each process")
@@ -162,16 +217,19 @@ class Settings:
 
         :raises ConfigError: naming the variable, the value and what is allowed.
         """
-        return cls(**{name: _parse(name, description, environ) for name, description in _metadata().items()})
+        settings = cls(**{name: _parse(name, metadata, environ) for name, metadata in _metadata().items()})
+        # A symbol may exist in both markets: in one shared tree the later write would replace the earlier.
+        _require_different("VN_DATABASE_PATH", "CRYPTO_DATABASE_PATH", settings.database_path)
+        _require_different("MARKET_DATA_DIR", "CRYPTO_DATA_DIR", settings.data_dir)
+        return settings
 
     @classmethod
     def load(cls) -> Self:
         """Settings from the environment, over `.env` in the working directory.
 
-        :raises ConfigError: as `from_mapping`.
+        :raises ConfigError: as `from_mapping`, and for a `.env` that cannot be read or understood.
         """
-        from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-        return cls.from_mapping(from_file | os.environ)
+        return cls.from_mapping(_read_dotenv(Path(".env")) | os.environ)
 
     def database_path(self, mode: Mode) -> Path:
         return self.vn_database_path if mode is Mode.VN else self.crypto_database_path
@@ -179,6 +237,10 @@ class Settings:
     def data_dir(self, mode: Mode) -> Path:
         """Root of the market's CSV tree."""
         return self.market_data_dir if mode is Mode.VN else self.crypto_data_dir
+
+    def is_index(self, ticker: str, mode: Mode) -> bool:
+        """Whether the ticker is a market index: points, not dong."""
+        return mode is Mode.VN and ticker in self.index_tickers
 
 
 def _metadata() -> dict[str, Mapping[str, Any]]:
@@ -191,8 +253,35 @@ def _parse(name: str, metadata: Mapping[str, Any], environ: Mapping[str, str]) -
     parser: _Parser = metadata["parser"]
     try:
         return parser.parse(text)
-    except (ValueError, KeyError):
-        raise ConfigError(f"{variable}={text!r} is not allowed; allowed: {parser.allowed}") from None
+    except (ValueError, KeyError, OSError):
+        shown = "'***'" if metadata["secret"] else repr(text)
+        raise ConfigError(f"{variable}={shown} is not allowed; allowed: {parser.allowed}") from None
+
+
+def _require_different(vn_variable: str, crypto_variable: str, path_of: Callable[[Mode], Path]) -> None:
+    vn_path, crypto_path = path_of(Mode.VN), path_of(Mode.CRYPTO)
+    if vn_path.resolve() == crypto_path.resolve():
+        raise ConfigError(
+            f"{crypto_variable}={str(crypto_path)!r} is not allowed; allowed: any path but that of {vn_variable}"
+        )
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    """The variables of a `.env` file; none when there is no file. A name without `=` counts as absent."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} cannot be read: {exc}; allowed: UTF-8 text, or no such file") from exc
+    for binding in parse_stream(StringIO(text)):
+        # On its own python-dotenv warns about such a line and goes on without the setting.
+        if binding.error:
+            # The parser counts blank lines before a statement as part of it.
+            raw = binding.original.string
+            line = binding.original.line + raw[: -len(raw.lstrip())].count("\n")
+            raise ConfigError(f"{path} line {line} is not a setting; allowed: NAME=value, with quotes closed")
+    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,25 @@ AppError                    what was wrong and what is allowed, in one line
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
 ├── WriterLockedError       another process is the writer
-└── ProviderError           an upstream source
-    ├── UnknownSymbolError  the source does not know the ticker
-    └── ProviderDisabledError   the source is not available in this configuration
+└── ProviderError           an upstream source failed
+    ├── ProviderTimeoutError        no answer in time
+    ├── ProviderUnavailableError    it cannot be reached, or answers that it has failed (5xx)
+    ├── RateLimitedError            it wants fewer requests
+    ├── ProviderBannedError         it turns us away
+    ├── BadPayloadError             the answer is not what it should be
+    ├── UnknownSymbolError          the source does not know the ticker
+    ├── NoDataError                 an answer without a single bar
+    ├── ProviderDisabledError       the source is not available in this configuration
+    └── ProviderStoppedError        no failure: the process is to stop
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from http import HTTPStatus
+from typing import ClassVar
 
 
 class AppError(Exception):
@@ -112,20 +121,67 @@ class WriterLockedError(AppError):
 
 
 class ProviderError(AppError):
-    """An upstream source failed."""
+    """An upstream source failed. The text names the source and, where there is one, the ticker; never a key."""
+
+    stops_cycle: ClassVar[bool] = False
+    """Whether the next ticker would fail the same way, so that asking for it is useless or makes things worse."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """`retry_after_s`: what the source asked us to wait, where it did."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderTimeoutError(ProviderError):
+    """No connection, or no complete answer, in time."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """No connection, a broken one, or an answer that the source itself has failed (5xx)."""
+
+
+class RateLimitedError(ProviderError):
+    """The source wants fewer requests, and waiting did not help or would have taken too long."""
+
+    stops_cycle = True
+
+
+class ProviderBannedError(ProviderError):
+    """The source turns us away, whatever we ask for."""
+
+    stops_cycle = True
+
+
+class BadPayloadError(ProviderError):
+    """An answer that is not what the source should send: not as a whole, or no single row of it."""
 
 
 class UnknownSymbolError(ProviderError):
     """The source does not know the ticker."""
 
 
+class NoDataError(ProviderError):
+    """An answer without a single bar. Suspect: blocking looks like this too, so it never says that there are none."""
+
+
 class ProviderDisabledError(ProviderError):
     """The source is not available in this configuration; the text says what to set."""
 
+    stops_cycle = True
+
+
+class ProviderStoppedError(ProviderError):
+    """A fetch given up because the process is to stop."""
+
+    stops_cycle = True
+
+
+_WRONG_SCHEMA = re.compile("no such (table|column): |table .* has no column named |ON CONFLICT clause does not match ")
+"""SQLite reports a table that is not as the statement expects with the general error code; only its words tell."""
+
 
 def _fault_of(exc: sqlite3.Error) -> SqliteFault:
-    text = str(exc)
-    if text.startswith(("no such table", "no such column")):
+    if _WRONG_SCHEMA.match(str(exc)):
         return SqliteFault.WRONG_SCHEMA
     # An extended result code carries the primary one in its low byte. Python's own
     # sqlite3 errors (a closed connection, say) have no code at all.

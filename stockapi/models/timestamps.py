@@ -1,7 +1,7 @@
 """Times of bars as text and as Unix seconds. Everything is UTC."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,16 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.interval import AnyInterval
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
+# Stricter than `datetime.fromisoformat`, which takes an offset of +05:99 and, from Python 3.13 on, an hour 24.
+_HOUR = r"(?:[01]\d|2[0-3])"
+_TIMESTAMP = re.compile(
+    rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt ]{_HOUR}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:[Zz]|[+-]{_HOUR}:[0-5]\d)?", re.ASCII
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
 
 
 def parse_time(text: str) -> int:
@@ -18,14 +27,18 @@ def parse_time(text: str) -> int:
 
     A fraction of a second is cut off.
 
-    :raises ValueError: for anything else, impossible dates included.
+    :raises ValueError: for anything else, impossible dates and times outside the years 1 to 9999 of UTC included.
     """
     if not (_DATE.fullmatch(text) or _TIMESTAMP.fullmatch(text)):
         raise ValueError(f"{text!r} is not a time")
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() // 1)
+    # Whole numbers throughout: `timestamp()` is a float, and rounds a late enough 23:59:59.999999 up.
+    seconds = (moment - _EPOCH) // _SECOND
+    if not _FIRST <= seconds <= _LAST:
+        raise ValueError(f"{text!r} is outside the years 1 to 9999 of UTC")
+    return seconds
 
 
 def parse_range_end(text: str) -> int:
@@ -42,6 +55,11 @@ def format_times(time: NDArray[np.int64], interval: AnyInterval) -> list[str]:
     stamps: NDArray[np.datetime64] = time.astype("datetime64[s]")
     texts: list[str] = np.datetime_as_string(stamps, unit="s" if interval.is_intraday else "D").tolist()
     return texts
+
+
+def format_moment(seconds: int) -> str:
+    """RFC 3339, UTC, to the second: when something happened, which is not the time of a bar."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_time(seconds: int, interval: AnyInterval) -> str:
