@@ -1,0 +1,135 @@
+"""Longer bars from stored ones: minutes into 5m 15m 30m, hours into 4h, days into 1W 2W 1M.
+
+An aggregated bar carries the start of its bucket as its time. It is in the answer to a query if that start lies within
+[start, end] of the query, and its values come from every base bar of its bucket, even those after `end`: the same bar
+is the same whatever window is asked for. So whoever reads base bars reads whole buckets (`bucket_bounds`), enough of
+them (`base_bars_needed`), and cuts afterwards, with `Bars.between` or `Bars.tail`.
+
+Where buckets start, in UTC:
+
+* 5m, 15m, 30m: on the clock, 02:00, 02:05, ...
+* 4h: for crypto on the clock, 00:00, 04:00, ...; for vn at the open of both halves of the session, 02:00 and 06:00
+  (09:00 and 13:00 in Ho Chi Minh City), and on that same grid for whatever a feed sends outside the session.
+* 1W: Monday 00:00.
+* 2W: Monday 00:00 of an even ISO week. After a year of 53 weeks two odd ones meet, 53 and 1: both belong to the bucket
+  that began in week 52, which is then three weeks long (2020-12-21 to 2021-01-10, for one).
+* 1M: the 1st, 00:00.
+"""
+
+from itertools import pairwise
+from math import fsum
+from typing import Final
+
+import numpy as np
+
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.interval import AggregatedInterval
+from stockapi.models.mode import Mode
+
+_WEEK_S: Final = 7 * SECONDS_PER_DAY
+_FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
+"""1969-12-29: the Unix epoch was a Thursday."""
+
+_VN_OPEN_S: Final = 2 * 3_600
+"""09:00 in Ho Chi Minh City, which has been at UTC+7 since 1975."""
+
+_VOLUME_DECIMALS: Final = 8
+"""Exchanges report no finer fraction of a coin."""
+
+_MOST_BASE_BARS: Final = {
+    AggregatedInterval.MIN_5: 5,
+    AggregatedInterval.MIN_15: 15,
+    AggregatedInterval.MIN_30: 30,
+    AggregatedInterval.HOUR_4: 4,
+    AggregatedInterval.WEEK_1: 7,
+    AggregatedInterval.WEEK_2: 21,
+    AggregatedInterval.MONTH_1: 31,
+}
+"""The longest bucket of each interval, in base bars. Seven days a week for vn too, should a weekend bar stray in."""
+
+
+def aggregate(bars: Bars, interval: AggregatedInterval, mode: Mode) -> Bars:
+    """One bar per bucket that holds any: open of the first, highest high, lowest low, close of the last, summed volume.
+
+    `bars` are of `interval.base`; indicators of the result are absent. VN volumes add up as int64. Crypto volumes are
+    summed without intermediate rounding, then rounded to 8 decimals: the sum depends neither on the order of adding
+    nor on the processor, and 0.1 + 0.2 is 0.3.
+    """
+    if not len(bars):
+        return Bars.empty(whole_volume=mode.has_whole_volume)
+    starts = bucket_start(bars.time, interval, mode)
+    first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
+    last = np.append(first[1:], len(bars)) - 1
+    prices = np.stack(
+        [
+            bars.open[first],
+            np.maximum.reduceat(bars.high, first),
+            np.minimum.reduceat(bars.low, first),
+            bars.close[last],
+        ]
+    )
+    volume = np.add.reduceat(bars.volume, first) if mode.has_whole_volume else _exact_sums(bars.volume, first)
+    return Bars.of(starts[first], prices, volume)
+
+
+def bucket_start(time: Int, interval: AggregatedInterval, mode: Mode) -> Int:
+    """Start of the bucket that holds each moment (Unix seconds, before 1970 too)."""
+    if interval is AggregatedInterval.MONTH_1:
+        return time.astype("datetime64[s]").astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
+    if interval is AggregatedInterval.WEEK_2:
+        return _fortnight_start(time)
+    return time - (time - _grid_origin_s(interval, mode)) % _longest_bucket_s(interval)
+
+
+def bucket_bounds(moment: int, interval: AggregatedInterval, mode: Mode) -> tuple[int, int]:
+    """Start and exclusive end of the bucket that holds `moment`, all in Unix seconds."""
+    start = _bucket_start_of(moment, interval, mode)
+    # One longest bucket after a start lies in the next bucket: any two in a row are longer than the longest one.
+    return start, _bucket_start_of(start + _longest_bucket_s(interval), interval, mode)
+
+
+def base_bars_needed(count: int, interval: AggregatedInterval) -> int:
+    """How many of the newest base bars are sure to hold the newest `count` buckets whole.
+
+    An upper bound, for the LIMIT of a query, given at most one bar in each step of the base interval. With gaps more
+    than `count` buckets come along, and the oldest may be cut: take the tail of the aggregated bars.
+    """
+    return count * _MOST_BASE_BARS[interval]
+
+
+def _longest_bucket_s(interval: AggregatedInterval) -> int:
+    return _MOST_BASE_BARS[interval] * interval.base.seconds
+
+
+def _grid_origin_s(interval: AggregatedInterval, mode: Mode) -> int:
+    if interval is AggregatedInterval.WEEK_1:
+        return _FIRST_MONDAY_S
+    return _VN_OPEN_S if interval is AggregatedInterval.HOUR_4 and mode is Mode.VN else 0
+
+
+def _bucket_start_of(moment: int, interval: AggregatedInterval, mode: Mode) -> int:
+    return int(bucket_start(np.array([moment], dtype=np.int64), interval, mode)[0])
+
+
+def _fortnight_start(time: Int) -> Int:
+    week = (time - _FIRST_MONDAY_S) // _WEEK_S
+    is_even, follows_even = _iso_week(week) % 2 == 0, _iso_week(week - 1) % 2 == 0
+    weeks_back = np.where(is_even, 0, np.where(follows_even, 1, 2))
+    return (week - weeks_back) * _WEEK_S + _FIRST_MONDAY_S
+
+
+def _iso_week(week: Int) -> Int:
+    """ISO 8601 number, 1 to 53, of weeks counted from the one that holds the Unix epoch."""
+    # A week belongs to the year that holds its Thursday, and the epoch was one.
+    thursday = (7 * week).astype("datetime64[D]")
+    new_year = thursday.astype("datetime64[Y]").astype("datetime64[D]")
+    day_of_year: Int = (thursday - new_year).astype(np.int64)
+    return day_of_year // 7 + 1
+
+
+def _exact_sums(volume: Int | Float, first: Int) -> Float:
+    """Sum of each bucket that begins at a position of `first`."""
+    values = volume.tolist()
+    edges = [*first.tolist(), len(values)]
+    return np.array([round(fsum(values[begin:end]), _VOLUME_DECIMALS) for begin, end in pairwise(edges)])

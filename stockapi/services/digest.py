@@ -1,0 +1,46 @@
+"""A fingerprint of bars that can be brought up to date without reading them all again.
+
+The digest of a series is the sum modulo 2^64 of one 64-bit hash per bar: order does not matter, and replacing bars
+means subtracting the hashes of the old and adding those of the new. It finds accidents, not forgeries.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockapi.models.bars import Bars
+
+_MASK = (1 << 64) - 1
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def digest(bars: Bars) -> int:
+    """0 for no bars; absent indicators all hash alike, whatever bits their NaN has."""
+    state = np.zeros(len(bars), dtype=np.uint64)
+    for column in _columns(bars):
+        state = _mix(state + _GOLDEN ^ column)
+    return int(state.sum(dtype=np.uint64))
+
+
+def replaced(total: int, old: int, new: int) -> int:
+    """The digest of a series whose bars with digest `old` have become bars with digest `new`."""
+    return (total - old + new) & _MASK
+
+
+def to_text(value: int) -> str:
+    return f"{value:016x}"
+
+
+def _columns(bars: Bars) -> list[NDArray[np.uint64]]:
+    volume = bars.volume.astype(np.int64, copy=False) if bars.volume.dtype.kind == "i" else bars.volume + 0.0
+    indicators = np.where(np.isnan(bars.indicators), np.nan, bars.indicators + 0.0)
+    floats = [*(bars.prices + 0.0), *indicators]
+    return [np.ascontiguousarray(column).view(np.uint64) for column in (bars.time, volume, *floats)]
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
+    state = (state ^ (state >> np.uint64(30))) * _MIX_1
+    state = (state ^ (state >> np.uint64(27))) * _MIX_2
+    return state ^ (state >> np.uint64(31))

@@ -1,0 +1,151 @@
+"""Moving averages, their scores, and changes from bar to bar, over whole series at once.
+
+Every number depends on the bar itself and at most the `WARMUP_BARS` bars before it, so a suffix of a series that
+begins that much earlier gets exactly the numbers the whole series would.
+"""
+
+import numpy as np
+
+from stockapi.constants import INDICATOR_FIELDS, MA_PERIODS, WARMUP_BARS
+from stockapi.models.bars import Bars, Float
+from stockapi.models.mode import Mode
+
+SCORE_DECIMALS = 4
+_EXACT_LIMIT = float(1 << 52)
+_SPLITTER = float((1 << 27) + 1)
+
+# (size, newer part, older part): each window is two shorter ones side by side, so nine additions give all averages.
+_WINDOW_CHAIN = (
+    (2, 1, 1),
+    (4, 2, 2),
+    (5, 4, 1),
+    (10, 5, 5),
+    (20, 10, 10),
+    (40, 20, 20),
+    (50, 40, 10),
+    (100, 50, 50),
+    (200, 100, 100),
+)
+
+
+def round_half_even(values: Float, decimals: int) -> Float:
+    """Each value as Python's `round(value, decimals)`: judged by its exact binary value, ties to even.
+
+    `numpy.round` scales first and rounds the product, so it takes 2.675 (in binary a little less) for a tie. Here
+    the error of the product decides such cases (Dekker's exact product, 1971). Never returns -0.0; NaN and infinity
+    stay what they are.
+    """
+    scale = 10.0**decimals
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = values * scale
+        nearest = np.rint(product)
+        is_tie = np.abs(product - nearest) == 0.5
+        if is_tie.any():
+            error = _product_error(values[is_tie], scale, product[is_tie])
+            tied = product[is_tie]
+            nearest[is_tie] = np.where(error == 0.0, nearest[is_tie], np.floor(tied) + (error > 0.0))
+        rounded = nearest / scale
+    # Past 2^52 the product has no fraction left to judge by. Such numbers are rare: let Python take them one by one.
+    large = (np.abs(product) >= _EXACT_LIMIT) & np.isfinite(values)
+    if large.any():
+        rounded[large] = [round(value, decimals) for value in values[large].tolist()]
+    return np.where(np.isfinite(values), rounded + 0.0, values)
+
+
+def _product_error(values: Float, scale: float, product: Float) -> Float:
+    """`values * scale - product`, exactly; `scale` has at most 27 significant bits."""
+    wide = values * _SPLITTER
+    high = wide - (wide - values)
+    low = values - high
+    error: Float = (high * scale - product) + low * scale
+    return error
+
+
+def _add_pairs(a: tuple[Float, Float], b: tuple[Float, Float]) -> tuple[Float, Float]:
+    """Sum of two unevaluated pairs (high + low), about 106 bits: Knuth's two-sum on both parts."""
+    high, error = _two_sum(a[0], b[0])
+    low, rest = _two_sum(a[1], b[1])
+    high, error = _fast_two_sum(high, error + low)
+    return _fast_two_sum(high, error + rest)
+
+
+def _two_sum(a: Float, b: Float) -> tuple[Float, Float]:
+    total = a + b
+    from_b = total - a
+    return total, (a - (total - from_b)) + (b - from_b)
+
+
+def _fast_two_sum(a: Float, b: Float) -> tuple[Float, Float]:
+    total = a + b
+    return total, b - (total - a)
+
+
+def window_sums(values: Float) -> dict[int, Float]:
+    """For every averaging period N, the sums of N consecutive values: shape (len - N + 1,), first window first.
+
+    Each equals `math.fsum` of its window: the additions carry a second float64 of error terms, and the pair is
+    rounded to one float64 at the end. A running total would drift, and would depend on where the series begins.
+    """
+    windows: dict[int, tuple[Float, Float]] = {1: (values, np.zeros_like(values))}
+    for size, newer, older in _WINDOW_CHAIN:
+        count = max(0, len(values) - size + 1)
+        windows[size] = _add_pairs(
+            (windows[newer][0][older : older + count], windows[newer][1][older : older + count]),
+            (windows[older][0][:count], windows[older][1][:count]),
+        )
+    return {period: windows[period][0] for period in MA_PERIODS}
+
+
+def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
+    """The same bars with prices rounded as the market's are and all 13 indicators computed from those.
+
+    Definitions and rounding: docs/indicators.md. An indicator that is not defined, or not finite, is NaN.
+    The first bar is taken for the first there is: give `WARMUP_BARS` earlier bars with a suffix, and cut them off.
+    """
+    prices = round_half_even(bars.prices, mode.price_decimals)
+    rounded = Bars.of(bars.time, prices, bars.volume)
+    with np.errstate(all="ignore"):
+        averages = _moving_averages(rounded.close)
+        scores = (rounded.close - averages) / averages * 100.0
+        money = np.zeros(len(bars)) if is_index else _delta(rounded.close) * bars.volume
+        if is_index:
+            money[:1] = np.nan
+        indicators = np.vstack(
+            [
+                round_half_even(averages, mode.price_decimals),
+                round_half_even(scores, SCORE_DECIMALS),
+                round_half_even(_percent_change(rounded.close), SCORE_DECIMALS)[np.newaxis],
+                round_half_even(_percent_change(bars.volume.astype(np.float64)), SCORE_DECIMALS)[np.newaxis],
+                round_half_even(money, mode.money_decimals)[np.newaxis],
+            ]
+        )
+    indicators[~np.isfinite(indicators)] = np.nan
+    return Bars(bars.time, prices, bars.volume, indicators)
+
+
+def enhance_from(bars: Bars, first: int, mode: Mode, *, is_index: bool) -> Bars:
+    """`enhance`, returning only the bars from position `first` on, and reading only the warm-up they need."""
+    begin = max(0, first - WARMUP_BARS)
+    enhanced = enhance(bars.take(slice(begin, None)), mode, is_index=is_index)
+    return enhanced.take(slice(first - begin, None))
+
+
+def _moving_averages(close: Float) -> Float:
+    """Shape (5, n): arithmetic means of the last 10, 20, 50, 100, 200 closes; NaN before there are that many."""
+    averages = np.full((len(MA_PERIODS), len(close)), np.nan)
+    for row, (period, sums) in enumerate(window_sums(close).items()):
+        averages[row, period - 1 :] = sums / period
+    return averages
+
+
+def _delta(values: Float) -> Float:
+    return np.concatenate([np.full(min(1, len(values)), np.nan), np.diff(values)])
+
+
+def _percent_change(values: Float) -> Float:
+    """(value - previous) / previous x 100; NaN for the first, and after a value of zero or less."""
+    previous = np.concatenate([np.full(min(1, len(values)), np.nan), values[:-1]])
+    return np.where(previous > 0.0, (values - previous) / previous * 100.0, np.nan)
+
+
+assert len(INDICATOR_FIELDS) == 2 * len(MA_PERIODS) + 3
