@@ -1,0 +1,166 @@
+"""From the numbers of an answer to bars, field by field: what a source sends is not to be trusted.
+
+A row that cannot be a bar is dropped and counted, since one bad row must not cost a ticker its good ones:
+
+* a time, price or volume that is null, missing, true or false, no number, NaN or infinite (also as text), or negative;
+* a time that is no moment of this era: milliseconds, say, where seconds are due.
+
+Numbers may come as text. Volumes of shares that are not whole, as after an adjustment for a split, are rounded half to
+even. The time of a bar is cut down to the start of its interval; of a VN day that is its date in Ho Chi Minh City,
+whatever moment of the day it is stamped with. Rows in disorder are sorted; of rows with the same time the later one
+wins; what lies outside the window asked for is left out. Odd but possible prices (0, high below low) are bars.
+"""
+
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockapi.errors import BadPayloadError, NoDataError
+from stockapi.logs import key_values
+from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+
+log = logging.getLogger(__name__)
+
+_FIELDS: Final = ("time", "open", "high", "low", "close", "volume")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_LAST_TIME: Final = 4_102_444_800
+"""2100-01-01: no bar is later, and no time in milliseconds is earlier but for those of the first 48 days of 1970."""
+_WHOLE_LIMIT: Final = float(1 << 63)
+_HO_CHI_MINH_OFFSET_S: Final = 7 * 3_600
+
+Keys = Sequence[str | int]
+
+
+class Payload:
+    """What one fetch receives, page by page. `about` names source, ticker and interval in logs and messages."""
+
+    def __init__(self, about: str, mode: Mode, interval: Interval, *, ticks_per_second: int = 1) -> None:
+        """`ticks_per_second`: of the times in the answer, 1,000 for milliseconds."""
+        self.about = about
+        self._mode = mode
+        self._interval = interval
+        self._ticks_per_second = ticks_per_second
+        self._rows = 0
+        self._dropped: Counter[str] = Counter()
+
+    def page(self, columns: Sequence[Sequence[object]]) -> Bars:
+        """The bars of a page in the order in which they came: neither sorted nor unique yet.
+
+        `columns`: of equal length; time, open, high, low, close, volume.
+
+        :raises BadPayloadError: when there are rows and none is a bar.
+        """
+        values = np.array([[_number(value) for value in column] for column in columns], dtype=np.float64)
+        values[0] /= self._ticks_per_second
+        reasons = self._reasons(values)
+        is_bad = np.zeros(values.shape[1], dtype=np.bool_)
+        counts: Counter[str] = Counter()
+        for reason, bad in reasons.items():
+            counts[reason] += int((bad & ~is_bad).sum())
+            is_bad |= bad
+        if len(is_bad) and is_bad.all():
+            raise BadPayloadError(f"{self.about}: none of {len(is_bad)} rows is a bar ({_listed(counts)})")
+        self._rows += len(is_bad)
+        self._dropped += counts
+        return self._bars(values[:, ~is_bad])
+
+    def bars(self, pages: Sequence[Bars], start: int, end: int) -> Bars:
+        """All pages as one series, start <= time <= end, ascending and unique; of equal times the last page's wins.
+
+        One line in the log tells how many rows were dropped, if any.
+
+        :raises NoDataError: when no page holds a bar.
+        """
+        if self._dropped:
+            dropped, why = self._dropped.total(), _listed(self._dropped)
+            log.warning(key_values(event="rows_dropped", series=self.about, rows=dropped, of=self._rows, why=why))
+        if not any(len(page) for page in pages):
+            raise self.no_data()
+        empty = Bars.empty(whole_volume=self._mode.has_whole_volume)
+        return empty.merge(Bars.concatenate(pages)).between(start, end)
+
+    def no_data(self) -> NoDataError:
+        return NoDataError(f"{self.about}: an answer without bars: an unknown ticker, or we are being blocked")
+
+    def _reasons(self, values: Float) -> Mapping[str, NDArray[np.bool_]]:
+        time, prices, volume = values[0], values[1:5], values[5]
+        # Comparisons with NaN are false, so each of these also finds what is no number.
+        good_volume = (volume >= 0.0) & (volume < (_WHOLE_LIMIT if self._mode.has_whole_volume else math.inf))
+        return {
+            "no time": ~((time >= 0.0) & (time < _LAST_TIME)),
+            "no price": ~((prices >= 0.0) & (prices < math.inf)).all(axis=0),
+            "no volume": ~good_volume,
+        }
+
+    def _bars(self, values: Float) -> Bars:
+        volume: Int | Float = values[5]
+        if self._mode.has_whole_volume:
+            volume = np.rint(volume).astype(np.int64)
+        return Bars.of(self._opened(values[0].astype(np.int64)), values[1:5], volume)
+
+    def _opened(self, time: Int) -> Int:
+        is_vn_day = self._mode is Mode.VN and not self._interval.is_intraday
+        opened: Int = time + (_HO_CHI_MINH_OFFSET_S if is_vn_day else 0)
+        return opened - opened % self._interval.seconds
+
+
+def columns_of_rows(rows: object, keys: Keys, about: str) -> list[list[object]]:
+    """The columns at `keys` of a list of rows, objects or arrays; what a row lacks is None.
+
+    :raises BadPayloadError: for anything but a list.
+    """
+    if not isinstance(rows, list):
+        raise BadPayloadError(f"{about}: {_kind(rows)} where a list of bars is due")
+    return [[_item(row, key) for row in rows] for key in keys]
+
+
+def parallel_columns(entry: Mapping[str, object], keys: Sequence[str], about: str) -> list[list[object]]:
+    """The arrays at `keys` of an object.
+
+    :raises BadPayloadError: when one is missing or not as long as the first, so that no value has a certain row.
+    """
+    columns = []
+    for key in keys:
+        column = entry.get(key)
+        if not isinstance(column, list):
+            raise BadPayloadError(f"{about}: {_kind(column)} where the array {key!r} is due")
+        columns.append(column)
+        if len(column) != len(columns[0]):
+            raise BadPayloadError(f"{about}: {len(column)} values in {key!r}, {len(columns[0])} in {keys[0]!r}")
+    return columns
+
+
+def _item(row: Any, key: str | int) -> object:
+    try:
+        return row[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _number(value: object) -> float:
+    """NaN for whatever is no finite number. Of text only plain decimal notation is one."""
+    # Not isinstance: true and false are integers to it.
+    if type(value) is float:
+        return value
+    if type(value) is int or (type(value) is str and _NUMBER.fullmatch(value)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.nan
+    return math.nan
+
+
+def _kind(value: object) -> str:
+    return {dict: "an object", list: "an array", str: "text", type(None): "nothing"}.get(type(value), "a number")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items() if count)

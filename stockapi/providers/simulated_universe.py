@@ -1,0 +1,266 @@
+"""What the simulated markets trade, and when."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import Final
+
+import numpy as np
+
+from stockapi.models.bars import Float, Int
+from stockapi.models.mode import Mode
+
+_UNIX_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_VN_HOLIDAYS: Final = ("01-01", "04-30", "05-01", "09-02")
+"""Fixed solar dates only: the lunar new year moves, and is traded through."""
+_STOCK_TICKS: Final = ((10_000, 10), (50_000, 50))
+"""Dong: below the first number the second is the tick (Ho Chi Minh City Stock Exchange)."""
+_LARGEST_STOCK_TICK: Final = 100
+
+
+class Kind(Enum):
+    INDEX = "index"
+    STOCK = "stock"
+    COIN = "coin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """What one ticker is like. Prices and volumes are worked out in whole units of their last decimal.
+
+    `price`: at the market's first day. `daily_volume`: shares or coins on an ordinary day.
+    `volatility`: daily standard deviation of the log return of its own, beside market and sector.
+    `beta`: how far it follows the market. `sector`: whose shocks it shares, if any.
+    """
+
+    kind: Kind
+    price: float
+    daily_volume: float
+    volatility: float
+    beta: float
+    sector: str | None = None
+    price_decimals: int = 0
+    volume_decimals: int = 0
+
+    @property
+    def first_price(self) -> int:
+        """`price` in units of the last decimal."""
+        return round(self.price * float(10**self.price_decimals))
+
+    @property
+    def lot(self) -> int:
+        """Every volume is a multiple of this, in units of the last decimal."""
+        return 100 if self.kind is Kind.STOCK else 1
+
+    def tick(self, price: int) -> int:
+        """The smallest step at `price`, both in units of the last decimal."""
+        if self.kind is not Kind.STOCK:
+            return 1
+        return next((tick for below, tick in _STOCK_TICKS if price < below), _LARGEST_STOCK_TICK)
+
+    def round_to_tick(self, prices: Float) -> Float:
+        """The nearest prices that can be traded, in units of the last decimal. Keeps order: a <= b stays a <= b."""
+        ticks = np.ones(prices.shape)
+        if self.kind is Kind.STOCK:
+            ticks[:] = _LARGEST_STOCK_TICK
+            for below, tick in reversed(_STOCK_TICKS):
+                ticks[prices < below] = tick
+        rounded: Float = np.rint(prices / ticks) * ticks
+        return rounded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """The minutes of a trading day, n of them.
+
+    `offsets`: seconds from midnight UTC, int64. `variance`, `volume`: the share of the day in each minute.
+    `auctions`: the day opens away from the last close, and its last minute is a single print at the closing price.
+    """
+
+    offsets: Int
+    variance: Float
+    volume: Float
+    auctions: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Market:
+    """`epoch`: day (since 1970-01-01) before which there is no history. Volatilities are daily, of log returns.
+
+    `growth`: of every log price per year, slow against the fluctuations around it.
+    """
+
+    mode: Mode
+    epoch: int
+    session: Session
+    volatility: float
+    sector_volatility: float
+    growth: float
+    instruments: Mapping[str, Instrument]
+
+    def volatility_of(self, instrument: Instrument) -> float:
+        """Standard deviation of the instrument's log return on an ordinary day."""
+        sector = self.sector_volatility if instrument.sector else 0.0
+        return math.sqrt((instrument.beta * self.volatility) ** 2 + sector**2 + instrument.volatility**2)
+
+    def trading_days(self, last_day: int) -> Int:
+        """Days since 1970-01-01, from the epoch to `last_day` inclusive."""
+        days = np.arange(self.epoch, last_day + 1, dtype=np.int64)
+        if self.mode is Mode.CRYPTO:
+            return days
+        dates = days.astype("datetime64[D]")
+        month_days = [text[5:] for text in np.datetime_as_string(dates, unit="D").tolist()]
+        open_days = np.is_busday(dates) & ~np.isin(month_days, _VN_HOLIDAYS)
+        return days[open_days]
+
+
+def _day(year: int, month: int, day: int) -> int:
+    return date(year, month, day).toordinal() - _UNIX_EPOCH_ORDINAL
+
+
+def _shares(weights: Float) -> Float:
+    # A running sum adds in one order everywhere; np.sum may group its terms by the width of the processor's vectors.
+    shares: Float = weights / weights.cumsum()[-1]
+    return shares
+
+
+def _vn_session() -> Session:
+    """02:15-04:29 and 06:00-07:29 UTC, then the closing auction at 07:45: the minutes the exchange prints."""
+    continuous = np.concatenate([np.arange(135, 270), np.arange(360, 450)])
+    smile = np.linspace(-1.0, 1.0, len(continuous)) ** 2
+    variance, volume = np.append(0.6 + 1.2 * smile, 4.0), np.append(0.6 + 0.8 * smile, 12.0)
+    # The first minute holds the opening auction's trades.
+    volume[0] *= 3.0
+    return Session(np.append(continuous, 465).astype(np.int64) * 60, _shares(variance), _shares(volume), auctions=True)
+
+
+def _crypto_session() -> Session:
+    """Round the clock, busiest about 15:00 UTC when Europe and America are both awake."""
+    minutes = np.arange(1440, dtype=np.int64)
+    from_busiest = np.abs((minutes - 900 + 720) % 1440 - 720) / 720.0
+    rhythm = 0.6 + (1.0 - from_busiest) ** 2
+    return Session(minutes * 60, _shares(0.4 + rhythm), _shares(rhythm), auctions=False)
+
+
+_INDICES: Final = {
+    "VNINDEX": Instrument(
+        kind=Kind.INDEX, price=545.0, price_decimals=2, daily_volume=6.1e8, volatility=0.001, beta=1.0
+    ),
+    "VN30": Instrument(kind=Kind.INDEX, price=576.0, price_decimals=2, daily_volume=2.6e8, volatility=0.002, beta=1.05),
+}
+
+# ticker, price in dong, million shares a day, volatility of its own, beta
+_STOCKS: Final[Mapping[str, tuple[tuple[str, float, float, float, float], ...]]] = {
+    "banking": (
+        ("VCB", 44_000, 2.4, 0.010, 0.9),
+        ("BID", 26_000, 2.9, 0.013, 1.1),
+        ("CTG", 21_500, 6.5, 0.012, 1.1),
+        ("TCB", 24_000, 9.5, 0.012, 1.1),
+        ("MBB", 15_200, 14.0, 0.012, 1.0),
+        ("ACB", 16_400, 8.2, 0.010, 0.9),
+        ("VPB", 17_300, 16.0, 0.014, 1.1),
+        ("HDB", 14_800, 8.8, 0.012, 0.9),
+        ("STB", 18_500, 12.5, 0.016, 1.2),
+        ("TPB", 13_600, 9.1, 0.013, 1.0),
+        ("SHB", 9_400, 21.0, 0.018, 1.2),
+        ("VIB", 15_900, 6.0, 0.012, 1.0),
+    ),
+    "real_estate": (
+        ("VIC", 47_500, 2.8, 0.012, 1.0),
+        ("VHM", 51_000, 5.1, 0.013, 1.1),
+        ("VRE", 27_500, 6.4, 0.013, 1.0),
+        ("NVL", 32_000, 7.5, 0.017, 1.1),
+        ("KDH", 21_000, 2.6, 0.013, 1.0),
+        ("BCM", 38_000, 0.35, 0.013, 0.8),
+    ),
+    "industrials": (
+        ("HPG", 17_800, 22.0, 0.014, 1.2),
+        ("GVR", 19_500, 3.4, 0.017, 1.2),
+        ("DGC", 31_000, 1.9, 0.018, 1.1),
+        ("VJC", 62_000, 0.8, 0.012, 0.7),
+    ),
+    "energy": (
+        ("GAS", 58_000, 0.9, 0.012, 0.9),
+        ("PLX", 36_000, 1.3, 0.013, 0.9),
+        ("POW", 10_300, 9.8, 0.014, 1.0),
+    ),
+    "consumer": (
+        ("VNM", 72_000, 2.5, 0.009, 0.7),
+        ("MSN", 56_000, 3.6, 0.013, 1.0),
+        ("MWG", 43_000, 5.2, 0.014, 1.1),
+        ("SAB", 96_000, 0.3, 0.011, 0.6),
+        ("PNJ", 47_000, 0.9, 0.012, 0.8),
+        ("HAG", 7_200, 11.0, 0.018, 1.1),
+        ("DHG", 82_000, 0.03, 0.009, 0.3),
+    ),
+    "technology": (("FPT", 38_500, 4.1, 0.011, 0.9),),
+    "securities": (("SSI", 15_700, 14.5, 0.014, 1.4),),
+}
+
+# ticker, price in dollars, price decimals, coins a day, volume decimals, volatility of its own, beta
+_COINS: Final = (
+    ("BTC", 21_400.0, 2, 26_000.0, 5, 0.009, 0.9),
+    ("ETH", 1_280.0, 2, 310_000.0, 4, 0.016, 1.1),
+    ("XRP", 0.5120, 4, 290_000_000.0, 1, 0.026, 1.0),
+    ("BNB", 215.0, 2, 620_000.0, 3, 0.020, 0.9),
+    ("SOL", 48.0, 2, 4_100_000.0, 3, 0.026, 1.3),
+    ("ADA", 0.4100, 4, 150_000_000.0, 1, 0.025, 1.2),
+    ("DOGE", 0.08200, 5, 1_300_000_000.0, 1, 0.028, 1.2),
+    ("LTC", 84.0, 2, 720_000.0, 3, 0.020, 1.1),
+    ("SHIB", 0.00001234, 8, 9.0e11, 1, 0.028, 1.2),
+    ("PEPE", 0.00000890, 8, 7.0e12, 1, 0.030, 1.3),
+)
+
+
+def _vn_instruments() -> dict[str, Instrument]:
+    rows = [(sector, row) for sector, sector_rows in _STOCKS.items() for row in sector_rows]
+    return _INDICES | {
+        ticker: Instrument(
+            kind=Kind.STOCK,
+            sector=sector,
+            price=price,
+            daily_volume=millions * 1e6,
+            volatility=volatility,
+            beta=beta,
+        )
+        for sector, (ticker, price, millions, volatility, beta) in rows
+    }
+
+
+def _crypto_instruments() -> dict[str, Instrument]:
+    return {
+        ticker: Instrument(
+            kind=Kind.COIN,
+            price=price,
+            price_decimals=price_decimals,
+            daily_volume=volume,
+            volume_decimals=volume_decimals,
+            volatility=volatility,
+            beta=beta,
+        )
+        for ticker, price, price_decimals, volume, volume_decimals, volatility, beta in _COINS
+    }
+
+
+MARKETS: Final[Mapping[Mode, Market]] = {
+    Mode.VN: Market(
+        mode=Mode.VN,
+        epoch=_day(2015, 1, 5),
+        session=_vn_session(),
+        volatility=0.0095,
+        sector_volatility=0.005,
+        growth=0.07,
+        instruments=_vn_instruments(),
+    ),
+    Mode.CRYPTO: Market(
+        mode=Mode.CRYPTO,
+        epoch=_day(2017, 1, 1),
+        session=_crypto_session(),
+        volatility=0.025,
+        sector_volatility=0.0,
+        growth=0.10,
+        instruments=_crypto_instruments(),
+    ),
+}

@@ -1,0 +1,30 @@
+"""`python -m tests.fake_upstream`: the fake upstream in real time, until Ctrl-C."""
+
+import argparse
+import contextlib
+import signal
+
+from stockapi.config import Settings
+from stockapi.models import Mode
+from stockapi.services.ticker_groups import load_crypto_list, load_ticker_groups, sector_of
+
+from .server import FakeUpstream
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.fake_upstream", description=__doc__)
+    parser.add_argument("--port", type=int, default=8900)
+    parser.add_argument("--latency-ms", type=int, default=0, help="of every answer")
+    arguments = parser.parse_args()
+
+    settings = Settings.load()
+    tickers = {Mode.VN: list(sector_of(load_ticker_groups(settings))), Mode.CRYPTO: load_crypto_list(settings)}
+    with FakeUpstream(tickers=tickers, port=arguments.port) as upstream, contextlib.suppress(KeyboardInterrupt):
+        upstream.latency_s = arguments.latency_ms / 1000
+        for name, value in upstream.variables().items():
+            print(f"export {name}={value}", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
