@@ -1,0 +1,140 @@
+"""What the workers leave for others to read: how their cycles went, and which histories were adjusted."""
+
+from dataclasses import dataclass
+
+from stockapi.models.mode import Mode
+from stockapi.services.database_manager import DatabaseManager
+
+_RECORD_CYCLE = """
+INSERT INTO worker_states (worker, iterations, last_sync, heartbeat_at, due_every_s, cycle_seconds, rows_written,
+                           source, source_state, source_calls, source_errors, last_error, last_error_at)
+VALUES (:worker, 1, :last_sync, :now, :due_every_s, :cycle_seconds, :rows_written,
+        :source, :source_state, :source_calls, :source_errors, :last_error, :last_error_at)
+ON CONFLICT (worker) DO UPDATE SET
+    iterations = iterations + 1,
+    last_sync = coalesce(excluded.last_sync, last_sync),
+    heartbeat_at = excluded.heartbeat_at,
+    due_every_s = excluded.due_every_s,
+    cycle_seconds = excluded.cycle_seconds,
+    rows_written = rows_written + excluded.rows_written,
+    source = excluded.source,
+    source_state = excluded.source_state,
+    source_calls = source_calls + excluded.source_calls,
+    source_errors = source_errors + excluded.source_errors,
+    last_error = coalesce(excluded.last_error, last_error),
+    last_error_at = coalesce(excluded.last_error_at, last_error_at)
+"""
+_BEAT = """
+INSERT INTO worker_states (worker, iterations, heartbeat_at, due_every_s) VALUES (:worker, 0, :now, :due_every_s)
+ON CONFLICT (worker) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, due_every_s = excluded.due_every_s
+"""
+_SELECT_STATES = """
+SELECT worker, iterations, last_sync, heartbeat_at, due_every_s, cycle_seconds, rows_written,
+       source, source_state, source_calls, source_errors, last_error, last_error_at
+FROM worker_states ORDER BY worker
+"""
+_RECORD_ADJUSTMENT = """
+INSERT INTO adjustments (ticker, ex_time, ratio, seen_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (ticker, ex_time) DO UPDATE SET ratio = excluded.ratio
+"""
+_APPLY_ADJUSTMENT = "UPDATE adjustments SET applied_at = ? WHERE ticker = ? AND ex_time = ?"
+_SELECT_ADJUSTMENTS = """
+SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
+WHERE coalesce(applied_at, seen_at) >= ? ORDER BY ex_time, ticker
+"""
+STALE_AFTER_CYCLES = 3
+_STALE_AFTER_AT_LEAST_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """One run of a worker. `last_sync` is None when no series could be brought up to date."""
+
+    worker: str
+    due_every_s: int
+    cycle_seconds: float
+    rows_written: int
+    source: str
+    source_state: str
+    source_calls: int
+    source_errors: int
+    last_sync: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker since its database was made. Counts add up; the rest is of the last cycle. Times: Unix seconds."""
+
+    worker: str
+    iterations: int
+    last_sync: int | None
+    heartbeat_at: int | None
+    due_every_s: int | None
+    cycle_seconds: float | None
+    rows_written: int
+    source: str | None
+    source_state: str | None
+    source_calls: int
+    source_errors: int
+    last_error: str | None
+    last_error_at: int | None
+
+    def is_stale(self, now: int) -> bool:
+        """Whether it has missed several cycles in a row: stuck, stopped or dead."""
+        if self.heartbeat_at is None or self.due_every_s is None:
+            return True
+        return now - self.heartbeat_at > max(STALE_AFTER_CYCLES * self.due_every_s, _STALE_AFTER_AT_LEAST_S)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAdjustment:
+    """`applied_at` is None while the adjusted history is being fetched. Times: Unix seconds."""
+
+    ticker: str
+    ex_time: int
+    ratio: float
+    seen_at: int
+    applied_at: int | None
+
+
+class Bookkeeping:
+    """The bookkeeping tables of both databases. Every method raises SqliteError when it fails."""
+
+    def __init__(self, db_manager: DatabaseManager) -> None:
+        self._db = db_manager
+
+    def worker_states(self, mode: Mode) -> dict[str, WorkerState]:
+        """By worker name."""
+        with self._db.snapshot(mode) as connection:
+            rows = connection.execute(_SELECT_STATES).fetchall()
+        return {row[0]: WorkerState(*row) for row in rows}
+
+    def record_cycle(self, mode: Mode, cycle: Cycle, now: int) -> None:
+        values = {
+            **{name: getattr(cycle, name) for name in Cycle.__slots__},
+            "now": now,
+            "last_error_at": None if cycle.last_error is None else now,
+        }
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_CYCLE, values)
+
+    def beat(self, mode: Mode, worker: str, due_every_s: int, now: int) -> None:
+        """The worker is alive, in mid-cycle or waiting for the next."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_BEAT, {"worker": worker, "due_every_s": due_every_s, "now": now})
+
+    def adjustments(self, mode: Mode, since: int) -> list[RecordedAdjustment]:
+        """Those applied, or if not applied yet seen, at or after `since`; by day, then ticker."""
+        with self._db.snapshot(mode) as connection:
+            return [RecordedAdjustment(*row) for row in connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()]
+
+    def record_adjustment(self, mode: Mode, ticker: str, ex_time: int, ratio: float, now: int) -> None:
+        """An adjustment was seen; the adjusted history is about to be fetched."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_ADJUSTMENT, (ticker, ex_time, ratio, now))
+
+    def apply_adjustment(self, mode: Mode, ticker: str, ex_time: int, now: int) -> None:
+        """The adjusted history is served from now on."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_APPLY_ADJUSTMENT, (now, ticker, ex_time))

@@ -1,0 +1,280 @@
+"""The dual write: bars with their indicators go to CSV, durably, and then to SQLite.
+
+The two are kept in step by a stamp. Each write of a CSV file changes the file's stamp (inode, size, time of change),
+and the ledger in SQLite says which stamp its bars are the same as. Whatever comes between the two writes - a crash, a
+locked or full or missing database, a power cut that takes SQLite's last commits, an edit by hand - leaves the stamps
+different, so the next save or start sees it and settles the partition. There is no marker to forget.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+
+from stockapi.errors import SqliteError, SqliteFault, StoreError
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.csv_format import ParsedCsv
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.digest import digest
+from stockapi.services.indicators import enhance
+from stockapi.services.quarantine import Quarantine
+from stockapi.services.sqlite_store import SqliteStore, Window
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """What one save wrote. `sqlite_error` is set when SQLite failed and the save went on with CSV alone."""
+
+    rows: int = 0
+    csv_bytes: int = 0
+    csv_seconds: float = 0.0
+    sqlite_seconds: float = 0.0
+    sqlite_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancementStats:
+    """What enhancing an interval did. Seconds are wall time; `duration` covers everything, reading included.
+
+    `sqlite_faults`: one for each time SQLite failed and the work went on with CSV alone.
+    """
+
+    tickers: int = 0
+    records: int = 0
+    duration: float = 0.0
+    indicator_seconds: float = 0.0
+    csv_seconds: float = 0.0
+    sqlite_seconds: float = 0.0
+    bytes_written: int = 0
+    sqlite_faults: tuple[SqliteFault, ...] = ()
+
+    @property
+    def sqlite_errors(self) -> int:
+        return len(self.sqlite_faults)
+
+    def __add__(self, other: "EnhancementStats") -> "EnhancementStats":
+        return EnhancementStats(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+def save_enhanced_csv_and_sqlite(
+    ticker: str,
+    bars: Bars,
+    interval: Interval,
+    cutoff_date: int | None,
+    rewrite_all: bool,
+    mode: Mode,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+) -> SaveResult:
+    """Save enhanced bars to both stores.
+
+    With `rewrite_all`, `bars` becomes all there is. Otherwise the bars from `cutoff_date` on (Unix seconds; None: all
+    of `bars`) take the place of the stored ones from there on, and must cover every stored time from there on. No
+    bars, no change.
+
+    :raises CsvError: when the CSV file could not be written, or a stored bar would be lost; nothing has changed then.
+    :raises SqliteError: when SQLite failed and FALLBACK_TO_CSV is off; CSV is ahead until the next save or start.
+    :raises StoreError: when the two sides hold different bars after the save.
+    """
+    part = bars if rewrite_all else bars.between(cutoff_date, None)
+    if not len(part):
+        return SaveResult()
+    cutoff = int(part.time[0]) if cutoff_date is None else cutoff_date
+    return _Partition(ticker, interval, mode, db_manager, csv_store, now).save(part, None if rewrite_all else cutoff)
+
+
+def settle(
+    ticker: str, interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+) -> EnhancementStats:
+    """Bring both stores to the same bars: those of either, CSV's where both have one, indicators computed anew.
+
+    Writes only the side that differs. CSV wins because it is written first, so it is never the older one. Lines of
+    the CSV file that are no bars go to the quarantine before the file is written anew.
+
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`.
+    """
+    stats, _ = _Partition(ticker, interval, mode, db_manager, csv_store, now).settle()
+    return stats
+
+
+def settle_if_out_of_step(
+    ticker: str, interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+) -> None:
+    """`settle` when the CSV file is not in the state SQLite's bars are the same as: before anything is built on it.
+
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`.
+    """
+    if not db_manager.settings.sqlite_writes:
+        return
+    with csv_alone_if_allowed(db_manager, f"{mode.value} {ticker} {interval.value}"):
+        db_manager.upgrade(mode)
+        in_sqlite = SqliteStore(db_manager).csv_stamp(mode, ticker, interval)
+        if in_sqlite != csv_store.stamp(mode, ticker, interval):
+            settle(ticker, interval, mode, db_manager, csv_store, now)
+
+
+def enhance_interval_filtered_with_sqlite(
+    interval: Interval,
+    mode: Mode,
+    tickers_filter: Iterable[str] | None,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+) -> EnhancementStats:
+    """Compute the indicators of every stored ticker (or those of the filter) anew and save what changed to both stores.
+
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`; tickers before the failing one are saved.
+    """
+    started = time.perf_counter()
+    tickers = stored_tickers(interval, mode, db_manager, csv_store)
+    wanted = tickers if tickers_filter is None else sorted(set(tickers) & set(tickers_filter))
+    total = EnhancementStats()
+    for ticker in wanted:
+        total += settle(ticker, interval, mode, db_manager, csv_store, now)
+    return replace(total, duration=time.perf_counter() - started)
+
+
+def stored_tickers(interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore) -> list[str]:
+    """The tickers either store has bars of, in alphabetical order; those of CSV alone when SQLite cannot be read.
+
+    :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off.
+    """
+    tickers = {ticker for ticker in csv_store.tickers(mode) if csv_store.stamp(mode, ticker, interval)}
+    if db_manager.settings.sqlite_writes:
+        with csv_alone_if_allowed(db_manager, f"{mode.value} {interval.value}"):
+            tickers |= {ticker for ticker, each in SqliteStore(db_manager).ledger(mode) if each is interval}
+    return sorted(tickers)
+
+
+@contextmanager
+def csv_alone_if_allowed(db_manager: DatabaseManager, what: str) -> Iterator[list[SqliteError]]:
+    """The documented fallback of every write: SQLite's error goes to the log and into the list, and work goes on.
+
+    :raises SqliteError: when FALLBACK_TO_CSV is off.
+    """
+    errors: list[SqliteError] = []
+    try:
+        yield errors
+    except SqliteError as exc:
+        if not db_manager.settings.fallback_to_csv:
+            raise
+        errors.append(exc)
+        log.error("%s goes on with CSV alone until SQLite works again: %s", what, exc)
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """One ticker and interval in both stores."""
+
+    ticker: str
+    interval: Interval
+    mode: Mode
+    db_manager: DatabaseManager
+    csv_store: CsvStore
+    now: datetime
+
+    def __str__(self) -> str:
+        return f"{self.mode.value} {self.ticker} {self.interval.value}"
+
+    @property
+    def key(self) -> tuple[Mode, str, Interval]:
+        return self.mode, self.ticker, self.interval
+
+    @property
+    def sqlite(self) -> SqliteStore:
+        return SqliteStore(self.db_manager)
+
+    def save(self, part: Bars, cutoff: int | None) -> SaveResult:
+        """`part` takes the place of the bars from `cutoff` on; None: of all."""
+        before = self.csv_store.stamp(*self.key)
+        started = time.perf_counter()
+        if cutoff is None:
+            csv_bytes = self.csv_store.write(*self.key, part)
+        else:
+            csv_bytes = self.csv_store.write_tail(*self.key, part, cutoff)
+        csv_done = time.perf_counter()
+        error = self.save_to_sqlite(part, before, rewrite_all=cutoff is None)
+        sqlite_seconds = time.perf_counter() - csv_done
+        return SaveResult(len(part), csv_bytes, csv_done - started, sqlite_seconds, str(error) if error else None)
+
+    def save_to_sqlite(self, part: Bars, stamp_before: str, *, rewrite_all: bool) -> SqliteError | None:
+        """:returns: SQLite's error when the save went on without it."""
+        if not self.db_manager.settings.sqlite_writes:
+            return None
+        stamp, seconds = self.csv_store.stamp(*self.key), int(self.now.timestamp())
+        with csv_alone_if_allowed(self.db_manager, str(self)) as errors:
+            if rewrite_all:
+                self.sqlite.replace(*self.key, part, csv_stamp=stamp, now=seconds)
+            elif not self.sqlite.save_tail(*self.key, part, expected_stamp=stamp_before, csv_stamp=stamp, now=seconds):
+                log.warning("%s was not the same in both stores; settling it", self)
+                _, error = self.settle()
+                return error
+            self.compare_sides(part)
+        return errors[0] if errors else None
+
+    def compare_sides(self, part: Bars) -> None:
+        """Read what was saved back from both sides, the newest batch of it at most.
+
+        :raises StoreError: when they differ; the next save or start settles it.
+        """
+        newest = self.db_manager.settings.sqlite_batch_size
+        start = int(part.tail(newest).time[0])
+        in_csv = self.csv_store.read(*self.key, start=start).bars
+        in_sqlite = self.sqlite.read(*self.key, Window(start=start))
+        if digest(in_csv) != digest(in_sqlite):
+            self.sqlite.set_csv_stamp(*self.key, "")
+            raise StoreError(f"{self} reads back differently from CSV and from SQLite")
+
+    def settle(self) -> tuple[EnhancementStats, SqliteError | None]:
+        """:returns: what it did, and SQLite's error when it went on without it."""
+        started = time.perf_counter()
+        parsed = self.csv_store.read(*self.key)
+        in_sqlite, error = self.bars_in_sqlite()
+        read_done = time.perf_counter()
+        union = in_sqlite.merge(parsed.bars)
+        bars = enhance(union, self.mode, is_index=self.db_manager.settings.is_index(self.ticker, self.mode))
+        computed = time.perf_counter()
+        csv_bytes = self.settle_csv(parsed, bars)
+        csv_done = time.perf_counter()
+        # What could not be read must not be replaced: it may hold the only copy of a bar.
+        if error is None and len(bars):
+            error = self.save_to_sqlite(bars, "", rewrite_all=True)
+        sqlite_done = time.perf_counter()
+        stats = EnhancementStats(
+            tickers=1,
+            records=len(bars),
+            duration=sqlite_done - started,
+            indicator_seconds=computed - read_done,
+            csv_seconds=csv_done - computed,
+            sqlite_seconds=sqlite_done - csv_done,
+            bytes_written=csv_bytes,
+            sqlite_faults=() if error is None else (error.fault,),
+        )
+        return stats, error
+
+    def settle_csv(self, parsed: ParsedCsv, bars: Bars) -> int:
+        """:returns: bytes written, 0 when the file, which reads as `parsed`, holds just `bars`."""
+        if not parsed.damaged and bars.equals(parsed.bars):
+            return 0
+        if parsed.damaged:
+            source = str(self.csv_store.path(*self.key))
+            Quarantine(self.db_manager.settings).add(self.mode, source, parsed.damaged, self.now)
+        return self.csv_store.write(*self.key, bars)
+
+    def bars_in_sqlite(self) -> tuple[Bars, SqliteError | None]:
+        """None when SQLite is not in use, none and its error when it cannot be read. A missing database is made."""
+        bars = Bars.empty(whole_volume=self.mode.has_whole_volume)
+        if not self.db_manager.settings.sqlite_writes:
+            return bars, None
+        with csv_alone_if_allowed(self.db_manager, str(self)) as errors:
+            self.db_manager.upgrade(self.mode)
+            bars = self.sqlite.read(*self.key)
+        return bars, errors[0] if errors else None

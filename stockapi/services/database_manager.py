@@ -1,0 +1,337 @@
+"""Connections to the two database files: who may open them, how, and what state they are in.
+
+One process writes: it has one write connection per file and one lock around every transaction and checkpoint.
+Everybody else reads through a connection of its own thread, opened read-only after any fork. Why each of these rules
+stands is measured in docs/reliability.md.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import SqliteError, SqliteFault, StoreError, sqlite_errors
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+
+MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
+ACTIVE_WITHIN_DAYS = 7
+_PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the clock
+
+_STATS = """
+WITH newest AS (SELECT interval, max(last_time) AS newest_time FROM ledger GROUP BY interval)
+SELECT interval, count(*), sum(rows), newest_time, count(*) FILTER (WHERE last_time >= newest_time - :active_s)
+FROM ledger JOIN newest USING (interval) GROUP BY interval
+"""
+_TICKERS = "SELECT count(DISTINCT ticker) FROM ledger"
+_SCHEMA_VERSION = "SELECT max(version) FROM schema_migrations"
+_LAST_INTEGRITY_CHECK = "SELECT result, done_at FROM maintenance WHERE name = 'integrity_check'"
+_CREATE_SCHEMA_MIGRATIONS = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)
+"""
+_RECORD_MIGRATION = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStats:
+    """What the ledger says is stored. `newest` is the time of the newest bar, Unix seconds."""
+
+    tickers: int
+    active_tickers: int
+    records: dict[Interval, int]
+    newest: dict[Interval, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHealth:
+    """The state of one database file; `error` is None exactly when `reachable`."""
+
+    path: str
+    size_bytes: int
+    schema_version: int | None
+    reachable: bool
+    error: str | None
+    last_integrity_check: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+
+@dataclass(slots=True)
+class _OpenConnection:
+    connection: sqlite3.Connection
+    identity: tuple[int, int, int]
+    """Process, device and inode it was opened in and on."""
+    deadline: float = float("inf")
+    """`time.monotonic()` at which its statements are stopped."""
+
+
+def migrations(mode: Mode) -> list[Migration]:
+    """The market's numbered SQL files, ascending."""
+    paths = sorted((MIGRATIONS_DIR / mode.value).glob("[0-9]*_*.sql"))
+    return [Migration(int(path.name.split("_")[0]), path.stem, path.read_text(encoding="utf-8")) for path in paths]
+
+
+class DatabaseManager:
+    """Both database files. Safe to share between threads and to carry across a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._local = threading.local()
+        self._writers: dict[Mode, _OpenConnection] = {}
+        self._write_locks = {mode: threading.RLock() for mode in Mode}
+
+    # Reading
+
+    @contextmanager
+    def snapshot(self, mode: Mode, deadline: float | None = None) -> Iterator[sqlite3.Connection]:
+        """A read-only connection of this thread inside one read transaction: all statements see the same state.
+        Not to be nested.
+
+        :param deadline: `time.monotonic()` at which statements are stopped; by default QUERY_DEADLINE_MS from now.
+        :raises SqliteError: when the file is missing, damaged, locked, or of an older schema.
+        :raises DeadlineError: when the deadline passes.
+        """
+        with sqlite_errors():
+            reader = self._reader(mode)
+            reader.deadline = deadline or time.monotonic() + self.settings.query_deadline_ms / 1000
+            try:
+                reader.connection.execute("BEGIN")
+                yield reader.connection
+                reader.connection.execute("COMMIT")
+            except BaseException:
+                # After an error the connection's state is unknown, and opening one takes 0.2 ms: start afresh.
+                self._forget_reader(mode)
+                raise
+
+    def _reader(self, mode: Mode) -> _OpenConnection:
+        readers: dict[Mode, _OpenConnection] = self._local.__dict__.setdefault("readers", {})
+        path = self.settings.database_path(mode)
+        identity = _identity(path)
+        opened = readers.get(mode)
+        if opened is not None and opened.identity == identity:
+            return opened
+        self._forget_reader(mode)
+        readers[mode] = opened = self._open_reader(path, identity)
+        return opened
+
+    def _open_reader(self, path: Path, identity: tuple[int, int, int]) -> _OpenConnection:
+        connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
+        opened = _OpenConnection(connection, identity)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA busy_timeout = {self.settings.sqlite_reader_busy_timeout_ms}")
+            connection.execute(f"PRAGMA cache_size = {self.settings.sqlite_reader_cache_size}")
+            connection.execute("PRAGMA mmap_size = 0")  # a truncated file under mmap kills the process
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(_SCHEMA_VERSION).fetchone()  # garbage and empty files fail here, not in mid-answer
+        except BaseException:
+            connection.close()
+            raise
+        connection.set_progress_handler(lambda: time.monotonic() > opened.deadline, _PROGRESS_OPCODES)
+        return opened
+
+    def _forget_reader(self, mode: Mode) -> None:
+        opened = self._local.__dict__.get("readers", {}).pop(mode, None)
+        # A connection inherited across a fork is left alone: closing it would drop the parent's locks.
+        if opened is not None and opened.identity[0] == os.getpid():
+            with suppress(sqlite3.Error):
+                opened.connection.close()
+
+    # Writing
+
+    @contextmanager
+    def transaction(self, mode: Mode) -> Iterator[sqlite3.Connection]:
+        """The write connection inside BEGIN IMMEDIATE: commits on leaving, rolls back on any exception.
+
+        A transaction in which nothing was written leaves the file untouched. Not to be nested.
+
+        :raises SqliteError: whatever went wrong, after the roll-back.
+        """
+        with self._write_locks[mode], sqlite_errors():
+            connection = self._writer(mode)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def checkpoint(self, mode: Mode, kind: str = "PASSIVE") -> None:
+        """Move what the write-ahead log holds into the database file; PASSIVE never waits for readers.
+
+        :raises SqliteError: when it fails.
+        """
+        with self._write_locks[mode], sqlite_errors():
+            self._writer(mode).execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+
+    @contextmanager
+    def maintenance_connection(self, mode: Mode) -> Iterator[sqlite3.Connection]:
+        """The write connection outside a transaction, for what cannot run in one (backup, VACUUM, ANALYZE)."""
+        with self._write_locks[mode], sqlite_errors():
+            yield self._writer(mode)
+
+    def _writer(self, mode: Mode) -> sqlite3.Connection:
+        path = self.settings.database_path(mode)
+        opened = self._writers.get(mode)
+        if opened is not None:
+            with suppress(SqliteError):
+                if opened.identity == _identity(path):
+                    return opened.connection
+            self._forget_writer(mode)
+        connection = self._open_writer(path)
+        try:
+            self._apply_migrations(mode, connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._writers[mode] = _OpenConnection(connection, _identity(path))
+        return connection
+
+    def _open_writer(self, path: Path) -> sqlite3.Connection:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
+        connection = sqlite3.connect(uri(path, "rwc"), uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {self.settings.sqlite_busy_timeout_ms}")
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect while the file is empty only
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self.settings.sqlite_synchronous}")
+            connection.execute(f"PRAGMA cache_size = {self.settings.sqlite_cache_size}")
+            connection.execute(f"PRAGMA temp_store = {self.settings.sqlite_temp_store}")
+            connection.execute(f"PRAGMA mmap_size = {self.settings.sqlite_mmap_size}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _forget_writer(self, mode: Mode) -> None:
+        opened = self._writers.pop(mode, None)
+        if opened is not None and opened.identity[0] == os.getpid():
+            with suppress(sqlite3.Error):
+                opened.connection.close()
+
+    # Schema
+
+    def upgrade(self, mode: Mode) -> int:
+        """Create the file if it is not there, apply the migrations it lacks, and return its schema version.
+
+        :raises SqliteError: naming the migration that failed; those before it stay applied.
+        """
+        with self._write_locks[mode], sqlite_errors():
+            version: int = self._writer(mode).execute(_SCHEMA_VERSION).fetchone()[0]
+            return version
+
+    def _apply_migrations(self, mode: Mode, connection: sqlite3.Connection) -> None:
+        connection.execute(_CREATE_SCHEMA_MIGRATIONS)
+        current = connection.execute(_SCHEMA_VERSION).fetchone()[0] or 0
+        known = migrations(mode)
+        if current > known[-1].version:
+            raise SqliteError(
+                f"the database has schema version {current}, this program knows up to {known[-1].version}; "
+                "run a newer version of the program",
+                SqliteFault.OTHER,
+            )
+        for migration in known:
+            if migration.version > current:
+                _apply(migration, connection)
+
+    # State
+
+    def stats(self, mode: Mode) -> DatabaseStats:
+        """Counts from the ledger: the cost grows with tickers, not with bars.
+
+        :raises StoreError: when the database cannot be read.
+        """
+        with self.snapshot(mode) as connection:
+            rows = connection.execute(_STATS, {"active_s": ACTIVE_WITHIN_DAYS * SECONDS_PER_DAY}).fetchall()
+            (tickers,) = connection.execute(_TICKERS).fetchone()
+        by_name = {row[0]: row for row in rows}
+        records = {each: by_name[each.value][2] if each.value in by_name else 0 for each in Interval}
+        newest = {each: by_name[each.value][3] if each.value in by_name else None for each in Interval}
+        active = max((row[4] for row in rows), default=0)
+        return DatabaseStats(tickers, active, records, newest)
+
+    def health(self, mode: Mode) -> DatabaseHealth:
+        """The state of the file; never raises: what is wrong stands in `error`."""
+        path = self.settings.database_path(mode)
+        size = 0
+        try:
+            size = path.stat().st_size
+            with self.snapshot(mode) as connection:
+                (version,) = connection.execute(_SCHEMA_VERSION).fetchone()
+                checked = connection.execute(_LAST_INTEGRITY_CHECK).fetchone()
+        except FileNotFoundError:
+            return DatabaseHealth(str(path), size, None, False, "the file does not exist", None)
+        except (StoreError, OSError) as exc:
+            return DatabaseHealth(str(path), size, None, False, str(exc), None)
+        last_check = (
+            f"{checked[0]} at {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(checked[1]))}" if checked else None
+        )
+        return DatabaseHealth(str(path), size, version, True, None, last_check)
+
+    def close_readers(self) -> None:
+        """Close the connections of this thread, which is about to end."""
+        for mode in Mode:
+            self._forget_reader(mode)
+
+    def close(self) -> None:
+        """Close this thread's readers and the writers; the last connection to leave empties the write-ahead log."""
+        self.close_readers()
+        for mode in Mode:
+            with self._write_locks[mode]:
+                self._forget_writer(mode)
+
+
+def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
+    """Apply one migration and its own record in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(migration.sql):
+            connection.execute(statement)
+        connection.execute(_RECORD_MIGRATION, (migration.version, migration.name, int(time.time())))
+        connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        connection.execute("ROLLBACK")
+        raise SqliteError(f"migration {migration.name} failed: {exc}") from exc
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one at a time: `executescript` would commit behind our back."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """:raises SqliteError: when there is no such file, or it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError as exc:
+        raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
+    return os.getpid(), status.st_dev, status.st_ino
+
+
+def uri(path: Path, mode: str) -> str:
+    """The address under which `sqlite3.connect(..., uri=True)` opens a file `ro` or `rwc`."""
+    return f"file:{quote(str(path))}?mode={mode}"

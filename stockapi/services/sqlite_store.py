@@ -1,0 +1,352 @@
+"""The bars in SQLite: reading windows of them, writing them with their ledger.
+
+Nothing of SQLite leaves this module: callers give and get `Bars` and plain values. Another SQL store would have to
+offer the public methods of `SqliteStore` and nothing else.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+
+from stockapi.errors import SqliteError, TooManyRowsError
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.digest import digest, replaced, to_text
+from stockapi.services.sqlite_tables import (
+    MAX_TIME,
+    MIN_TIME,
+    SELECT_LEDGER,
+    SELECT_LEDGER_ENTRY,
+    SELECT_LEDGER_OF_INTERVAL,
+    SET_CSV_STAMP,
+    UPSERT_LEDGER,
+    TableInfo,
+    to_bars,
+    to_rows,
+)
+
+_ROWS_AT_ONCE = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What SQLite holds of one ticker and interval.
+
+    `csv_stamp` names the state of the CSV file that holds the same bars; "" while a save is under way.
+    """
+
+    ticker: str
+    interval: Interval
+    rows: int
+    first_time: int
+    last_time: int
+    digest: str
+    csv_stamp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Which bars of each ticker to read: start <= time <= end (Unix seconds, None open), of those the last `limit`.
+
+    `warmup` bars before `start` come along.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    limit: int | None = None
+    warmup: int = 0
+
+
+class SqliteStore:
+    """The bars of both markets in SQLite."""
+
+    def __init__(self, db_manager: DatabaseManager) -> None:
+        self._db = db_manager
+
+    # Reading
+
+    def read_each(
+        self,
+        mode: Mode,
+        interval: Interval,
+        symbols: Sequence[str] | None,
+        window: Window,
+        *,
+        deadline: float | None = None,
+        row_budget: int | None = None,
+    ) -> Iterator[tuple[str, Bars]]:
+        """The window of every ticker asked for (None: all) that SQLite holds, in alphabetical order, one at a time.
+
+        All come from one state of the database. A ticker whose window is empty comes with empty bars.
+
+        :raises TooManyRowsError: when more than `row_budget` rows would have to be read, before reading them.
+        :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away.
+        """
+        table = TableInfo.of(mode, interval)
+        with self._db.snapshot(mode, deadline) as connection:
+            entries = _ledger_entries(connection, interval, symbols)
+            if row_budget is not None:
+                _check_budget(connection, table, entries, window, row_budget)
+            for entry in entries:
+                yield entry.ticker, _read_window(connection, table, mode, entry.ticker, window)
+
+    def read(self, mode: Mode, ticker: str, interval: Interval, window: Window | None = None) -> Bars:
+        """One ticker's bars, whether or not the ledger knows it; empty when there are none."""
+        with self._db.snapshot(mode, deadline=float("inf")) as connection:
+            return _read_window(connection, TableInfo.of(mode, interval), mode, ticker, window or Window())
+
+    def ledger(self, mode: Mode) -> dict[tuple[str, Interval], LedgerEntry]:
+        """What is held of every ticker and interval.
+
+        :raises SqliteError: when the database cannot be read.
+        """
+        with self._db.snapshot(mode) as connection:
+            entries = [_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
+        return {(entry.ticker, entry.interval): entry for entry in entries}
+
+    def csv_stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
+        """Which state of the CSV file holds the same bars; "" when none is known to."""
+        with self._db.snapshot(mode) as connection:
+            entry = _find_entry(connection, ticker, interval)
+        return entry.csv_stamp if entry else ""
+
+    # Writing
+
+    def save_tail(
+        self, mode: Mode, ticker: str, interval: Interval, bars: Bars, *, expected_stamp: str, csv_stamp: str, now: int
+    ) -> bool:
+        """Put `bars` in place of the bars from their first time on; earlier ones stay.
+
+        Does nothing and returns False when SQLite is not in step with the CSV file as it was before this save
+        (`expected_stamp`, "" for no file), or would be left with bars that the file does not have.
+
+        :raises SqliteError: when it cannot be written; what was not committed is rolled back.
+        """
+        with self._partition(mode, ticker, interval, now) as partition:
+            entry = partition.entry()
+            stored = partition.bars(Window(start=int(bars.time[0])))
+            if (entry.csv_stamp if entry else "") != expected_stamp or not np.isin(stored.time, bars.time).all():
+                return False
+            if entry is not None and len(stored):
+                partition.turn(stored, bars)
+                partition.record(_advanced(entry, stored, bars, csv_stamp))
+                return True
+        self._grow(mode, ticker, interval, entry, bars, csv_stamp, now)
+        return True
+
+    def replace(self, mode: Mode, ticker: str, interval: Interval, bars: Bars, *, csv_stamp: str, now: int) -> None:
+        """Make `bars` all there is of this ticker and interval, in one transaction: readers see the old or the new.
+
+        Rows that stay the same are not touched; the others keep their id and created_at.
+
+        :raises SqliteError: when it cannot be written; the old bars are then still there.
+        """
+        with self._partition(mode, ticker, interval, now) as partition:
+            stored = partition.bars(Window())
+            if len(stored):
+                kept = np.isin(stored.time, bars.time)
+                partition.delete(stored.take(~kept))
+                partition.turn(stored.take(kept), bars)
+                partition.record(_whole(ticker, interval, bars, csv_stamp))
+                return
+        self._grow(mode, ticker, interval, None, bars, csv_stamp, now)
+
+    def set_csv_stamp(self, mode: Mode, ticker: str, interval: Interval, csv_stamp: str) -> None:
+        """Record that the CSV file in this state holds the same bars."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(SET_CSV_STAMP, (csv_stamp, ticker, interval.value, csv_stamp))
+
+    def _grow(
+        self,
+        mode: Mode,
+        ticker: str,
+        interval: Interval,
+        entry: LedgerEntry | None,
+        bars: Bars,
+        csv_stamp: str,
+        now: int,
+    ) -> None:
+        """Append bars in transactions of a batch each.
+
+        After each batch a series that was there before is a little longer, which is as true as before. A new series
+        gets its ledger row with the last batch only, so that no reader takes its beginning for all of it.
+        """
+        size = self._db.settings.sqlite_batch_size
+        nothing = bars.take(slice(0))
+        for begin in range(0, len(bars), size):
+            chunk = bars.take(slice(begin, begin + size))
+            is_last = begin + size >= len(bars)
+            with self._partition(mode, ticker, interval, now) as partition:
+                partition.turn(nothing, chunk)
+                if entry is not None:
+                    entry = _advanced(entry, nothing, chunk, csv_stamp if is_last else "")
+                    partition.record(entry)
+                elif is_last:
+                    partition.record(_whole(ticker, interval, bars, csv_stamp))
+
+    @contextmanager
+    def _partition(self, mode: Mode, ticker: str, interval: Interval, now: int) -> Iterator["_Partition"]:
+        with self._db.transaction(mode) as connection:
+            yield _Partition(connection, mode, ticker, interval, now, self._db.settings.sqlite_batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """One ticker and interval inside a write transaction."""
+
+    connection: sqlite3.Connection
+    mode: Mode
+    ticker: str
+    interval: Interval
+    now: int
+    batch_size: int
+
+    @property
+    def table(self) -> TableInfo:
+        return TableInfo.of(self.mode, self.interval)
+
+    def entry(self) -> LedgerEntry | None:
+        return _find_entry(self.connection, self.ticker, self.interval)
+
+    def bars(self, window: Window) -> Bars:
+        return _read_window(self.connection, self.table, self.mode, self.ticker, window)
+
+    def delete(self, bars: Bars) -> None:
+        self.connection.executemany(self.table.delete, zip(repeat(self.ticker), bars.time.tolist()))
+
+    def turn(self, stored: Bars, bars: Bars) -> None:
+        """Make of `stored`, whose times are all in `bars`, `bars`; write only what differs.
+
+        :raises SqliteError: when the table then holds other rows from their first time on; roll back.
+        """
+        changed = _changed(stored, bars)
+        for begin in range(0, len(changed), self.batch_size):
+            rows = to_rows(self.ticker, changed.take(slice(begin, begin + self.batch_size)), self.now)
+            self.connection.executemany(self.table.upsert, rows)
+        first, last = int(bars.time[0]), int(bars.time[-1])
+        held = self.connection.execute(self.table.bounds_since, (self.ticker, first)).fetchone()
+        if held != (len(bars), first, last):
+            raise SqliteError(
+                f"{self.table.name} holds (rows, first, last) {held} of {self.ticker} from {first} on, "
+                f"where {(len(bars), first, last)} was written"
+            )
+
+    def record(self, entry: LedgerEntry) -> None:
+        if entry == self.entry():
+            return
+        values = (entry.rows, entry.first_time, entry.last_time, entry.digest, entry.csv_stamp, self.now)
+        self.connection.execute(UPSERT_LEDGER, (entry.ticker, entry.interval.value, *values))
+
+
+def _advanced(entry: LedgerEntry, stored: Bars, bars: Bars, csv_stamp: str) -> LedgerEntry:
+    """The ledger entry after `stored`, a part of what it describes, has become `bars`."""
+    return LedgerEntry(
+        entry.ticker,
+        entry.interval,
+        entry.rows - len(stored) + len(bars),
+        min(entry.first_time, int(bars.time[0])),
+        max(entry.last_time, int(bars.time[-1])),
+        to_text(replaced(int(entry.digest, 16), digest(stored), digest(bars))),
+        csv_stamp,
+    )
+
+
+def _whole(ticker: str, interval: Interval, bars: Bars, csv_stamp: str) -> LedgerEntry:
+    first, last = int(bars.time[0]), int(bars.time[-1])
+    return LedgerEntry(ticker, interval, len(bars), first, last, to_text(digest(bars)), csv_stamp)
+
+
+def _changed(stored: Bars, bars: Bars) -> Bars:
+    """The bars that are new or differ from the stored ones, whose times are all among them."""
+    is_stored = np.isin(bars.time, stored.time)
+    changed = ~is_stored
+    changed[is_stored] = bars.take(is_stored).differing_from(stored)
+    return bars.take(changed)
+
+
+def _read_window(connection: sqlite3.Connection, table: TableInfo, mode: Mode, ticker: str, window: Window) -> Bars:
+    start = MIN_TIME if window.start is None else window.start
+    end = MAX_TIME if window.end is None else window.end
+
+    def latest(until: int, count: int) -> Bars:
+        return _fetch(connection.execute(table.select_latest, (ticker, until, count)), mode).take(slice(None, None, -1))
+
+    if window.limit is not None and window.start is None:
+        return latest(end, window.limit)
+    bars = _fetch(connection.execute(table.select_range, (ticker, start, end)), mode)
+    if window.warmup:
+        bars = Bars.concatenate([latest(start - 1, window.warmup), bars])
+    return bars if window.limit is None else bars.tail(window.limit)
+
+
+def _fetch(cursor: sqlite3.Cursor, mode: Mode) -> Bars:
+    """All rows, a part at a time: a row takes 700 bytes as Python objects and 150 in columns."""
+    parts = []
+    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        parts.append(to_bars(rows, mode))
+    if not parts:
+        return Bars.empty(whole_volume=mode.has_whole_volume)
+    return parts[0] if len(parts) == 1 else Bars.concatenate(parts)
+
+
+def _check_budget(
+    connection: sqlite3.Connection,
+    table: TableInfo,
+    entries: Sequence[LedgerEntry],
+    window: Window,
+    row_budget: int,
+) -> None:
+    """Count before reading; the ledger's totals settle nearly every query without touching the table."""
+    if sum(_at_most(entry.rows, window.limit) for entry in entries) <= row_budget:
+        return
+    start = MIN_TIME if window.start is None else window.start
+    end = MAX_TIME if window.end is None else window.end
+    total = 0
+    for entry in entries:
+        (count,) = connection.execute(table.count_range, (entry.ticker, start, end)).fetchone()
+        total += _at_most(count, window.limit)
+        if total > row_budget:
+            raise too_many_rows(row_budget)
+
+
+def _at_most(count: int, limit: int | None) -> int:
+    return count if limit is None else min(count, limit)
+
+
+def too_many_rows(row_budget: int) -> TooManyRowsError:
+    return TooManyRowsError(
+        f"the answer would have more than {row_budget} rows; "
+        "ask for fewer symbols, a shorter start_date..end_date, a smaller limit or a longer interval"
+    )
+
+
+def _ledger_entries(
+    connection: sqlite3.Connection, interval: Interval, symbols: Sequence[str] | None
+) -> list[LedgerEntry]:
+    if symbols is None:
+        return [_entry(row) for row in connection.execute(SELECT_LEDGER_OF_INTERVAL, (interval.value,)).fetchall()]
+    entries = [_find_entry(connection, symbol, interval) for symbol in sorted(symbols)]
+    return [entry for entry in entries if entry is not None]
+
+
+def _find_entry(connection: sqlite3.Connection, ticker: str, interval: Interval) -> LedgerEntry | None:
+    row = connection.execute(SELECT_LEDGER_ENTRY, (ticker, interval.value)).fetchone()
+    return None if row is None else _entry(row)
+
+
+def _entry(row: Sequence[object]) -> LedgerEntry:
+    ticker, interval, rows, first_time, last_time, text, stamp = row
+    return LedgerEntry(
+        str(ticker), Interval(interval), _int(rows), _int(first_time), _int(last_time), str(text), str(stamp)
+    )
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
