@@ -1,0 +1,69 @@
+"""OHLCV bars of Vietnamese stocks and crypto coins over HTTP: SQLite first, CSV always."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask
+
+from stockapi import cli
+from stockapi.api import adjustments, compression, context, error_handlers, groups, headers, health, tickers
+from stockapi.config import Settings
+from stockapi.logs import configure_logging
+from stockapi.models.mode import Mode
+from stockapi.services.bookkeeping import Bookkeeping
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.data_store import DataStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.ticker_groups import groups_for
+
+__all__ = ["create_app"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime] = _utc_now) -> Flask:
+    """The WSGI application.
+
+    Without `settings` this is the start of a process: they come from the environment, and logging is set up.
+    Nothing is opened here; each thread opens its own connections at its first query, after any fork.
+
+    :raises ConfigError: for a setting, or a file named by one, that is not allowed.
+    """
+    # Not before: prometheus_client finds out when imported whether several processes count together, and gunicorn
+    # tells its workers only after the master has imported this package.
+    from stockapi.api import metrics
+    from stockapi.services.metrics import StoreCollector
+
+    if settings is None:
+        settings = Settings.load()
+        configure_logging(settings.log_level)
+    app = Flask(__name__, static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would redirect, where this API has errors only
+    services = _services(settings, clock)
+    context.install(app, services)
+    metrics.install(app, StoreCollector(settings, services.db_manager, services.bookkeeping, clock))
+    error_handlers.install(app)
+    headers.install(app, settings.cors_origins)
+    compression.install(app)
+    for room in (tickers, groups, adjustments, health, metrics):
+        app.register_blueprint(room.blueprint)
+    cli.register(app)
+    return app
+
+
+def _services(settings: Settings, clock: Callable[[], datetime]) -> context.Services:
+    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+    return context.Services(
+        settings=settings,
+        db_manager=db_manager,
+        bookkeeping=Bookkeeping(db_manager),
+        csv_store=csv_store,
+        data_store=DataStore(settings, db_manager, csv_store),
+        groups={mode: groups_for(mode, settings) for mode in Mode},
+        clock=clock,
+        started=time.monotonic(),
+    )

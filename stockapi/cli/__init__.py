@@ -1,0 +1,11 @@
+"""Flask's own command line: `flask db`, `flask data`, `flask status`."""
+
+from flask import Flask
+
+from stockapi.cli import data, db
+from stockapi.cli.status import show_status
+
+
+def register(app: Flask) -> None:
+    for command in (db.commands, data.commands, show_status):
+        app.cli.add_command(command)

@@ -1,0 +1,11 @@
+"""WSGI entry: `gunicorn app:app`, and where `flask` finds its commands."""
+
+import sys
+
+from stockapi import create_app
+from stockapi.errors import ConfigError
+
+try:
+    app = create_app()
+except ConfigError as exc:
+    sys.exit(f"stockapi: {exc}")

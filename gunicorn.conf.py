@@ -1,0 +1,62 @@
+"""How `gunicorn app:app` serves: WEB_CONCURRENCY processes of GUNICORN_THREADS threads each.
+
+Read by the master process. What this file imports the workers inherit, so new code needs a restart, not a reload.
+"""
+
+import sys
+from pathlib import Path
+
+from stockapi.api.metrics_files import forget_worker, metrics_directory
+from stockapi.api.server import ApiWorker, LineLogger
+from stockapi.config import Settings
+from stockapi.errors import ConfigError
+from stockapi.models.mode import Mode
+from stockapi.services.ticker_groups import groups_for
+
+try:
+    _settings = Settings.load()
+    # A list that a setting names must stop the start here: a worker that fails is only started again, for ever.
+    for _mode in Mode:
+        groups_for(_mode, _settings)
+except ConfigError as exc:
+    sys.exit(f"stockapi: {exc}")
+
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+workers = _settings.web_concurrency
+threads = _settings.gunicorn_threads
+worker_class = ApiWorker  # gthread; what is different stands there
+
+# Each worker loads the application itself, after the fork: a SQLite connection that crosses a fork loses writes.
+preload_app = False
+
+# gunicorn's most; the default of 4,094 bytes ends at some 340 repeated `symbol=`.
+limit_request_line = 8_190
+
+# A stopping worker finishes what it has begun. The longest query is over after QUERY_DEADLINE_MS.
+graceful_timeout = 30
+# A worker whose main loop has not been seen for so long is killed; requests run in other threads and do not count.
+timeout = 30
+# Longer than the gap between a dashboard's polls of a few seconds, so that connections are reused.
+keepalive = 5
+
+# The heartbeat file is touched every second; on a disk that would wait whenever the disk does.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  (the directory, not a file in it)
+
+# Where the processes count together what /metrics answers; in memory for the same reason.
+_metrics_directory = metrics_directory(worker_tmp_dir)
+raw_env = [f"PROMETHEUS_MULTIPROC_DIR={_metrics_directory}"]
+
+# A socket in the home directory through which anyone of this account could steer the server, and which two
+# services of one account would fight over.
+control_socket_disable = True
+
+# A proxy in front has the access log; the application logs a line per answer of its own.
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level
+logger_class = LineLogger
+
+
+def child_exit(_server: object, worker: ApiWorker) -> None:
+    """Called in the master when a worker has ended, however it did."""
+    forget_worker(_metrics_directory, worker.pid)

@@ -1,0 +1,48 @@
+"""Headers of every answer: what browsers may do with it, and which other sites' pages may read it."""
+
+from collections.abc import Sequence
+
+from flask import Flask, Response
+from flask_cors import CORS
+
+EXPOSED_HEADERS = ("ETag", "X-Data-Source", "Retry-After")
+_PREFLIGHT_MAX_AGE_S = 600
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    # Holds for pages that embed without CORS; a page that CORS allows reads the answer all the same.
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def install(app: Flask, cors_origins: Sequence[str]) -> None:
+    """`cors_origins`: as https://example.org, or `*`; with none, no page of another site may read."""
+    app.after_request(_add_security_headers)
+    if not cors_origins:
+        return
+    is_open = "*" in cors_origins
+    CORS(
+        app,
+        origins="*" if is_open else list(cors_origins),
+        send_wildcard=is_open,
+        methods=["GET", "HEAD", "OPTIONS"],
+        expose_headers=list(EXPOSED_HEADERS),
+        max_age=_PREFLIGHT_MAX_AGE_S,
+        vary_header=False,
+    )
+    if not is_open:
+        app.after_request(_vary_by_origin)
+
+
+def _add_security_headers(response: Response) -> Response:
+    for name, value in _SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _vary_by_origin(response: Response) -> Response:
+    """Flask-CORS would leave out the answers to sites not allowed, which a cache could then serve to one that is."""
+    response.vary.add("Origin")
+    return response

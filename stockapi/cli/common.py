@@ -1,0 +1,127 @@
+"""What the commands share: options, one-line errors, being the writer, progress."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+import click
+from tqdm import tqdm
+
+from stockapi.api.context import Services, services
+from stockapi.errors import AppError, QueryError
+from stockapi.models.interval import Interval, parse_interval
+from stockapi.models.mode import Mode
+from stockapi.models.query import parse_symbol
+from stockapi.services.writer_lock import writer_lock
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+_LOG_EVERY_S: Final = 5.0
+"""Between two log lines where there is no terminal for a progress bar."""
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An AppError ends the command with its one line on standard error and exit status 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except AppError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+    return wrapped
+
+
+class _Parsed(click.ParamType[Any]):
+    """A parameter parsed by one of our own functions, whose QueryError says what is allowed."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(value) if isinstance(value, str) else value
+        except QueryError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def _parse_stored_interval(text: str) -> Interval:
+    interval = parse_interval(text)
+    if not isinstance(interval, Interval):
+        raise QueryError(f"interval {text!r} is computed on read; stored are: {', '.join(i.value for i in Interval)}")
+    return interval
+
+
+def _each_once(_ctx: click.Context, _param: click.Parameter, values: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+MODE = _Parsed("mode", Mode.parse)
+_INTERVAL = _Parsed("interval", _parse_stored_interval)
+_TICKER = _Parsed("ticker", parse_symbol)
+
+one_mode_option = click.option("--mode", type=MODE, default="vn", show_default=True, help="vn or crypto.")
+modes_option = click.option(
+    "--mode",
+    "modes",
+    type=MODE,
+    multiple=True,
+    default=tuple(Mode),
+    callback=_each_once,
+    help="vn or crypto. Default: both.",
+)
+intervals_option = click.option(
+    "--interval",
+    "intervals",
+    type=_INTERVAL,
+    multiple=True,
+    default=tuple(Interval),
+    callback=_each_once,
+    help="1D, 1H or 1m; repeatable. Default: all three.",
+)
+tickers_option = click.option(
+    "--ticker",
+    "tickers",
+    type=_TICKER,
+    multiple=True,
+    callback=_each_once,
+    help="These only; repeatable. Default: all of the source.",
+)
+
+
+@contextmanager
+def writing(modes: Collection[Mode]) -> Iterator[Services]:
+    """Makes this command the only writer of the markets; in the end their write-ahead logs are emptied.
+
+    :raises WriterLockedError: when another process is; says which.
+    """
+    app = services()
+    with writer_lock(app.settings, modes):
+        try:
+            yield app
+        finally:
+            # The last connection to leave moves the log into the file: only the writer may do that.
+            app.db_manager.close()
+
+
+def with_progress(items: Iterable[Item], total: int | None, description: str, unit: str) -> Iterator[Item]:
+    """The items, with a progress bar on a terminal; elsewhere a log line every few seconds and one at the end."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=description, unit=f" {unit}", leave=False)
+        return
+    count, logged = 0, time.monotonic()
+    for item in items:
+        yield item
+        count += 1
+        if time.monotonic() - logged >= _LOG_EVERY_S and count != total:
+            log.info("%s: %d%s %s", description, count, f" of {total}" if total else "", unit)
+            logged = time.monotonic()
+    log.info("%s: %d %s, done", description, count, unit)

@@ -1,0 +1,113 @@
+"""`flask db`: the database files."""
+
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from stockapi.api.context import services
+from stockapi.cli.common import modes_option, one_line_errors, writing
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.database_utils import DatabaseUtils
+from stockapi.services.sqlite_tables import TableInfo
+
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group("db")
+def commands() -> None:
+    """Migrate, inspect, tune, copy and restore the database files."""
+
+
+@commands.command()
+@modes_option
+@with_appcontext
+@one_line_errors
+def upgrade(modes: tuple[Mode, ...]) -> None:
+    """Create the databases where they are missing and apply the migrations they lack."""
+    with writing(modes) as app:
+        for mode in modes:
+            version = app.db_manager.upgrade(mode)
+            click.echo(f"{mode.value}: schema version {version}, {app.settings.database_path(mode)}")
+
+
+@commands.command()
+@click.option(
+    "--check", is_flag=True, help="Also check the integrity of the whole file, which takes the writer's lock."
+)
+@modes_option
+@with_appcontext
+@one_line_errors
+def status(check: bool, modes: tuple[Mode, ...]) -> None:
+    """Tables, counts, sizes; exits 1 when a database cannot be read or fails its integrity check."""
+    is_sound = True
+    for mode in modes:
+        if check:
+            is_sound = _is_sound(mode) and is_sound
+        is_sound = _print_status(mode) and is_sound
+    if not is_sound:
+        raise SystemExit(1)
+
+
+def _is_sound(mode: Mode) -> bool:
+    """Whether the file passes its integrity check, which is recorded; False for one that cannot be read at all."""
+    if not services().db_manager.health(mode).reachable:
+        return False
+    with writing([mode]) as app:
+        return DatabaseUtils(app.db_manager).check_integrity(mode, app.clock()) == "ok"
+
+
+def _print_status(mode: Mode) -> bool:
+    """:returns: whether the database can be read."""
+    app = services()
+    health = app.db_manager.health(mode)
+    click.echo(f"{mode.value}: {health.path}")
+    if not health.reachable:
+        click.echo(f"  not usable: {health.error}")
+        return False
+    sizes = DatabaseUtils(app.db_manager).sizes(mode)
+    click.echo(
+        f"  schema version {health.schema_version}, last integrity check: {health.last_integrity_check or 'never'}"
+    )
+    click.echo(f"  {sizes.database:,} bytes, write-ahead log {sizes.write_ahead_log:,}, reusable {sizes.free:,}")
+    stats = app.db_manager.stats(mode)
+    for interval in Interval:
+        click.echo(f"  {TableInfo.of(mode, interval).name:<14} {stats.records[interval]:>12,} rows")
+    return True
+
+
+@commands.command()
+@modes_option
+@with_appcontext
+@one_line_errors
+def optimize(modes: tuple[Mode, ...]) -> None:
+    """Refresh statistics, empty the write-ahead log and give free pages back."""
+    with writing(modes) as app:
+        for mode in modes:
+            sizes = DatabaseUtils(app.db_manager).optimize(mode, app.clock())
+            click.echo(f"{mode.value}: {sizes.database:,} bytes, write-ahead log {sizes.write_ahead_log:,}")
+
+
+@commands.command()
+@click.argument("dest", type=_DIRECTORY)
+@modes_option
+@with_appcontext
+@one_line_errors
+def backup(dest: Path, modes: tuple[Mode, ...]) -> None:
+    """Copy the live databases, consistently and checked, into the directory DEST; nobody has to stop."""
+    app = services()
+    for mode in modes:
+        click.echo(f"{mode.value}: {DatabaseUtils(app.db_manager).backup(mode, dest)}")
+
+
+@commands.command()
+@click.argument("src", type=_DIRECTORY)
+@modes_option
+@with_appcontext
+@one_line_errors
+def restore(src: Path, modes: tuple[Mode, ...]) -> None:
+    """Put the copies in the directory SRC back; the present databases are kept beside them."""
+    with writing(modes) as app:
+        for mode, aside in DatabaseUtils(app.db_manager).restore(modes, src, app.clock()).items():
+            click.echo(f"{mode.value}: restored" + (f"; the one before is {aside}" if aside else ""))

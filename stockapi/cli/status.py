@@ -1,0 +1,70 @@
+"""`flask status`: what is stored, how fresh it is, who writes."""
+
+import click
+from flask.cli import with_appcontext
+
+from stockapi.api.context import services
+from stockapi.cli.common import modes_option, one_line_errors
+from stockapi.errors import SqliteError
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_moment, format_time
+from stockapi.services.worker_status import Worker, workers_of
+from stockapi.services.writer_lock import writer_of
+
+
+@click.command("status")
+@modes_option
+@with_appcontext
+@one_line_errors
+def show_status(modes: tuple[Mode, ...]) -> None:
+    """What is stored, how fresh it is, which workers have run and how they are.
+
+    Exits 1 when a database cannot be read.
+    """
+    is_readable = True
+    for mode in modes:
+        writer = writer_of(services().settings, mode)
+        click.echo(f"{mode.value}: writer: {writer or 'none'}")
+        try:
+            _print_stored(mode)
+            _print_workers(mode)
+        except SqliteError as exc:
+            is_readable = False
+            in_csv = len(services().csv_store.tickers(mode))
+            click.echo(f"  {exc}; CSV holds {in_csv} tickers")
+    if not is_readable:
+        raise SystemExit(1)
+
+
+def _print_stored(mode: Mode) -> None:
+    stats = services().db_manager.stats(mode)
+    click.echo(f"  {stats.tickers} tickers, {stats.active_tickers} active")
+    for interval in Interval:
+        newest = stats.newest[interval]
+        freshest = "no bars" if newest is None else f"newest bar {format_time(newest, interval)}"
+        click.echo(f"  {interval.value}: {stats.records[interval]:>12,} bars, {freshest}")
+
+
+def _print_workers(mode: Mode) -> None:
+    own = services()
+    now = int(own.clock().timestamp())
+    for worker in workers_of(own.settings, own.bookkeeping, mode, now):
+        click.echo(f"  worker {worker.name}: {_line(worker, now)}")
+
+
+def _line(worker: Worker, now: int) -> str:
+    state = worker.state
+    parts = [
+        worker.condition.value,
+        f"heartbeat {_when(state.heartbeat_at, now)}",
+        f"{state.iterations:,} iterations",
+        f"last sync {_when(state.last_sync, now)}",
+    ]
+    if state.last_error is not None:
+        parts.append(f"last error {_when(state.last_error_at, now)}: {' '.join(state.last_error.split())}")
+    return ", ".join(parts)
+
+
+def _when(moment: int | None, now: int) -> str:
+    return "never" if moment is None else f"{format_moment(moment)} ({now - moment} s ago)"
