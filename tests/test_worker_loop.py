@@ -1,0 +1,273 @@
+"""The loop of every worker: when jobs are due, what their guard keeps out, what they report, how they stop."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from conftest import Stores
+
+from stockapi.errors import (
+    BadPayloadError,
+    ProviderBannedError,
+    ProviderError,
+    ProviderStoppedError,
+    RateLimitedError,
+    UnknownSymbolError,
+)
+from stockapi.models import Bars, Interval, Mode
+from stockapi.providers.base import Provider
+from stockapi.providers.simulated import SimulatedProvider
+from stockapi.services.bookkeeping import Bookkeeping, WorkerState
+from workers import loop
+from workers.crypto_worker import CRYPTO
+from workers.daily_worker import DAILY
+from workers.loop import Job, WorkerLoop, all_tickers
+from workers.slow_worker import HOURLY, MINUTE
+
+IN_SESSION = datetime(2026, 9, 16, 3, 0, tzinfo=UTC)
+AT_NIGHT = datetime(2026, 9, 16, 15, 0, tzinfo=UTC)
+ON_SUNDAY = datetime(2026, 9, 20, 3, 0, tzinfo=UTC)
+NATIONAL_DAY = datetime(2026, 9, 2, 3, 0, tzinfo=UTC)
+MARKET = SimulatedProvider(Mode.VN, 1)
+TICKERS = ["ACB", "FPT", "VCB"]
+
+
+@dataclass
+class Source:
+    """The simulated market for a few tickers; `failures` are raised for theirs."""
+
+    failures: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=lambda: list(TICKERS))
+    on_fetch: Callable[[], None] = field(default=lambda: None)
+    name: str = "simulated"
+    mode: Mode = Mode.VN
+    is_back_adjusted: bool = False
+
+    def tickers(self) -> list[str]:
+        return self.listed
+
+    def history_start(self, interval: Interval, now: int) -> int:
+        return now - 10 * 86_400
+
+    def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        self.asked.append(ticker)
+        self.on_fetch()
+        if ticker in self.failures:
+            raise self.failures[ticker]
+        return MARKET.fetch(ticker, interval, start, end)
+
+
+class Clock:
+    """A wall clock and a monotonic one that move when told to, or by what waiting takes."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.elapsed = 0.0
+
+    def wall(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+
+JOB = Job("daily", Mode.VN, (Interval.DAILY,), all_tickers, lambda now: 60)
+
+
+def make_loop(stores: Stores, source: Source, clock: Clock | None = None, *jobs: Job) -> WorkerLoop:
+    clock = clock or Clock(IN_SESSION)
+    stop = threading.Event()
+    return WorkerLoop(jobs or (JOB,), source, stores.db_manager, stores.csv_store, stop, clock.wall, clock.monotonic)
+
+
+def state_of(stores: Stores, worker: str = "daily") -> WorkerState:
+    return Bookkeeping(stores.db_manager).worker_states(Mode.VN)[worker]
+
+
+@pytest.mark.parametrize(
+    ("job", "now", "seconds"),
+    [
+        (DAILY, IN_SESSION, 15),
+        (DAILY, AT_NIGHT, 300),
+        (DAILY, ON_SUNDAY, 300),
+        (DAILY, NATIONAL_DAY, 300),
+        (HOURLY, IN_SESSION, 60),
+        (HOURLY, AT_NIGHT, 1_800),
+        (MINUTE, IN_SESSION, 300),
+        (MINUTE, ON_SUNDAY, 1_800),
+        *((CRYPTO[0], now, 900) for now in (IN_SESSION, AT_NIGHT, ON_SUNDAY)),
+        *zip(CRYPTO[1:], [ON_SUNDAY] * 3, [3_600, 10_800, 21_600], strict=True),
+    ],
+)
+def test_the_timetable(job: Job, now: datetime, seconds: int) -> None:
+    assert job.due_every_s(now) == seconds
+
+
+def test_coins_are_in_two_tiers() -> None:
+    provider = SimulatedProvider(Mode.CRYPTO, 1)
+    priority, *rest = CRYPTO
+    assert list(priority.tickers(provider)) == ["BTC", "ETH", "XRP"]
+    assert priority.intervals == tuple(Interval)
+    assert [(job.worker, job.intervals) for job in rest] == [
+        ("crypto_daily", (Interval.DAILY,)),
+        ("crypto_hourly", (Interval.HOURLY,)),
+        ("crypto_minute", (Interval.MINUTE,)),
+    ]
+    for job in rest:
+        assert sorted([*job.tickers(provider), "BTC", "ETH", "XRP"]) == sorted(provider.tickers())
+
+
+def test_a_cycle_brings_all_up_to_date_and_reports(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert make_loop(stores, Source()).run_once() == 0
+    stored = sum(len(stores.in_sqlite(ticker)) for ticker in TICKERS)
+    state = state_of(stores)
+    assert (state.iterations, state.rows_written, state.source_calls, state.source_errors) == (1, stored, 3, 0)
+    assert (state.last_sync, state.heartbeat_at) == (int(IN_SESSION.timestamp()), int(IN_SESSION.timestamp()))
+    assert (state.source, state.source_state, state.last_error) == ("simulated", "ok", None)
+    (line,) = [record.message for record in caplog.records if "event=cycle" in record.message]
+    assert f"worker=daily source=simulated series=3 rows={stored} failed=0" in line
+
+
+@pytest.mark.parametrize(
+    ("failure", "asked"),
+    [
+        (UnknownSymbolError("vci: ACB: unknown symbol"), TICKERS),
+        (BadPayloadError("vci: ACB: half a JSON"), TICKERS),
+        (ProviderError("vci: ACB: something else"), TICKERS),
+        (ZeroDivisionError("a fault of ours"), TICKERS),
+        (RateLimitedError("vci: too many requests"), ["ACB"]),
+        (ProviderBannedError("vci: turned away"), ["ACB"]),
+    ],
+)
+def test_a_failing_series_is_reported_and_the_others_go_on_unless_asking_is_useless(
+    stores: Stores, failure: Exception, asked: list[str]
+) -> None:
+    source = Source({"ACB": failure})
+    assert make_loop(stores, source).run_once() == 1
+    assert source.asked == asked
+    state = state_of(stores)
+    assert state.last_error == f"vn ACB 1D: {failure}"
+    assert state.source_errors == isinstance(failure, ProviderError)
+    assert state.source_state == (str(failure) if isinstance(failure, ProviderError) else "ok")
+    assert (state.last_sync is None) == (len(asked) == 1), "nothing was brought up to date"
+
+
+def test_a_stop_ends_the_cycle_after_the_series_in_hand(stores: Stores) -> None:
+    stop = threading.Event()
+    source = Source(on_fetch=stop.set)
+    worker = WorkerLoop([JOB], source, stores.db_manager, stores.csv_store, stop, Clock(IN_SESSION).wall, lambda: 0.0)
+    worker.run_once()
+    assert source.asked == ["ACB"]
+    assert len(stores.in_sqlite("ACB")) == len(stores.in_csv("ACB")) > 0
+
+
+def test_a_source_stopped_in_mid_wait_is_no_failure(stores: Stores) -> None:
+    assert make_loop(stores, Source({"ACB": ProviderStoppedError("stopped")})).run_once() == 0
+    assert state_of(stores).last_error is None
+
+
+def test_new_listings_are_picked_up(stores: Stores) -> None:
+    source = Source(listed=["ACB"])
+    worker = make_loop(stores, source)
+    worker.run_once()
+    source.listed = ["ACB", "HPG"]
+    worker.run_once()
+    assert stores.csv_store.tickers(Mode.VN) == ["ACB", "HPG"]
+
+
+def test_a_list_that_cannot_be_had_fails_the_cycle_only(stores: Stores) -> None:
+    def unavailable(provider: Provider) -> list[str]:
+        raise ProviderError("the list cannot be had")
+
+    worker = make_loop(stores, Source(), None, Job("daily", Mode.VN, (Interval.DAILY,), unavailable, lambda now: 60))
+    assert worker.run_once() == 1
+    assert state_of(stores).source_state == "the list cannot be had"
+
+
+def test_a_broken_database_is_filled_anew_by_the_next_cycle(stores: Stores) -> None:
+    make_loop(stores, Source()).run_once()
+    stores.db_manager.close()
+    stores.settings.vn_database_path.write_bytes(b"no database" * 1_000)
+    assert make_loop(stores, Source()).run_once() == 0
+    assert all(stores.in_sqlite(ticker).equals(stores.in_csv(ticker)) for ticker in TICKERS)
+    (aside,) = stores.settings.vn_database_path.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == b"no database" * 1_000, "the damaged one is kept"
+
+
+def test_a_database_out_of_reach_does_not_stop_the_loop(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
+    stores.settings.vn_database_path.mkdir()
+    make_loop(stores, Source()).run_once()
+    assert all(len(stores.in_csv(ticker)) for ticker in TICKERS), "CSV has everything"
+    assert any("event=cycle_failed" in record.message for record in caplog.records), "and the log says so"
+
+
+def run_for(worker: WorkerLoop, clock: Clock, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the loop run through so much time, each wait taking what it asks for."""
+    end = clock.elapsed + seconds
+
+    class Patient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.pass_s(timeout or 0.0)
+            if clock.elapsed >= end:
+                self.set()
+            return self.is_set()
+
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz=None):  # type: ignore[no-untyped-def,override]
+            return clock.now.astimezone().replace(tzinfo=None)
+
+    monkeypatch.setattr(worker, "_stop", Patient())
+    monkeypatch.setattr(loop.schedule.datetime, "datetime", Now)
+    worker.run()
+
+
+def test_jobs_run_at_their_times(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, source = Clock(IN_SESSION), Source(listed=["ACB"])
+    run_for(make_loop(stores, source, clock), clock, 185, monkeypatch)
+    assert len(source.asked) == 4, "at 0, 60, 120 and 180 seconds"
+
+
+def test_the_time_of_the_last_cycle_survives_a_restart(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, source = Clock(IN_SESSION), Source(listed=["ACB"])
+    job = Job("crypto_daily", Mode.VN, (Interval.DAILY,), all_tickers, lambda now: 3_600)
+    run_for(make_loop(stores, source, clock, job), clock, 600, monkeypatch)
+    assert len(source.asked) == 1
+    run_for(make_loop(stores, source, clock, job), clock, 2_900, monkeypatch)
+    assert len(source.asked) == 1, "an hour has not passed since the last one"
+    run_for(make_loop(stores, source, clock, job), clock, 200, monkeypatch)
+    assert len(source.asked) == 2
+
+
+def test_a_clock_set_back_does_not_stall_it(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, source = Clock(IN_SESSION), Source(listed=["ACB"])
+    worker = make_loop(stores, source, clock)
+    set_back: list[bool] = []
+
+    def once() -> None:
+        if not set_back:
+            set_back.append(True)
+            clock.now -= timedelta(hours=1)
+
+    source.on_fetch = once
+    run_for(worker, clock, 300, monkeypatch)
+    assert len(source.asked) >= 4
+
+
+def test_a_heartbeat_says_that_a_waiting_worker_lives(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(AT_NIGHT)
+    job = Job("hourly", Mode.VN, (Interval.HOURLY,), all_tickers, lambda now: 1_800)
+    run_for(make_loop(stores, Source(listed=["ACB"]), clock, job), clock, 100, monkeypatch)
+    state = state_of(stores, "hourly")
+    assert state.iterations == 1
+    assert state.heartbeat_at is not None
+    assert clock.now.timestamp() - state.heartbeat_at <= 12

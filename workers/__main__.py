@@ -1,0 +1,144 @@
+"""`python -m workers`: the one process that writes market data. Stops on SIGTERM or SIGINT after the series in hand."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from stockapi.config import Settings
+from stockapi.errors import AppError
+from stockapi.logs import configure_logging, key_values
+from stockapi.models.mode import Mode
+from stockapi.providers.registry import provider_for
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.reconcile import settle_out_of_step
+from stockapi.services.writer_lock import writer_lock
+from workers.crypto_worker import CRYPTO
+from workers.daily_worker import DAILY
+from workers.loop import Job, WorkerLoop
+from workers.slow_worker import HOURLY, MINUTE
+
+log = logging.getLogger("workers")
+
+THREADS: Final[dict[str, Sequence[Job]]] = {
+    "daily": (DAILY,),
+    "hourly": (HOURLY,),
+    "minute": (MINUTE,),
+    "crypto": CRYPTO,
+}
+"""What runs side by side: a thread each, with its jobs one after the other."""
+
+_STOP_WITHIN_S: Final = 9.0
+"""Process managers kill ten seconds after they have asked; a series in hand takes milliseconds, a request may hang."""
+
+
+def main() -> None:
+    arguments = _arguments()
+    try:
+        settings = Settings.load()
+        configure_logging(settings.log_level)
+        is_well = _run(settings, arguments.only, arguments.once, _stop_on_signals())
+    except AppError as exc:
+        sys.exit(f"workers: {exc}")
+    sys.exit(0 if is_well else 1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers", description="Keep both stores current.")
+    parser.add_argument("--only", type=_thread_names, default=list(THREADS), help="some of: " + ",".join(THREADS))
+    parser.add_argument("--once", action="store_true", help="run each job once and exit, 1 when a series failed")
+    return parser.parse_args()
+
+
+def _thread_names(text: str) -> list[str]:
+    names = text.split(",")
+    if not set(names) <= THREADS.keys():
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {', '.join(THREADS)}, separated by commas")
+    return [name for name in THREADS if name in names]
+
+
+def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.Event) -> bool:
+    """Hold the writer's lock, finish what a crash left, then keep the markets current until `stop`.
+
+    :returns: whether all went well: with `once`, that no series failed; otherwise that no thread died or hung.
+    :raises AppError: when the start fails: another writer, a source that is not available.
+    """
+    modes = [mode for mode in Mode if any(job.mode is mode for name in names for job in THREADS[name])]
+    with writer_lock(settings, modes), _stores(settings) as (db_manager, csv_store):
+        for mode in modes:
+            _recover(mode, db_manager, csv_store)
+        providers = {mode: provider_for(mode, settings, stop) for mode in modes}
+        loops = {}
+        for name in names:
+            jobs = THREADS[name]
+            loops[name] = WorkerLoop(jobs, providers[jobs[0].mode], db_manager, csv_store, stop, _utc_now)
+        is_well = sum([loop.run_once() for loop in loops.values()]) == 0 if once else _run_threads(loops, stop)
+    log.info(key_values(event="stopped"))
+    return is_well
+
+
+@contextmanager
+def _stores(settings: Settings) -> Iterator[tuple[DatabaseManager, CsvStore]]:
+    db_manager = DatabaseManager(settings)
+    yield db_manager, CsvStore(settings)
+    # Not after an error: a thread may still be at work, and closing would pull the file from under it.
+    db_manager.close()
+
+
+def _recover(mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
+    recovery = csv_store.recover(mode)
+    settled = settle_out_of_step(mode, db_manager, csv_store, _utc_now())
+    log.info(
+        key_values(
+            event="recovered",
+            mode=mode.value,
+            journals=recovery.journals_finished,
+            temp_files=recovery.temp_files_removed,
+            settled=len(settled),
+        )
+    )
+
+
+def _run_threads(loops: dict[str, WorkerLoop], stop: threading.Event) -> bool:
+    """:returns: False when a thread died by itself or did not end in time."""
+    threads = [threading.Thread(target=loop.run, name=name, daemon=True) for name, loop in loops.items()]
+    for thread in threads:
+        thread.start()
+    is_well = True
+    while not stop.wait(1.0):
+        dead = [thread.name for thread in threads if not thread.is_alive()]
+        if dead:
+            log.critical(key_values(event="thread_died", threads=",".join(dead)))
+            is_well = False
+            stop.set()
+    deadline = time.monotonic() + _STOP_WITHIN_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    hung = [thread.name for thread in threads if thread.is_alive()]
+    if hung:
+        # What they were writing is whole in CSV or has its journal; the next start brings SQLite up to it.
+        log.error(key_values(event="threads_hang", threads=",".join(hung)))
+        sys.exit(1)
+    return is_well
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    return stop
+
+
+if __name__ == "__main__":
+    main()

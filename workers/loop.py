@@ -1,0 +1,254 @@
+"""One guarded loop for every worker: when its jobs are due, what a cycle does, what it leaves for others to read."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import schedule
+
+from stockapi.errors import AppError, ProviderError, ProviderStoppedError
+from stockapi.logs import key_values
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.providers.base import Provider
+from stockapi.services.bookkeeping import Bookkeeping, Cycle
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.reconcile import settle_out_of_step
+from stockapi.services.sync import sync_ticker
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 1.0
+_BEAT_EVERY_S: Final = 10.0
+_CLOCK_SLACK_S: Final = 5.0
+"""How far wall clock and monotonic clock may disagree on when a job is due before the latter decides."""
+
+
+_healing: Final = {mode: threading.Lock() for mode in Mode}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Series of one market that are brought up to date together.
+
+    `worker`: the name it reports under. `tickers` is asked at every cycle, so that new listings are picked up.
+    `due_every_s`: seconds from the start of one cycle to the start of the next, which may depend on the hour.
+    """
+
+    worker: str
+    mode: Mode
+    intervals: tuple[Interval, ...]
+    tickers: Callable[[Provider], Sequence[str]]
+    due_every_s: Callable[[datetime], int]
+
+
+def all_tickers(provider: Provider) -> list[str]:
+    return provider.tickers()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a cycle adds up to."""
+
+    series: int = 0
+    failed: int = 0
+    rows_written: int = 0
+    source_errors: int = 0
+    source_state: str = "ok"
+    last_error: str | None = None
+
+    def fail(self, error: str) -> None:
+        self.failed += 1
+        self.last_error = error
+
+
+class WorkerLoop:
+    """Runs jobs of one market in one thread until `stop` is set. Nothing a job does can end it."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        provider: Provider,
+        db_manager: DatabaseManager,
+        csv_store: CsvStore,
+        stop: threading.Event,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._jobs = jobs
+        self._provider = provider
+        self._db_manager = db_manager
+        self._csv_store = csv_store
+        self._bookkeeping = Bookkeeping(db_manager)
+        self._stop = stop
+        self._clock = clock
+        self._monotonic = monotonic
+        self._scheduler = schedule.Scheduler()  # one a thread: `schedule` keeps its jobs in a plain list
+        self._due: dict[str, float] = {}
+        self._beaten = float("-inf")
+
+    def run(self) -> None:
+        """Run each job when it is due, counted from when it last ran in any process, until `stop`."""
+        for job in self._jobs:
+            self._schedule(job, self._first_delay_s(job))
+        try:
+            while not self._stop.is_set():
+                self._tick()
+                self._stop.wait(_LOOK_EVERY_S)
+        finally:
+            self._db_manager.close_readers()
+
+    def run_once(self) -> int:
+        """Run each job now, once. :returns: how many series failed."""
+        return sum(self._guarded_cycle(job) for job in self._jobs)
+
+    def _tick(self) -> None:
+        self._scheduler.run_pending()
+        for job in self._jobs:
+            # `schedule` goes by the wall clock: set back by an hour it would sleep for an hour.
+            if self._monotonic() > self._due[job.worker] + _CLOCK_SLACK_S and not self._stop.is_set():
+                log.warning(key_values(event="clock_moved", worker=job.worker))
+                self._run_and_reschedule(job)
+        self._beat()
+
+    def _schedule(self, job: Job, delay_s: float) -> None:
+        self._scheduler.clear(job.worker)
+        self._due[job.worker] = self._monotonic() + delay_s
+        waiting = self._scheduler.every(max(1, round(delay_s))).seconds.do(self._run_and_reschedule, job)
+        waiting.tag(job.worker)
+        if delay_s <= 0.0:
+            # `schedule` takes no interval of 0 seconds, and goes by local time.
+            waiting.next_run = self._clock().astimezone().replace(tzinfo=None)
+
+    def _run_and_reschedule(self, job: Job) -> type[schedule.CancelJob]:
+        started = self._monotonic()
+        if not self._stop.is_set():
+            self._guarded_cycle(job)
+        spent = self._monotonic() - started
+        self._schedule(job, max(0.0, job.due_every_s(self._clock()) - spent))
+        return schedule.CancelJob
+
+    def _first_delay_s(self, job: Job) -> float:
+        """What is left of the time between cycles since the last one, though that was in another process."""
+        now = self._clock()
+        try:
+            state = self._bookkeeping.worker_states(job.mode).get(job.worker)
+        except AppError as exc:
+            log.error("%s begins at once, for its last cycle is not known: %s", job.worker, exc)
+            return 0.0
+        if state is None or state.last_sync is None:
+            return 0.0
+        return max(0.0, min(job.due_every_s(now), state.last_sync + job.due_every_s(now) - now.timestamp()))
+
+    def _guarded_cycle(self, job: Job) -> int:
+        """The job's guard: whatever goes wrong in a cycle is logged and counted, and the next one tries again.
+
+        :returns: how many series failed; 1 when the cycle broke off otherwise.
+        """
+        try:
+            return self._cycle(job)
+        except Exception:
+            log.exception(key_values(event="cycle_failed", worker=job.worker))
+            return 1
+
+    def _cycle(self, job: Job) -> int:
+        started = self._monotonic()
+        tally = _Tally()
+        self._heal_database(job.mode)
+        try:
+            tickers = job.tickers(self._provider)
+        except AppError as exc:
+            tickers = []
+            tally.source_state = str(exc)
+            tally.fail(str(exc))
+        self._sync_all(job, tickers, tally)
+        seconds = self._monotonic() - started
+        self._report(job, tally, seconds)
+        self._db_manager.checkpoint(job.mode)
+        return tally.failed
+
+    def _heal_database(self, mode: Mode) -> None:
+        """A database that is gone or damaged as a whole is filled anew from CSV, by one thread; the others go on."""
+        if not self._db_manager.settings.sqlite_writes or self._db_manager.health(mode).reachable:
+            return
+        if _healing[mode].acquire(blocking=False):
+            try:
+                settled = settle_out_of_step(mode, self._db_manager, self._csv_store, self._clock())
+                log.warning(key_values(event="healed", mode=mode.value, series=len(settled)))
+            finally:
+                _healing[mode].release()
+
+    def _sync_all(self, job: Job, tickers: Sequence[str], tally: _Tally) -> None:
+        for interval in job.intervals:
+            for ticker in tickers:
+                if self._stop.is_set() or not self._sync_one(job, ticker, interval, tally):
+                    return
+                self._beat()
+
+    def _sync_one(self, job: Job, ticker: str, interval: Interval, tally: _Tally) -> bool:
+        """:returns: False when the cycle is over: asking on would be useless, or make things worse."""
+        tally.series += 1
+        what = f"{job.mode.value} {ticker} {interval.value}"
+        try:
+            stats = sync_ticker(self._provider, ticker, interval, self._db_manager, self._csv_store, self._clock())
+        except ProviderStoppedError:
+            return False
+        except ProviderError as exc:
+            tally.source_errors += 1
+            tally.source_state = str(exc)
+            tally.fail(f"{what}: {exc}")
+            log.warning("%s: %s", what, exc)
+            return not exc.stops_cycle
+        except Exception as exc:
+            # One series that fails, for whatever reason, must not keep the others from being brought up to date.
+            tally.fail(f"{what}: {exc}")
+            log.exception("%s failed", what)
+            return True
+        tally.rows_written += stats.saved.rows
+        if stats.saved.sqlite_error is not None:
+            tally.last_error = stats.saved.sqlite_error
+        return True
+
+    def _report(self, job: Job, tally: _Tally, seconds: float) -> None:
+        now = int(self._clock().timestamp())
+        cycle = Cycle(
+            worker=job.worker,
+            due_every_s=job.due_every_s(self._clock()),
+            cycle_seconds=seconds,
+            rows_written=tally.rows_written,
+            source=self._provider.name,
+            source_state=tally.source_state,
+            source_calls=tally.series,
+            source_errors=tally.source_errors,
+            last_sync=now if tally.series > tally.failed else None,
+            last_error=tally.last_error,
+        )
+        log.info(
+            key_values(
+                event="cycle",
+                worker=job.worker,
+                source=cycle.source,
+                series=tally.series,
+                rows=tally.rows_written,
+                failed=tally.failed,
+                seconds=seconds,
+            )
+        )
+        self._bookkeeping.record_cycle(job.mode, cycle, now)
+
+    def _beat(self) -> None:
+        """Say now and then that this thread is alive; not being able to say so is no reason to stop."""
+        if self._monotonic() - self._beaten < _BEAT_EVERY_S:
+            return
+        self._beaten = self._monotonic()
+        now = self._clock()
+        for job in self._jobs:
+            try:
+                self._bookkeeping.beat(job.mode, job.worker, job.due_every_s(now), int(now.timestamp()))
+            except AppError as exc:
+                log.error("no heartbeat of %s: %s", job.worker, exc)
