@@ -1,0 +1,93 @@
+# Everything one does with this project, by name: `make help`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run venv test lint fmt check bench clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.runtime  ## Serve on http://127.0.0.1:3000 and keep the stores up to date; Ctrl-C stops
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"
+	# The application reads .env itself, beneath the environment, and refuses lines that Flask would skip.
+	export FLASK_SKIP_DOTENV=1
+	# Where neither the environment nor .env says otherwise: a market that needs no network, on this machine only.
+	unless_set() { [ -n "$${!1+set}" ] || grep -Eqs "^[[:space:]]*(export[[:space:]]+)?$$1[[:space:]]*=" .env || export "$$1=$$2"; }
+	unless_set DATA_PROVIDER simulated
+	unless_set HOST 127.0.0.1
+	flask --app app db upgrade
+	flask --app app data pull --if-empty
+	read -r host port < <(python -c 'from stockapi.config import Settings; s = Settings.load(); print(s.host, s.port)')
+	case $$host in 0.0.0.0 | ::) url=http://127.0.0.1:$$port ;; *:*) url=http://[$$host]:$$port ;; *) url=http://$$host:$$port ;; esac
+	printf '\n%s\n\n' "Try, in another terminal:"
+	printf '    curl "%s"\n' "$$url/tickers?symbol=VCB,VNINDEX&limit=3" \
+		"$$url/tickers?mode=crypto&symbol=BTC&interval=4h&limit=5&format=csv" "$$url/health"
+	printf '\n%s\n\n' "Ctrl-C stops the server and the worker."
+	# honcho would put .env above the environment, and has a default port of its own.
+	honcho --env /dev/null start --port "$$port" || [ $$? -eq 130 ]
+
+venv: $(VENV)/.dev  ## Make .venv with everything the tests and checks need
+
+test: $(VENV)/.dev  ## Run the tests; ARGS="-k bars" to choose
+	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+lint: $(VENV)/.dev  ## Check style, format and types
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy stockapi workers app.py
+
+fmt: $(VENV)/.dev  ## Put style and format right
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## lint, then test
+
+bench: $(VENV)/.dev  ## Measure; see docs/benchmarks.md
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean:  ## Remove .venv and all caches; stored data stays
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is made again when what it was made from changes.
+
+$(VENV)/.runtime: requirements.txt | $(VENV)/.created
+	@echo "Installing requirements.txt into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt | $(VENV)/.created
+	@echo "Installing requirements-dev.txt into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.created:
+	@version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || version=missing
+	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+		echo "Python 3.11 or newer is needed; $(PYTHON) is $$version. Name another: make PYTHON=python3.12 run" >&2
+		exit 1
+	fi
+	# Debian and Ubuntu keep what puts pip into a new environment in a package of its own.
+	if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then
+		$(PYTHON) -m venv --clear $(VENV)
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then
+		$(PYTHON) -m venv --clear --without-pip $(VENV)
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "Installing python$$version-venv with apt-get"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get -qq update
+		apt-get -qq install --no-install-recommends "python$$version-venv" >/dev/null
+		$(PYTHON) -m venv --clear $(VENV)
+	else
+		echo "python$$version-venv is missing; install it, then run make again: sudo apt-get install python$$version-venv" >&2
+		exit 1
+	fi
+	touch $@
