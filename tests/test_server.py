@@ -244,6 +244,7 @@ def test_a_stop_lets_requests_finish(tmp_path: Path, directory: Path) -> None:
         deadline = time.monotonic() + 10
         while "Handling signal: term" not in server.log and time.monotonic() < deadline:
             time.sleep(0.02)
+        time.sleep(1.0)  # until the master has passed the signal on: it logs first
         begun.sendall(b"\r\n")
         head, _, body = receive_all(begun).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")

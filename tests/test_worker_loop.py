@@ -1,13 +1,16 @@
 """The loop of every worker: when jobs are due, what their guard keeps out, what they report, how they stop."""
 
+import contextlib
 import logging
+import random
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import Stores
+from conftest import Stores, make_bars
 
 from stockapi.errors import (
     BadPayloadError,
@@ -208,6 +211,21 @@ def test_a_database_out_of_reach_does_not_stop_the_loop(stores: Stores, caplog: 
     make_loop(stores, Source()).run_once()
     assert all(len(stores.in_csv(ticker)) for ticker in TICKERS), "CSV has everything"
     assert any("event=cycle_failed" in record.message for record in caplog.records), "and the log says so"
+
+
+def test_a_log_that_no_checkpoint_empties_is_told_of(
+    stores: Stores, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "WAL_ALARM_BYTES", 100_000)
+    stores.db_manager.upgrade(Mode.VN)
+    with contextlib.closing(sqlite3.connect(stores.settings.vn_database_path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM vn_daily").fetchone()
+        for _ in range(3):
+            for ticker in TICKERS:
+                stores.save(ticker, make_bars(300, seed=random.randrange(10**6)), rewrite_all=True)
+        make_loop(stores, Source()).run_once()
+    assert any("event=write_ahead_log_large mode=vn" in record.message for record in caplog.records)
 
 
 def run_for(worker: WorkerLoop, clock: Clock, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from stockapi.providers.base import Provider
 from stockapi.services.bookkeeping import Bookkeeping, Cycle
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.database_utils import DatabaseUtils
 from stockapi.services.reconcile import settle_out_of_step
 from stockapi.services.sync import sync_ticker
 
@@ -28,6 +29,8 @@ _BEAT_EVERY_S: Final = 10.0
 _CLOCK_SLACK_S: Final = 5.0
 """How far wall clock and monotonic clock may disagree on when a job is due before the latter decides."""
 
+
+WAL_ALARM_BYTES: Final = 64 << 20
 
 _healing: Final = {mode: threading.Lock() for mode in Mode}
 
@@ -169,7 +172,7 @@ class WorkerLoop:
         self._sync_all(job, tickers, tally)
         seconds = self._monotonic() - started
         self._report(job, tally, seconds)
-        self._db_manager.checkpoint(job.mode)
+        self._checkpoint(job.mode)
         return tally.failed
 
     def _heal_database(self, mode: Mode) -> None:
@@ -213,6 +216,13 @@ class WorkerLoop:
         if stats.saved.sqlite_error is not None:
             tally.last_error = stats.saved.sqlite_error
         return True
+
+    def _checkpoint(self, mode: Mode) -> None:
+        """Move the write-ahead log into the database; a log that grows all the same has a reader that never ends."""
+        self._db_manager.checkpoint(mode)
+        log_bytes = DatabaseUtils(self._db_manager).sizes(mode).write_ahead_log
+        if log_bytes > WAL_ALARM_BYTES:
+            log.warning(key_values(event="write_ahead_log_large", mode=mode.value, bytes=log_bytes))
 
     def _report(self, job: Job, tally: _Tally, seconds: float) -> None:
         now = int(self._clock().timestamp())
