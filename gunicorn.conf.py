@@ -4,6 +4,7 @@ Read by the master process. What this file imports the workers inherit, so new c
 """
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from stockapi.api.metrics_files import forget_worker, metrics_directory
@@ -12,6 +13,7 @@ from stockapi.config import Settings
 from stockapi.errors import ConfigError
 from stockapi.models.mode import Mode
 from stockapi.services.ticker_groups import groups_for
+from stockapi.services.trading_hours import is_trading_hours
 
 try:
     _settings = Settings.load()
@@ -20,6 +22,9 @@ try:
         groups_for(_mode, _settings)
 except ConfigError as exc:
     sys.exit(f"stockapi: {exc}")
+
+# The calendar of public holidays takes 70 ms to load: once, here, and not in the first request of each process.
+is_trading_hours(datetime.now(UTC))
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency

@@ -109,7 +109,10 @@ def rebuild(
         raise SqliteError(f"the new database failed its integrity check: {result}", SqliteFault.CORRUPT)
     with _file_errors(live):
         aside = DatabaseUtils(db_manager).swap_in(mode, building, f"damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    log.warning("the %s database was filled anew from CSV%s", mode.value, f"; {aside} is the old one" if aside else "")
+    if aside is None:
+        log.info("the %s database was made from %d series in CSV", mode.value, len(settled))
+    else:
+        log.warning("the %s database was filled anew from CSV; %s is the old one", mode.value, aside)
     return settled
 
 
