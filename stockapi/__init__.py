@@ -43,6 +43,8 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it would redirect, where this API has errors only
+    for mode in Mode:
+        groups_for(mode, settings)  # a list that cannot be read stops the start, not the first request for it
     services = _services(settings, clock)
     context.install(app, services)
     metrics.install(app, StoreCollector(settings, services.db_manager, services.bookkeeping, clock))
@@ -63,7 +65,6 @@ def _services(settings: Settings, clock: Callable[[], datetime]) -> context.Serv
         bookkeeping=Bookkeeping(db_manager),
         csv_store=csv_store,
         data_store=DataStore(settings, db_manager, csv_store),
-        groups={mode: groups_for(mode, settings) for mode in Mode},
         clock=clock,
         started=time.monotonic(),
     )

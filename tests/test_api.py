@@ -467,6 +467,19 @@ def test_groups_of_ones_own(directory: Path, tmp_path: Path) -> None:
     assert json_of(client.get("/tickers/group")) == {"MINE": ["VCB", "ACB"]}
 
 
+def test_the_groups_follow_their_file(directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "groups.json"
+    file.write_text('{"MINE": ["VCB"]}')
+    client = create_app(settings_in(directory, TICKER_GROUPS_FILE=str(file))).test_client()
+    file.write_text('{"MINE": ["VCB", "BID"]}')
+    assert json_of(client.get("/tickers/group")) == {"MINE": ["VCB", "BID"]}
+    file.write_text("{")
+    answer = client.get("/tickers/group")
+    assert answer.status_code == 500
+    assert json_of(answer) == {"error": "something went wrong here; the operator can see what"}
+    assert f"TICKER_GROUPS_FILE={str(file)!r}" in caplog.text
+
+
 def test_a_damaged_group_file_stops_the_start(directory: Path, tmp_path: Path) -> None:
     file = tmp_path / "groups.json"
     file.write_text("{")

