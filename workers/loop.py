@@ -181,8 +181,7 @@ class WorkerLoop:
             return
         if _healing[mode].acquire(blocking=False):
             try:
-                settled = settle_out_of_step(mode, self._db_manager, self._csv_store, self._clock())
-                log.warning(key_values(event="healed", mode=mode.value, series=len(settled)))
+                settle_out_of_step(mode, self._db_manager, self._csv_store, self._clock())
             finally:
                 _healing[mode].release()
 

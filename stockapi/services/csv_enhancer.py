@@ -270,7 +270,7 @@ class _Partition:
         return self.csv_store.write(*self.key, bars)
 
     def bars_in_sqlite(self) -> tuple[Bars, SqliteError | None]:
-        """None when SQLite is not in use, none and its error when it cannot be read. A missing database is made."""
+        """No bars when SQLite is not in use; none, and its error, when it cannot be read. Makes a missing database."""
         bars = Bars.empty(whole_volume=self.mode.has_whole_volume)
         if not self.db_manager.settings.sqlite_writes:
             return bars, None

@@ -18,7 +18,8 @@ _RECORD_MAINTENANCE = """
 INSERT INTO maintenance (name, done_at, result) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at, result = excluded.result
 """
-_SIDE_FILES = ("-wal", "-shm")
+DATABASE_FILES = ("", "-wal", "-shm")
+"""What is behind the name of each file of a database: its own, and those SQLite keeps beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class DatabaseUtils:
         with self._db.snapshot(mode) as connection:
             (page_size,) = connection.execute("PRAGMA page_size").fetchone()
             (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-        return FileSizes(_size(path), _size(_beside(path, "-wal")), page_size * free_pages)
+        return FileSizes(_size(path), _size(beside(path, "-wal")), page_size * free_pages)
 
     def backup(self, mode: Mode, directory: Path) -> Path:
         """A consistent copy of the live database in `directory`, named `vn_data.db` or `crypto_data.db`.
@@ -97,7 +98,7 @@ class DatabaseUtils:
         self._require_not_live(source)
         _require_restorable(source, mode)
         live.parent.mkdir(parents=True, exist_ok=True)
-        staged = _beside(live, ".restoring")
+        staged = beside(live, ".restoring")
         _copy(source, staged)
         return staged
 
@@ -109,12 +110,12 @@ class DatabaseUtils:
         """
         live = self._db.settings.database_path(mode)
         self._db.close()
-        aside = _unused(_beside(live, f".{suffix}"))
+        aside = _unused(beside(live, f".{suffix}"))
         was_there = live.exists()
         # A log left behind, even that of a database which is gone, would be replayed into the restored one.
-        for side in ("", *_SIDE_FILES):
-            if _beside(live, side).exists():
-                _beside(live, side).rename(_beside(aside, side))
+        for side in DATABASE_FILES:
+            if beside(live, side).exists():
+                beside(live, side).rename(beside(aside, side))
         staged.rename(live)
         fsync_directory(live.parent)
         self._db.upgrade(mode)
@@ -150,7 +151,7 @@ def _backup_path(mode: Mode, directory: Path) -> Path:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a database, live or not, into a file of one piece, check that, and give it its name."""
-    partial = _beside(target, ".partial")
+    partial = beside(target, ".partial")
     partial.unlink(missing_ok=True)
     try:
         with (
@@ -167,8 +168,8 @@ def _copy(source: Path, target: Path) -> None:
             os.fsync(file.fileno())
         partial.rename(target)
     except BaseException:
-        for suffix in ("", "-journal", *_SIDE_FILES):
-            _beside(partial, suffix).unlink(missing_ok=True)
+        for suffix in (*DATABASE_FILES, "-journal"):
+            beside(partial, suffix).unlink(missing_ok=True)
         raise
     fsync_directory(target.parent)
 
@@ -195,7 +196,8 @@ def _integrity_of(connection: sqlite3.Connection) -> str:
     return str(result)
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """The file of the same name with `suffix` behind it."""
     return path.with_name(path.name + suffix)
 
 
@@ -203,7 +205,7 @@ def _unused(path: Path) -> Path:
     """The path, or the first of `path-2`, `path-3`, ... that does not exist."""
     if not path.exists():
         return path
-    return next(other for number in count(2) if not (other := _beside(path, f"-{number}")).exists())
+    return next(other for number in count(2) if not (other := beside(path, f"-{number}")).exists())
 
 
 def _size(path: Path) -> int:

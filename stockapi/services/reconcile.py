@@ -18,7 +18,7 @@ from stockapi.models.mode import Mode
 from stockapi.services.csv_enhancer import EnhancementStats, csv_alone_if_allowed, settle, stored_tickers
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_utils import DatabaseUtils
+from stockapi.services.database_utils import DATABASE_FILES, DatabaseUtils, beside
 from stockapi.services.digest import digest, to_text
 from stockapi.services.sqlite_store import LedgerEntry, SqliteStore, Window
 
@@ -28,9 +28,6 @@ Series = tuple[str, Interval]
 
 _DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
 """What a database does not recover from. One that is busy, full or out of reach does."""
-
-_SUFFIXES: Final = ("", "-wal", "-shm")
-"""Of a database file and those SQLite keeps beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +92,10 @@ def rebuild(
     :raises StoreError: as `settle`.
     """
     live = db_manager.settings.database_path(mode)
-    building = _beside(live, ".rebuilding")
+    building = beside(live, ".rebuilding")
     with _file_errors(live):
-        for suffix in _SUFFIXES:
-            _beside(building, suffix).unlink(missing_ok=True)
+        for suffix in DATABASE_FILES:
+            beside(building, suffix).unlink(missing_ok=True)
     new = DatabaseManager(_elsewhere(db_manager.settings, mode, building))
     try:
         settled = _settle_each(mode, new, csv_store, now)
@@ -167,10 +164,6 @@ def _ledger_or_nothing(mode: Mode, db_manager: DatabaseManager) -> dict[Series, 
         if exc.fault in _DAMAGE:
             raise
         return {}  # `settle` tries each partition, and raises or says for each that SQLite does not work
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 @contextmanager

@@ -76,15 +76,17 @@ def sync_ticker(
     fetched = provider.fetch(ticker, interval, start, seconds)
     if not len(fetched):
         return SyncStats()
-    if provider.is_back_adjusted and not db_manager.settings.is_index(ticker, mode):
-        stored = csv_store.read(mode, ticker, interval, start=int(fetched.time[0])).bars
+    begin, is_index = int(fetched.time[0]), db_manager.settings.is_index(ticker, mode)
+    stored = csv_store.read(mode, ticker, interval, start=begin).bars
+    if provider.is_back_adjusted and not is_index:
         adjustment = find_adjustment(stored, fetched)
         if adjustment is not None and interval is Interval.DAILY:
             saved = _load_adjusted(provider, ticker, adjustment, db_manager, csv_store, now)
             return SyncStats(len(fetched), saved.rows, saved, adjustment)
         if adjustment is not None:
             return SyncStats(len(fetched), adjustment=adjustment)
-    part = _changed_part(ticker, interval, mode, fetched, db_manager, csv_store)
+    earlier = csv_store.read(mode, ticker, interval, end=begin - 1, limit=WARMUP_BARS).bars
+    part = _changed_part(earlier, stored, fetched, mode, is_index=is_index)
     saved = save_enhanced_csv_and_sqlite(ticker, part, interval, None, False, mode, db_manager, csv_store, now)
     return SyncStats(len(fetched), len(part), saved)
 
@@ -125,15 +127,13 @@ def _load_adjusted(
     return saved
 
 
-def _changed_part(
-    ticker: str, interval: Interval, mode: Mode, fetched: Bars, db_manager: DatabaseManager, csv_store: CsvStore
-) -> Bars:
-    """The enhanced bars from the first one on that is not stored just so; empty when all are."""
-    begin = int(fetched.time[0])
-    stored = csv_store.read(mode, ticker, interval, start=begin).bars
-    earlier = csv_store.read(mode, ticker, interval, end=begin - 1, limit=WARMUP_BARS).bars
+def _changed_part(earlier: Bars, stored: Bars, fetched: Bars, mode: Mode, *, is_index: bool) -> Bars:
+    """The enhanced bars from the first one on that is not stored just so; empty when all are.
+
+    `stored` are the bars from the first fetched one on, `earlier` the warm-up before them.
+    """
     merged = Bars.concatenate([earlier, stored]).merge(fetched)
-    enhanced = enhance_from(merged, len(earlier), mode, is_index=db_manager.settings.is_index(ticker, mode))
+    enhanced = enhance_from(merged, len(earlier), mode, is_index=is_index)
     # `enhanced` holds every stored time and perhaps more: up to the first new time the two run side by side.
     same = min(len(stored), len(enhanced))
     differs = np.append(enhanced.take(slice(same)).differing_from(stored.take(slice(same))), True)
