@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from stockapi.constants import DEFAULT_LIMIT
 from stockapi.errors import QueryError
@@ -29,6 +30,15 @@ def parse_symbol(text: str) -> str:
     return symbol
 
 
+class Indicators(Enum):
+    """Which indicators come with the bars."""
+
+    NONE = "none"
+    SIMPLE = "simple"
+    EXPONENTIAL = "exponential"
+    """Averages, and the scores against them, are exponential; changes and money are the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryParameters:
     """One request for bars.
@@ -47,6 +57,7 @@ class QueryParameters:
     end: int | None = None
     limit: int | None = DEFAULT_LIMIT
     legacy: bool = False
+    indicators: Indicators = Indicators.SIMPLE
     use_sqlite: bool = True
 
     def __post_init__(self) -> None:

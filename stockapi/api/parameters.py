@@ -1,0 +1,204 @@
+"""Query parameters: one text each, parsed into a type the floors below work with, and described for OpenAPI.
+
+The functions make marshmallow fields. Metadata of a field is its JSON schema (2020-12), as `/openapi.json` shows it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from werkzeug.datastructures import MultiDict
+
+from stockapi.errors import QueryError
+from stockapi.models.interval import ALLOWED_INTERVALS, AnyInterval, Interval, parse_interval
+from stockapi.models.mode import Mode
+from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
+from stockapi.models.timestamps import parse_range_end, parse_time
+
+_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
+_MAX_VALUE_LENGTH = 64
+_SHOWN_LENGTH = 32
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_WHOLE = re.compile(r"[0-9]+", re.ASCII)
+_SYMBOL_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$"}
+
+
+class Parameter(fields.Field[Any]):
+    """A parameter given once: `parse` gets its name and text and raises QueryError for what is not allowed.
+
+    `schema`: the JSON schema of its text. `missing`: the error when it is not given; without one, `default` holds.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[str, str], Any],
+        *,
+        default: Any = None,
+        description: str,
+        schema: Mapping[str, object],
+        missing: str | None = None,
+    ) -> None:
+        metadata = {**schema, "description": description}
+        if missing is None:
+            super().__init__(load_default=default, metadata=metadata)
+        else:
+            super().__init__(required=True, metadata=metadata, error_messages={"required": missing})
+        self._parse = parse
+
+    def _deserialize(self, value: list[str], attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:  # noqa: ARG002
+        try:
+            return self._parsed(attr or "", value)
+        except QueryError as exc:
+            raise ValidationError(str(exc)) from exc
+
+    def _parsed(self, name: str, texts: list[str]) -> Any:
+        if len(texts) > 1:
+            raise QueryError(f"{name} is given {len(texts)} times; allowed: once")
+        return self._parse(name, _of_sane_length(name, texts[0]))
+
+
+class ListParameter(Parameter):
+    """Items, repeated or separated by commas, as a tuple of different ones in ascending order; None when not given."""
+
+    def _parsed(self, name: str, texts: list[str]) -> tuple[Any, ...]:
+        items = (item.strip(" ") for text in texts for item in text.split(","))
+        return tuple(sorted({self._parse(name, _of_sane_length(name, item)) for item in items}))
+
+
+class QuerySchema(Schema):
+    """Base: each value of the input is the list of texts the parameter was given; unknown parameters are ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    @pre_load
+    def _as_lists(self, arguments: MultiDict[str, str], **_: Any) -> dict[str, list[str]]:
+        return dict(arguments.lists())
+
+
+def load(schema: Schema, arguments: MultiDict[str, str]) -> Any:
+    """What the schema makes of a request's arguments.
+
+    :raises QueryError: one line that names each wrong parameter, its value and what is allowed.
+    """
+    try:
+        return schema.load(arguments)
+    except ValidationError as exc:
+        messages = [text for texts in exc.messages_dict.values() for text in texts]
+        raise QueryError("; ".join(messages)) from exc
+
+
+def refusal(name: str, text: str, allowed: str) -> QueryError:
+    return QueryError(f"{name} {text!r} is not allowed; allowed: {allowed}")
+
+
+def boolean(*, default: bool, description: str) -> Parameter:
+    """`true false 1 0`, in any case."""
+    schema = {"type": "boolean", "default": default}
+    return choice(_BOOLEANS, default=default, description=description, schema=schema)
+
+
+def choice(
+    values: Mapping[str, Any], *, default: Any, description: str, schema: Mapping[str, object] | None = None
+) -> Parameter:
+    """One of the lower-case names of `values`, in any case; `default` is a value."""
+
+    def parse(name: str, text: str) -> Any:
+        try:
+            return values[text.lower()]
+        except KeyError:
+            raise refusal(name, text, ", ".join(values)) from None
+
+    if schema is None:
+        shown = next((name for name, value in values.items() if value == default), None)
+        schema = {"type": "string", "enum": list(values)} | ({} if shown is None else {"default": shown})
+    return Parameter(parse, default=default, description=description, schema=schema)
+
+
+def whole(low: int, high: int, *, default: int, description: str) -> Parameter:
+    def parse(name: str, text: str) -> int:
+        # int() alone would take "+5", " 5", "1_000" and digits of other scripts.
+        if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+            raise refusal(name, text, f"a whole number from {low} to {high}")
+        return int(text)
+
+    schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
+    return Parameter(parse, default=default, description=description, schema=schema)
+
+
+def moment(*, is_end: bool = False, default: int | None = None, description: str) -> Parameter:
+    """A date or timestamp as Unix seconds; with `is_end` the last second it covers."""
+    parse_seconds = parse_range_end if is_end else parse_time
+
+    def parse(name: str, text: str) -> int:
+        allowed = "a date such as 2024-01-31 or a time such as 2024-01-31T09:15:00Z, in the years 1970 to 9999"
+        hint = "; the + of an offset is written %2B in a URL" if " " in text else ""
+        try:
+            seconds = parse_seconds(text)
+        except ValueError:
+            raise refusal(name, text, allowed + hint) from None
+        if not 0 <= seconds <= _LAST_SECOND:
+            raise refusal(name, text, allowed)
+        return seconds
+
+    schema = {
+        "type": "string",
+        "anyOf": [{"format": "date"}, {"format": "date-time"}],
+        "examples": ["2024-01-31", "2024-01-31T09:15:00Z"],
+    }
+    return Parameter(parse, default=default, description=description, schema=schema)
+
+
+def market() -> Parameter:
+    return Parameter(
+        lambda _, text: Mode.parse(text),
+        default=Mode.VN,
+        description="market; also stock, stocks and cryptos, in any case",
+        schema={
+            "type": "string",
+            "enum": [*(mode.value for mode in Mode), "stock", "stocks", "cryptos"],
+            "default": Mode.VN.value,
+        },
+    )
+
+
+def interval() -> Parameter:
+    """Any interval; the stored ones by their long names too."""
+
+    def parse(_: str, text: str) -> AnyInterval:
+        return parse_interval(text)
+
+    names = [*ALLOWED_INTERVALS.split(", "), *(each.label for each in Interval)]
+    return Parameter(
+        parse,
+        default=Interval.DAILY,
+        description="length of a bar; 1m is a minute, 1M a month",
+        schema={"type": "string", "enum": names, "default": Interval.DAILY.value},
+    )
+
+
+def symbols(*, description: str) -> Parameter:
+    return ListParameter(
+        lambda _, text: parse_symbol(text),
+        description=description,
+        schema={"type": "array", "items": _SYMBOL_SCHEMA, "examples": [["VCB", "FPT"]]},
+    )
+
+
+def required_symbol(*, description: str) -> Parameter:
+    return Parameter(
+        lambda _, text: parse_symbol(text),
+        description=description,
+        schema=_SYMBOL_SCHEMA | {"examples": ["VCB"]},
+        missing=f"symbol is missing; allowed: one symbol, {ALLOWED_SYMBOL}",
+    )
+
+
+def _of_sane_length(name: str, text: str) -> str:
+    if len(text) > _MAX_VALUE_LENGTH:
+        raise QueryError(
+            f"{name} {text[:_SHOWN_LENGTH] + '...'!r} is {len(text)} characters long; "
+            f"allowed: at most {_MAX_VALUE_LENGTH}"
+        )
+    return text
