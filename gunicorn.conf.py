@@ -37,11 +37,16 @@ preload_app = False
 # gunicorn's most; the default of 4,094 bytes ends at some 340 repeated `symbol=`.
 limit_request_line = 8_190
 
+# From loopback gunicorn believes headers that name other paths than the request's (SCRIPT_NAME, PATH_INFO). The
+# application has no use for any that a proxy adds.
+forwarded_allow_ips = ""
+
 # A stopping worker finishes what it has begun. The longest query is over after QUERY_DEADLINE_MS.
 graceful_timeout = 30
 # A worker whose main loop has not been seen for so long is killed; requests run in other threads and do not count.
 timeout = 30
-# Longer than the gap between a dashboard's polls of a few seconds, so that connections are reused.
+# Longer than the gap between a dashboard's polls of a few seconds, so that connections are reused. Also how long the
+# head of a request may take to arrive.
 keepalive = 5
 
 # The heartbeat file is touched every second; on a disk that would wait whenever the disk does.

@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from flask import Flask
 
 from stockapi import cli
-from stockapi.api import adjustments, compression, context, error_handlers, groups, headers, health, tickers
+from stockapi.api import (
+    adjustments,
+    compression,
+    context,
+    coverage,
+    error_handlers,
+    groups,
+    headers,
+    health,
+    overload,
+    tickers,
+)
 from stockapi.config import Settings
 from stockapi.logs import configure_logging
 from stockapi.models.mode import Mode
@@ -15,6 +26,7 @@ from stockapi.services.bookkeeping import Bookkeeping
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.query_cost import QueryCost
 from stockapi.services.ticker_groups import groups_for
 
 __all__ = ["create_app"]
@@ -51,8 +63,10 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)
-    for room in (tickers, groups, adjustments, health, metrics):
+    answering = (tickers, groups, coverage, adjustments, health, metrics)
+    for room in answering:
         app.register_blueprint(room.blueprint)
+    overload.install(app, settings.max_heavy_queries)
     cli.register(app)
     return app
 
@@ -65,6 +79,7 @@ def _services(settings: Settings, clock: Callable[[], datetime]) -> context.Serv
         bookkeeping=Bookkeeping(db_manager),
         csv_store=csv_store,
         data_store=DataStore(settings, db_manager, csv_store),
+        query_cost=QueryCost(settings, db_manager, csv_store),
         clock=clock,
         started=time.monotonic(),
     )

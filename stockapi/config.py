@@ -160,6 +160,12 @@ class Settings:
     sqlite_reader_busy_timeout_ms: int = _setting("250", _whole(0, 60_000), "readers: wait for a lock, milliseconds")
     query_deadline_ms: int = _setting("10000", _whole(1, 600_000), "a query that takes longer is stopped (503), ms")
     max_response_rows: int = _setting("1000000", _whole(1, 100_000_000), "row budget of one answer (413)")
+    max_heavy_queries: int = _setting(
+        "1",
+        _whole(1, 256),
+        "large queries that each process answers at once; one more waits up to 5 seconds, others get 503",
+    )
+    heavy_query_rows: int = _setting("50000", _whole(1, 100_000_000), "a query that reads so many rows is large")
     data_provider: str = _setting(
         "live",
         _choice("live", "simulated"),

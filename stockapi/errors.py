@@ -9,6 +9,7 @@ AppError                    what was wrong and what is allowed, in one line
 │   ├── CsvError            a CSV file or its directory
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
+├── OverloadedError         too many large queries at once (503)
 ├── WriterLockedError       another process is the writer
 └── ProviderError           an upstream source failed
     ├── ProviderTimeoutError        no answer in time
@@ -116,6 +117,18 @@ class SqliteError(StoreError):
         self.fault = fault
 
 
+class OverloadedError(AppError):
+    """A large query came while as many as may be were being answered."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many large queries at once; try again shortly, "
+            "or ask for fewer symbols, a shorter range or a smaller limit"
+        )
+
+
 class WriterLockedError(AppError):
     """Another process holds the writer's lock; the text says which."""
 
@@ -180,9 +193,14 @@ _WRONG_SCHEMA = re.compile("no such (table|column): |table .* has no column name
 """SQLite reports a table that is not as the statement expects with the general error code; only its words tell."""
 
 
+_DAMAGED_TEXT = "Could not decode to UTF-8 "
+
+
 def _fault_of(exc: sqlite3.Error) -> SqliteFault:
     if _WRONG_SCHEMA.match(str(exc)):
         return SqliteFault.WRONG_SCHEMA
+    if str(exc).startswith(_DAMAGED_TEXT):
+        return SqliteFault.CORRUPT
     # An extended result code carries the primary one in its low byte. Python's own
     # sqlite3 errors (a closed connection, say) have no code at all.
     code: int | None = getattr(exc, "sqlite_errorcode", None)
@@ -203,3 +221,6 @@ def sqlite_errors() -> Iterator[None]:
         if fault is SqliteFault.INTERRUPTED:
             raise DeadlineError("SQLite error: the statement was stopped at its deadline") from exc
         raise SqliteError(exc, fault) from exc
+    except UnicodeDecodeError as exc:
+        # Damaged text that SQLite quotes in a message of its own, which Python then cannot read.
+        raise SqliteError(f"its own message cannot be read: {exc}", SqliteFault.CORRUPT) from exc

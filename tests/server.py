@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -55,13 +55,15 @@ def receive_all(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def running_server(directory: Path, variables: Mapping[str, str]) -> Iterator[Server]:
+def running_server(
+    directory: Path, variables: Mapping[str, str], *options: str, launcher: Sequence[str] = ()
+) -> Iterator[Server]:
     """Started in `directory` with nothing but `variables` in its environment; stopped at the end, whatever happens."""
     port = _free_port()
     log_file = directory / "server.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            gunicorn_command(),
+            [*launcher, *gunicorn_command(*options)],
             cwd=directory,
             env=clean_environment(directory) | {"HOST": "127.0.0.1", "PORT": str(port), **variables},
             stdout=log,
@@ -80,9 +82,9 @@ def running_server(directory: Path, variables: Mapping[str, str]) -> Iterator[Se
             raise
 
 
-def gunicorn_command() -> list[str]:
+def gunicorn_command(*options: str) -> list[str]:
     # The working directory is a private one, so that no .env of the developer's is read.
-    return [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "app:app"]
+    return [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), *options, "app:app"]
 
 
 def clean_environment(home: Path) -> dict[str, str]:

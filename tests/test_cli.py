@@ -171,8 +171,9 @@ def test_a_wrong_value_is_named_with_what_is_allowed(run: Run, tmp_path: Path, a
         ("data import {}/file", "{}/file is not a directory; name one that holds <TICKER>/1D.csv or <TICKER>.csv"),
         ("data import {}/empty", "{}/empty holds nothing to import; expected <TICKER>/1D.csv, 1H.csv, 1m.csv or"),
         ("db backup {}/empty", "there is no database {}/vn_data.db to copy"),
-        ("db restore {}/missing", "there is no backup {}/missing/vn_data.db"),
-        ("db restore {}/empty --mode crypto", "there is no backup {}/empty/crypto_data.db"),
+        ("db restore {}/missing --mode vn", "there is no backup {}/missing"),
+        ("db restore {}/empty --mode crypto", "{}/empty holds no backup of a crypto database: no crypto_data-<time>.d"),
+        ("db restore {}/file", "{}/file is one file; say which market it is to be: --mode vn or --mode crypto"),
     ],
 )
 def test_what_is_not_there_is_named(run: Run, tmp_path: Path, args: str, line: str) -> None:
@@ -183,10 +184,9 @@ def test_what_is_not_there_is_named(run: Run, tmp_path: Path, args: str, line: s
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_file_in_place_of_a_directory_of_backups(run: Run, tmp_path: Path, command: str) -> None:
+def test_a_file_in_place_of_a_directory_for_backups(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert failed_with(run("db", command, tmp_path / "file"), 2).endswith(f"Directory '{tmp_path}/file' is a file.")
+    assert failed_with(run("db", "backup", tmp_path / "file"), 2).endswith(f"Directory '{tmp_path}/file' is a file.")
 
 
 def test_a_second_writer_is_told_who_the_first_is(
@@ -287,15 +287,19 @@ def test_backup_and_restore(stores: Stores, run: Run, tmp_path: Path) -> None:
     for mode in Mode:
         stores.save("VCB", make_bars(10, mode=mode), mode=mode)
     copies = tmp_path / "backup"
-    names = ["vn_data.db", "crypto_data.db"]
-    expected = [f"{mode.value}: {copies / name}" for mode, name in zip(Mode, names, strict=True)]
+    names = [f"{mode.value}_data-20260302T050000Z.db" for mode in Mode]
+    made = [
+        f"{mode.value}: {copies / name}, 10 rows, schema version {LATEST}"
+        for mode, name in zip(Mode, names, strict=True)
+    ]
     with another_writer(tmp_path):
-        assert succeeded(run("db", "backup", copies)) == expected, "nobody has to stop"
+        assert succeeded(run("db", "backup", copies)) == made, "nobody has to stop"
     for mode in Mode:
         stores.save("VCB", make_bars(30, mode=mode), mode=mode)
     lines = succeeded(run("db", "restore", copies))
     assert lines == [
-        f"{mode.value}: restored; the one before is {tmp_path / name}.before-restore-20260302T050000Z"
+        f"{mode.value}: restored {copies / name}; the one before is "
+        f"{tmp_path}/{mode.value}_data.db.before-restore-20260302T050000Z"
         for mode, name in zip(Mode, names, strict=True)
     ]
     assert all(stores.in_sqlite("VCB", mode=mode).equals(make_bars(10, mode=mode)) for mode in Mode)
@@ -304,11 +308,23 @@ def test_backup_and_restore(stores: Stores, run: Run, tmp_path: Path) -> None:
     assert all(stores.in_sqlite("VCB", mode=mode).equals(make_bars(30, mode=mode)) for mode in Mode)
 
 
+def test_older_backups_go_as_the_new_one_comes(stores: Stores, run: Run, tmp_path: Path) -> None:
+    stores.db_manager.upgrade(Mode.VN)
+    path = tmp_path / "backup" / "vn_data-20260302T050000Z.db"
+    backup = ["db", "backup", path.parent, "--mode", "vn", "--keep"]
+    assert len(succeeded(run(*backup, "1"))) == 1
+    assert succeeded(run(*backup, "1"))[1:] == [f"vn: removed {path}"]
+    assert failed_with(run(*backup, "0"), 2) == (
+        "Error: Invalid value for '--keep': 0 is not in the range 1<=x<=10000."
+    )
+
+
 def test_the_live_databases_are_no_backup(stores: Stores, run: Run, tmp_path: Path) -> None:
     stores.save("VCB", make_bars(10))
-    for command in ("backup", "restore"):
-        line = failed_with(run("db", command, tmp_path, "--mode", "vn"), 1)
-        assert line == f"Error: {tmp_path}/vn_data.db is a live database; name the directory of a backup"
+    line = failed_with(run("db", "backup", tmp_path, "--mode", "vn"), 1)
+    assert line == f"Error: {tmp_path} holds a live database; name another directory for backups"
+    line = failed_with(run("db", "restore", tmp_path / "vn_data.db", "--mode", "vn"), 1)
+    assert line == f"Error: {tmp_path}/vn_data.db is a live database; name a backup"
 
 
 def test_a_damaged_backup_of_one_market_changes_neither(stores: Stores, run: Run, tmp_path: Path) -> None:
@@ -316,10 +332,11 @@ def test_a_damaged_backup_of_one_market_changes_neither(stores: Stores, run: Run
         stores.save("VCB", make_bars(10, mode=mode), mode=mode)
     stores.db_manager.close()
     assert run("db", "backup", tmp_path / "backup").exit_code == 0
-    (tmp_path / "backup" / "crypto_data.db").write_bytes(b"x" * 5_000)
+    damaged = tmp_path / "backup" / "crypto_data-20260302T050000Z.db"
+    damaged.write_bytes(b"x" * 5_000)
     before = snapshot(tmp_path)
     line = failed_with(run("db", "restore", tmp_path / "backup"), 1)
-    assert line.startswith(f"Error: {tmp_path}/backup/crypto_data.db is not a backup of a crypto database: ")
+    assert line.startswith(f"Error: {damaged} is not a backup of a crypto database: ")
     assert snapshot(tmp_path) == before
 
 
@@ -388,6 +405,25 @@ def test_import_without_sqlite_fails_with_csv_complete_and_the_next_run_heals(
     succeeded(run("data", "import", tmp_path / "tree"))
     assert stores.in_sqlite("VCB").equals(stores.in_csv("VCB"))
     assert succeeded(run("data", "verify"))[0] == "vn: 2 series, 4 bars in CSV, 0 differences"
+
+
+@pytest.mark.parametrize("command", ["import", "pull"])
+def test_what_changes_nothing_fails_too_while_sqlite_does_not_work(
+    make_stores: MakeStores, runner: Callable[[Stores], Run], tmp_path: Path, command: str
+) -> None:
+    """SQLite is behind, and stays so: an exit status of 0 would say that all is well."""
+    stores = make_stores(SQLITE_BUSY_TIMEOUT_MS="20")
+    run = runner(stores)
+    put(tmp_path / "tree", "VCB.csv", 1, 2, 3)
+    args = {"import": ["import", tmp_path / "tree"], "pull": ["pull", "--ticker", "VCB", "--interval", "1D"]}[command]
+    succeeded(run("data", *args))
+    stores.csv_store.path(Mode.VN, "VCB", Interval.DAILY).touch()
+    with closing(sqlite3.connect(stores.settings.vn_database_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = run("data", *args)
+    assert result.exit_code == 1
+    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start heals SQLite\n"
+    succeeded(run("data", *args))
 
 
 def test_import_without_sqlite_and_fallback_stops_with_one_line(
@@ -544,77 +580,151 @@ def test_verify_of_stores_that_are_the_same(stores: Stores, run: Run) -> None:
     ]
 
 
-def change_csv(stores: Stores) -> str:
+NEWER = "CSV is right: its file is newer than the one SQLite was made equal to"
+DIGEST_OF_CSV = "CSV is right: its bars have the digest of the ledger"
+DIGEST_OF_SQLITE = "SQLite is right: its bars have the digest of the ledger"
+
+
+def csv_path(stores: Stores) -> Path:
+    return stores.settings.market_data_dir / "VCB" / "1D.csv"
+
+
+def change_csv(stores: Stores) -> tuple[str, str]:
     bars = make_bars(300)
     prices = bars.prices.copy()
     prices[3, 100] += 0.01
     stores.csv_store.write(Mode.VN, "VCB", Interval.DAILY, Bars(bars.time, prices, bars.volume, bars.indicators))
-    return "1 bars with other values"
+    return f"1 bars with other values; {NEWER}", "6 bars changed in CSV, 6 in SQLite"
 
 
-def delete_csv(stores: Stores) -> str:
-    (stores.settings.market_data_dir / "VCB" / "1D.csv").unlink()
-    return "300 bars only in SQLite"
+def delete_csv(stores: Stores) -> tuple[str, str]:
+    csv_path(stores).unlink()
+    return "300 bars only in SQLite; only SQLite has bars", "300 bars changed in CSV, 0 in SQLite"
 
 
-def tear_csv(stores: Stores) -> str:
-    path = stores.settings.market_data_dir / "VCB" / "1D.csv"
+def tear_csv(stores: Stores) -> tuple[str, str]:
+    path = csv_path(stores)
     os.truncate(path, path.stat().st_size - 100)
-    return "1 damaged lines in the CSV file, 1 bars only in SQLite"
+    return f"1 damaged lines in the CSV file, 1 bars only in SQLite; {NEWER}", "1 bars changed in CSV, 0 in SQLite"
 
 
-def delete_rows(stores: Stores) -> str:
+def rot_csv(stores: Stores) -> tuple[str, str]:
+    """As a disk does it: without a new time of change."""
+    path = csv_path(stores)
+    before, lines = path.stat(), path.read_bytes().split(b"\n")
+    lines[5] = lines[5].replace(b"VCB,2015", b"VCB,2014")  # one bit
+    with path.open("r+b") as file:
+        file.write(b"\n".join(lines))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    problem = f"1 bars only in CSV, 1 bars only in SQLite; {DIGEST_OF_SQLITE}"
+    return problem, "2 bars changed in CSV, 0 in SQLite, 1 set aside in the quarantine"
+
+
+def delete_rows(stores: Stores) -> tuple[str, str]:
     with stores.db_manager.transaction(Mode.VN) as connection:
         connection.execute("DELETE FROM vn_daily WHERE ticker = 'VCB' ORDER BY time LIMIT 2")
-    return "2 bars only in CSV, the ledger does not describe the rows"
+    problem = f"2 bars only in CSV, the ledger does not describe the rows; {DIGEST_OF_CSV}"
+    return problem, "0 bars changed in CSV, 2 in SQLite"
 
 
-def change_row(stores: Stores) -> str:
+def change_row(stores: Stores) -> tuple[str, str]:
     with stores.db_manager.transaction(Mode.VN) as connection:
         connection.execute("UPDATE vn_daily SET low = low - 1 WHERE ticker = 'VCB' ORDER BY time DESC LIMIT 1")
-    return "1 bars with other values, the ledger does not describe the rows"
+    problem = f"1 bars with other values, the ledger does not describe the rows; {DIGEST_OF_CSV}"
+    return problem, "0 bars changed in CSV, 1 in SQLite"
 
 
-@pytest.mark.parametrize("change", [change_csv, delete_csv, tear_csv, delete_rows, change_row])
-def test_verify_says_where_the_stores_differ(stores: Stores, run: Run, change: Callable[[Stores], str]) -> None:
+Disturb = Callable[[Stores], tuple[str, str]]
+SEEN_BY_STAMP = [change_csv, delete_csv, tear_csv]
+SEEN_BY_COMPARING = [rot_csv, delete_rows, change_row]
+
+
+@pytest.mark.parametrize("disturb", [*SEEN_BY_STAMP, *SEEN_BY_COMPARING])
+def test_verify_says_where_the_stores_differ_and_which_is_right(stores: Stores, run: Run, disturb: Disturb) -> None:
     stores.save("FPT", make_bars(50))
     stores.save("VCB", make_bars(300))
-    problem = change(stores)
+    problem, _ = disturb(stores)
     result = run("data", "verify", "--mode", "vn")
     assert result.exit_code == 1
     assert re.fullmatch(r"vn: 2 series, \d+ bars in CSV, 1 differences\n", result.stdout)
     assert result.stderr == f"  vn VCB 1D: {problem}\n"
 
 
-@pytest.mark.parametrize("change", [change_csv, delete_csv, tear_csv])
-def test_repair_settles_what_the_stamp_of_the_file_gives_away(
-    stores: Stores, run: Run, change: Callable[[Stores], str]
-) -> None:
+@pytest.mark.parametrize("disturb", SEEN_BY_STAMP)
+def test_repair_settles_what_the_stamp_of_the_file_gives_away(stores: Stores, run: Run, disturb: Disturb) -> None:
     stores.save("FPT", make_bars(50))
     stores.save("VCB", make_bars(300))
-    change(stores)
+    problem, done = disturb(stores)
     result = run("data", "verify", "--mode", "vn", "--repair")
     assert result.exit_code == 0
-    assert result.stderr == "  vn VCB 1D: was out of step\n"
+    evidence = problem.rpartition("; ")[2]
+    assert result.stderr == f"  vn VCB 1D: was out of step; {evidence}; {done}\n"
     assert result.stdout == "vn: 2 series, 350 bars in CSV, 0 differences\n"
     assert len(stores.in_csv("VCB")) == 300
     assert stores.in_csv("VCB").equals(stores.in_sqlite("VCB"))
 
 
-@pytest.mark.parametrize("change", [delete_rows, change_row])
-def test_repair_settles_what_only_a_comparison_finds(stores: Stores, run: Run, change: Callable[[Stores], str]) -> None:
+@pytest.mark.parametrize("disturb", SEEN_BY_COMPARING)
+def test_repair_settles_what_only_a_comparison_finds(stores: Stores, run: Run, disturb: Disturb) -> None:
     stores.save("FPT", make_bars(50))
     stores.save("VCB", make_bars(300))
-    problem = change(stores)
+    problem, done = disturb(stores)
     result = run("data", "verify", "--mode", "vn", "--repair")
     assert result.exit_code == 0
-    assert result.stderr == f"  vn VCB 1D: {problem}\n"
+    evidence = problem.rpartition("; ")[2]
+    assert result.stderr.splitlines() == [
+        f"  vn VCB 1D: {problem}",
+        f"  vn VCB 1D: settled; {evidence}; {done}",
+    ]
     assert result.stdout.splitlines() == [
         "vn: 2 series, 350 bars in CSV, 1 differences",
-        "vn: 1 series settled; comparing again",
+        "vn: 1 series settled; compared again:",
         "vn: 2 series, 350 bars in CSV, 0 differences",
     ]
     assert stores.in_sqlite("VCB").equals(make_bars(300))
+    assert stores.in_csv("VCB").equals(make_bars(300))
+
+
+def test_repair_fills_a_database_anew_whose_file_is_damaged(stores: Stores, run: Run) -> None:
+    """Every bar still reads back: the count of free pages is wrong, and it is the next write that would suffer."""
+    stores.save("VCB", make_bars(300))
+    stores.db_manager.close()
+    with stores.settings.vn_database_path.open("r+b") as file:
+        file.seek(36)
+        file.write(b"\0\0\0\7")
+    result = run("data", "verify", "--mode", "vn")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("  vn: the database file is damaged: ")
+    assert result.stdout == "vn: 1 series, 300 bars in CSV, 0 differences\n"
+    result = run("data", "verify", "--mode", "vn", "--repair")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "vn: 1 series, 300 bars in CSV, 0 differences",
+        "vn: the database was filled anew, 1 series, 300 bars",
+        "vn: 1 series settled; compared again:",
+        "vn: 1 series, 300 bars in CSV, 0 differences",
+    ]
+    assert list(stores.settings.vn_database_path.parent.glob("vn_data.db.damaged-20260302T050000Z"))
+
+
+def test_repair_forgets_what_neither_store_has_and_says_so(stores: Stores, run: Run) -> None:
+    stores.save("FPT", make_bars(50))
+    stores.save("VCB", make_bars(300))
+    csv_path(stores).unlink()
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        connection.execute("DELETE FROM vn_daily WHERE ticker = 'VCB'")
+    gone = "  vn VCB 1D: the ledger tells of 300 bars that neither store has"
+    result = run("data", "verify", "--mode", "vn")
+    assert (result.exit_code, result.stderr) == (1, f"{gone}\n")
+    result = run("data", "verify", "--mode", "vn", "--repair")
+    assert result.exit_code == 0
+    assert "  vn VCB 1D: 300 bars are in neither store; forgotten" in result.stderr.splitlines()
+    assert succeeded(run("data", "verify", "--mode", "vn")) == ["vn: 1 series, 50 bars in CSV, 0 differences"]
+
+
+def test_repair_needs_sqlite_writes(run: Run, make_stores: MakeStores, runner: Callable[[Stores], Run]) -> None:
+    line = failed_with(runner(make_stores(SQLITE_WRITES="false"))("data", "verify", "--repair"), 1)
+    assert line == "Error: SQLITE_WRITES is off, so SQLite falls behind and is not repaired; set it to true"
 
 
 @pytest.mark.parametrize(
@@ -656,16 +766,26 @@ def test_status_tells_what_is_stored_how_fresh_and_who_writes(stores: Stores, ru
         "  1D:        1,500 bars, newest bar 2019-02-12",
         "  1H:            0 bars, no bars",
         "  1m:            5 bars, newest bar 2015-01-05T00:04:00",
+        "  last verification: never",
         "  worker daily: dead, heartbeat 2026-03-02T04:58:30Z (90 s ago), 0 iterations, last sync never",
         "crypto: writer: none",
         "  0 tickers, 0 active",
         *[f"  {interval}:            0 bars, no bars" for interval in ("1D", "1H", "1m")],
+        "  last verification: never",
     ]
     assert succeeded(run("status")) == expected
     with another_writer(tmp_path) as writer:
         lines = succeeded(run("status", "--mode", "vn"))
     assert lines[0].startswith(f"vn: writer: pid {writer.pid}, ")
-    assert lines[1:] == [*expected[1:5], expected[5].replace("dead", "stale")]
+    assert lines[1:] == [*expected[1:6], expected[6].replace("dead", "stale")]
+
+
+def test_status_tells_how_the_last_verification_went(stores: Stores, run: Run) -> None:
+    stores.save("VCB", make_bars(300))
+    change_row(stores)
+    assert run("data", "verify", "--mode", "vn", "--repair").exit_code == 0
+    line = "  last verification: repaired, 2026-03-02T05:00:00Z (0 s ago), 1 series, 300 bars, 1 differed, 0 left"
+    assert line in succeeded(run("status", "--mode", "vn"))
 
 
 def test_status_has_one_line_a_worker_with_its_last_error(stores: Stores, run: Run) -> None:
@@ -762,7 +882,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     commands = dict(re.findall(r"^  (\w+) +(\S.*)$", ended.stdout, re.MULTILINE))
     assert commands["db"] == "Migrate, inspect, tune, copy and restore the database files."
-    assert commands["data"] == "Import, pull, enhance and verify bars."
+    assert commands["data"] == "Import, pull, enhance, verify and examine bars."
     assert commands["status"].startswith("What is stored, how fresh it is, which workers have run")
 
 

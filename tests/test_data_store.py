@@ -1,8 +1,9 @@
 """Queries: the right bars, from the right store, within the budget and the deadline."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ from stockapi.constants import MA_FIELDS
 from stockapi.errors import CsvError, DeadlineError, QueryError, TooManyRowsError
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.interval import AnyInterval
+from stockapi.models.query import Indicators
+from stockapi.services import sqlite_windows
 from stockapi.services.aggregator import aggregate
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.indicators import enhance
+from stockapi.services.indicators import enhance, with_exponential_averages
+from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.sqlite_tables import TableInfo
 
 DAY = Interval.DAILY
 ALL_INTERVALS: list[AnyInterval] = [*Interval, *AggregatedInterval]
@@ -39,12 +44,26 @@ def with_gaps(mode: Mode, interval: Interval) -> Bars:
 BASE = {(mode, interval): with_gaps(mode, interval) for mode in Mode for interval in Interval}
 
 
-def expected(mode: Mode, interval: AnyInterval, start: int | None, end: int | None, limit: int | None) -> Bars:
-    """The answer by the definition: everything there is, aggregated, enhanced, and only then cut."""
+@cache
+def everything(mode: Mode, interval: AnyInterval, indicators: Indicators) -> Bars:
     bars = BASE[mode, interval.base]
     if isinstance(interval, AggregatedInterval):
         bars = enhance(aggregate(bars, interval, mode), mode, is_index=False)
-    bars = bars.between(start, end)
+    if indicators is Indicators.NONE:
+        return Bars.of(bars.time, bars.prices, bars.volume)
+    return bars if indicators is Indicators.SIMPLE else with_exponential_averages(bars, mode)
+
+
+def expected(
+    mode: Mode,
+    interval: AnyInterval,
+    start: int | None,
+    end: int | None,
+    limit: int | None,
+    indicators: Indicators = Indicators.SIMPLE,
+) -> Bars:
+    """The answer by the definition: everything there is, aggregated, enhanced, and only then cut."""
+    bars = everything(mode, interval, indicators).between(start, end)
     return bars if limit is None else bars.tail(limit)
 
 
@@ -97,15 +116,18 @@ def queries(draw: st.DrawFn) -> QueryParameters:
         start, end = end, start
     limit = draw(st.integers(1, 300) | st.sampled_from([252, 1_000_000])) if start is None else None
     symbols = draw(st.sampled_from([None, ("ABC",), ("ABC", "NOSUCH")]))
-    return QueryParameters(mode=mode, interval=interval, symbols=symbols, start=start, end=end, limit=limit)
+    indicators = draw(st.sampled_from(Indicators))
+    return QueryParameters(
+        mode=mode, interval=interval, symbols=symbols, start=start, end=end, limit=limit, indicators=indicators
+    )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(params=queries())
 def test_either_store_answers_by_the_definition(directory: Path, params: QueryParameters) -> None:
     """So indicators of aggregated bars do not depend on the window, and both stores give the same, to the last bit."""
     stores = stores_in(directory)
-    right = expected(params.mode, params.interval, params.start, params.end, params.limit)
+    right = expected(params.mode, params.interval, params.start, params.end, params.limit, params.indicators)
     for use_sqlite in (True, False):
         result = query(stores, replace(params, use_sqlite=use_sqlite))
         assert list(result.bars) == (["ABC"] if len(right) else [])
@@ -123,6 +145,58 @@ def test_a_year_of_every_interval(filled: Stores, mode: Mode, interval: AnyInter
     bars = result.bars["ABC"]
     assert bars.equals(expected(mode, interval, None, None, 252))
     assert np.isfinite(bars.indicators[:, -1]).all()
+
+
+@pytest.mark.parametrize("use_sqlite", [True, False])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_exponential_averages_are_the_same_in_every_window(filled: Stores, mode: Mode, use_sqlite: bool) -> None:
+    """To the last bit, far enough from the first bar that the warm-up does not reach it, and nearer."""
+    whole = everything(mode, DAY, Indicators.EXPONENTIAL)
+    for position in (0, 9, 199, 4_296, 4_297, 5_000, len(whole) - 1):
+        moment = int(whole.time[position])
+        windows = {"start": moment, "end": moment, "limit": None}, {"end": moment, "limit": 1}
+        for window in windows:
+            params = QueryParameters(mode=mode, indicators=Indicators.EXPONENTIAL, use_sqlite=use_sqlite, **window)  # type: ignore[arg-type]
+            bars = query(filled, params).bars["ABC"]
+            assert bars.equals(whole.take(slice(position, position + 1)))
+            assert bars.time.base is None, "a slice would keep the warm-up in memory"
+
+
+@pytest.mark.parametrize(
+    ("interval", "indicators", "selected", "rows"),
+    [
+        (DAY, Indicators.SIMPLE, ["select_latest"], 5),
+        (DAY, Indicators.NONE, ["select_latest_bare"], 5),
+        (DAY, Indicators.EXPONENTIAL, ["select_latest", "select_latest_bare"], 5 + 4_296),
+        (AggregatedInterval.WEEK_1, Indicators.SIMPLE, ["select_latest_bare"], 206 * 7),
+        (AggregatedInterval.WEEK_1, Indicators.NONE, ["select_latest_bare"], 6 * 7),
+    ],
+)
+def test_no_more_is_read_than_is_needed(
+    filled: Stores,
+    monkeypatch: pytest.MonkeyPatch,
+    interval: AnyInterval,
+    indicators: Indicators,
+    selected: list[str],
+    rows: int,
+) -> None:
+    read: list[int] = []
+    statements: list[str] = []
+    original = sqlite_windows.to_bars
+
+    def to_bars(rows: Sequence[tuple[float | None, ...]], mode: Mode) -> Bars:
+        read.append(len(rows))
+        return original(rows, mode)
+
+    monkeypatch.setattr(sqlite_windows, "to_bars", to_bars)
+    with filled.db_manager.snapshot(Mode.VN) as connection:
+        connection.set_trace_callback(lambda text: statements.append(text.partition(" WHERE ")[0]))
+    query(filled, QueryParameters(interval=interval, limit=5, indicators=indicators))
+    table = TableInfo.of(Mode.VN, DAY)
+    assert [text for text in statements if "vn_daily" in text] == [
+        getattr(table, name).partition(" WHERE ")[0] for name in selected
+    ]
+    assert sum(read) == rows
 
 
 @pytest.mark.parametrize("use_sqlite", [True, False])
@@ -168,6 +242,7 @@ def test_the_same_symbol_of_the_other_market_is_another(stores: Stores) -> None:
     stores.save("ABC", make_bars(5))
     for mode, found in ((Mode.VN, ["ABC"]), (Mode.CRYPTO, [])):
         (stores.settings.data_dir(mode)).mkdir(exist_ok=True)
+        stores.db_manager.upgrade(mode)
         assert sources(stores, mode=mode)[1] == found
 
 
@@ -391,6 +466,60 @@ def test_a_query_past_its_deadline_is_stopped(make_stores: MakeStores, interval:
     with pytest.raises(DeadlineError, match="deadline"):
         sources(stores, interval=interval, start=0, limit=None, use_sqlite=source != "csv")
     assert time.monotonic() - started < 5.0
+
+
+@pytest.mark.parametrize("use_sqlite", [True, False])
+def test_every_market_at_once(filled: Stores, use_sqlite: bool) -> None:
+    params = QueryParameters(limit=3, use_sqlite=use_sqlite)
+    store = DataStore(filled.settings, filled.db_manager, filled.csv_store)
+    results = store.get_data_of_every_market(params)
+    assert list(results) == list(Mode)
+    for mode, result in results.items():
+        assert result.bars["ABC"].equals(expected(mode, DAY, None, None, 3))
+        assert result.source is (DataSource.SQLITE if use_sqlite else DataSource.CSV)
+
+
+@pytest.mark.parametrize("use_sqlite", [True, False])
+def test_the_row_budget_is_for_every_market_together(make_stores: MakeStores, use_sqlite: bool) -> None:
+    for budget in (8, 7):
+        stores = make_stores(MAX_RESPONSE_ROWS=str(budget))
+        for mode, count in ((Mode.VN, 5), (Mode.CRYPTO, 3)):
+            stores.save("ABC", make_bars(count, mode=mode), mode=mode)
+        store = DataStore(stores.settings, stores.db_manager, stores.csv_store)
+        params = QueryParameters(use_sqlite=use_sqlite)
+        if budget == 8:
+            assert sum(len(result.bars["ABC"]) for result in store.get_data_of_every_market(params).values()) == 8
+        else:
+            with pytest.raises(TooManyRowsError, match="more than 7 rows"):
+                store.get_data_of_every_market(params)
+        stores.db_manager.close()
+
+
+def test_the_deadline_is_for_every_market_together(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    deadlines: list[float | None] = []
+    original = SqliteStore.read_each
+
+    def read_each(self: SqliteStore, *query: object, **bounds: float | None) -> object:
+        deadlines.append(bounds["deadline"])
+        return original(self, *query, **bounds)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SqliteStore, "read_each", read_each)
+    DataStore(filled.settings, filled.db_manager, filled.csv_store).get_data_of_every_market(QueryParameters())
+    assert len(deadlines) == 2
+    assert len(set(deadlines)) == 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "source"),
+    [
+        ([DataSource.CSV, DataSource.CSV], DataSource.CSV),
+        ([DataSource.SQLITE], DataSource.SQLITE),
+        ([DataSource.SQLITE, DataSource.CSV], DataSource.MIXED),
+        ([DataSource.MIXED, DataSource.SQLITE], DataSource.MIXED),
+    ],
+)
+def test_the_source_of_an_answer_out_of_several(sources: list[DataSource], source: DataSource) -> None:
+    assert DataSource.of_all(sources) is source
 
 
 def test_both_stores_share_one_deadline(stores: Stores) -> None:

@@ -2,18 +2,20 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MakeStores, Stores, make_bars
 
 from stockapi.errors import DeadlineError, SqliteError, SqliteFault
 from stockapi.models import Interval, Mode
-from stockapi.services import database_manager
+from stockapi.services import schema
 from stockapi.services.bookkeeping import Bookkeeping
 from stockapi.services.database_manager import DatabaseManager, migrations
 
@@ -148,6 +150,40 @@ def test_a_replaced_file_is_noticed(stores: Stores, tmp_path: Path) -> None:
     assert stores.sqlite_store.ledger(Mode.VN) == {}
 
 
+def test_a_file_replaced_while_it_is_opened_is_not_paired_with_the_log_of_the_new_one(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite opens the file when it connects, and the log beside it, by name, with the first statement."""
+    live, new = stores.settings.vn_database_path, tmp_path / "new.db"
+    stores.save("VCB", make_bars(300))
+    stores.db_manager.checkpoint(Mode.VN, "TRUNCATE")
+    shutil.copy(live, new)
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        connection.execute("UPDATE vn_daily SET volume = 1")
+    stores.db_manager.close()
+    with closing(sqlite3.connect(new)) as other:
+        other.execute("UPDATE vn_daily SET volume = 2 WHERE time < 1430000000")
+        other.commit()
+        saved = {suffix: Path(f"{new}{suffix}").read_bytes() for suffix in ("", "-wal")}
+    connect, connected = sqlite3.connect, []
+
+    def connect_and_swap(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        if not connected:
+            live.rename(tmp_path / "old.db")
+            for suffix, data in saved.items():
+                Path(f"{live}{suffix}").write_bytes(data)
+        connected.append(connection)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_and_swap)
+    with stores.db_manager.snapshot(Mode.VN) as connection:
+        volumes = {volume for (volume,) in connection.execute("SELECT DISTINCT volume FROM vn_daily")}
+    assert 1 not in volumes, "nothing of the old file"
+    assert 2 in volumes
+    assert len(connected) == 2
+
+
 def test_a_snapshot_does_not_change_while_the_writer_commits(stores: Stores) -> None:
     stores.save("VCB", make_bars(3))
     count = "SELECT count(*) FROM vn_daily"
@@ -259,7 +295,7 @@ def test_a_failing_migration_leaves_the_ones_before_it(
     broken.write_text("CREATE TABLE one (a);\nCREATE TABLE one (a);\n")
     latest = stores.db_manager.upgrade(Mode.VN)
     stores.db_manager.close()
-    monkeypatch.setattr(database_manager, "MIGRATIONS_DIR", tmp_path / "sql")
+    monkeypatch.setattr(schema, "MIGRATIONS_DIR", tmp_path / "sql")
     with pytest.raises(SqliteError, match=r"migration 0099_broken failed: table one already exists"):
         stores.db_manager.upgrade(Mode.VN)
     broken.unlink()

@@ -18,6 +18,7 @@ from stockapi.errors import (
     DeadlineError,
     NoDataError,
     NotFoundError,
+    OverloadedError,
     ProviderBannedError,
     ProviderDisabledError,
     ProviderError,
@@ -48,6 +49,7 @@ TREE: list[tuple[type[AppError], type[Exception], HTTPStatus]] = [
     (CsvError, StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SqliteError, StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeadlineError, StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (OverloadedError, AppError, HTTPStatus.SERVICE_UNAVAILABLE),
     (WriterLockedError, AppError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ProviderError, AppError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ProviderTimeoutError, ProviderError, HTTPStatus.INTERNAL_SERVER_ERROR),
@@ -224,9 +226,15 @@ def connection_is_closed(folder: Path) -> None:
     conn.execute("SELECT 1")
 
 
+def text_is_damaged(folder: Path) -> None:
+    with closing(database(folder)) as conn:
+        conn.execute("SELECT CAST(x'ff' AS TEXT)").fetchone()
+
+
 FAILURES: list[tuple[Callable[[Path], None], SqliteFault]] = [
     (file_is_garbage, SqliteFault.NOT_A_DATABASE),
     (page_is_damaged, SqliteFault.CORRUPT),
+    (text_is_damaged, SqliteFault.CORRUPT),
     (file_is_missing, SqliteFault.CANNOT_OPEN),
     (folder_is_missing, SqliteFault.CANNOT_OPEN),
     (file_is_a_folder, SqliteFault.CANNOT_OPEN),
@@ -259,6 +267,14 @@ def test_a_real_failure_becomes_one_line_with_its_fault_and_cause(
     assert str(error).isprintable()
     assert error.public_message == "the market data cannot be read right now; try again shortly"
     assert error.status is HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def test_a_message_of_sqlite_that_quotes_damaged_text_is_damage() -> None:
+    """Python cannot read it, and what it raises then is no error of sqlite3."""
+    with pytest.raises(SqliteError) as caught, sqlite_errors(), closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("SELECT json_extract('{}', CAST(x'24fe' AS TEXT))")
+    assert caught.value.fault is SqliteFault.CORRUPT
+    assert isinstance(caught.value.__cause__, UnicodeDecodeError)
 
 
 def test_a_query_stopped_by_its_progress_handler_has_passed_its_deadline() -> None:

@@ -22,6 +22,7 @@ from stockapi.services.aggregator import aggregate
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.fallback import Fallback
 from stockapi.services.indicators import enhance
 
 DAY = Interval.DAILY
@@ -164,10 +165,16 @@ def csv_leads_nowhere(stores: Stores) -> None:
     stores.settings.market_data_dir.symlink_to(stores.settings.market_data_dir.with_name("not mounted"))
 
 
+def csv_is_empty(stores: Stores) -> None:
+    """As a mount point is before anything is mounted there."""
+    remove_csv(stores)
+    stores.settings.market_data_dir.mkdir()
+
+
 CSV_FAULTS = [remove_csv, csv_is_a_file, csv_leads_nowhere]
 
 
-@pytest.mark.parametrize("break_csv", CSV_FAULTS)
+@pytest.mark.parametrize("break_csv", [*CSV_FAULTS, csv_is_empty])
 @pytest.mark.parametrize("symbols", [None, ("VCB",), ("NOSUCH",)])
 @pytest.mark.parametrize("interval", [DAY, AggregatedInterval.WEEK_1])
 @pytest.mark.parametrize("fallback", ["true", "false"])
@@ -213,8 +220,7 @@ def test_sqlite_needs_no_csv(reader_with: ReaderWith, break_csv: Callable[[Store
 def test_csv_in_which_nothing_is_stored_yet_is_no_error(reader_with: ReaderWith) -> None:
     """As a new installation is, between the start of the worker and its first bar."""
     reader = reader_with()
-    remove_csv(reader.stores)
-    reader.stores.settings.market_data_dir.mkdir()
+    csv_is_empty(reader.stores)
     assert reader.query(use_sqlite=False).bars == {}
 
 
@@ -370,7 +376,7 @@ def test_without_the_look_at_the_csv_tree_a_failure_would_pass_for_an_empty_mark
     faults.fill_with_garbage(database)
     reader = reader_with()
     remove_csv(reader.stores)
-    monkeypatch.setattr(DataStore, "_require_csv_tree", lambda *_: None)
+    monkeypatch.setattr(Fallback, "_require_csv_tree", lambda *_, **__: None)
     assert ask_for_days(reader).bars == {}
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
-from stockapi.services.bookkeeping import Bookkeeping, Cycle
+from stockapi.services.bookkeeping import Bookkeeping, Cycle, Verification
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.health import (
     Memory,
@@ -151,6 +152,7 @@ def test_every_field_of_the_contract_on_an_empty_service(tmp_path: Path) -> None
         "reachable": True,
         "error": None,
         "last_integrity_check": None,
+        "last_verification": None,
     }
 
 
@@ -165,6 +167,35 @@ def test_a_broken_database_shows_and_the_other_still_counts(tmp_path: Path) -> N
     assert databases["vn"]["error"] == "SQLite error: file is not a database"
     assert databases["vn"]["size_bytes"] == 8_000
     assert databases["crypto"]["reachable"] is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "result"),
+    [
+        ({}, "ok"),
+        ({"differing": 2}, "repaired"),
+        ({"is_rebuilt": True}, "repaired"),
+        ({"differing": 2, "left": 1}, "differs"),
+        ({"integrity": "row 1 missing from index"}, "differs"),
+    ],
+)
+def test_the_last_verification(tmp_path: Path, changes: dict[str, Any], result: str) -> None:
+    db_manager = manager(settings_in(tmp_path), Mode.VN)
+    earlier = Verification(NOW_S - 90, 1.0, "ok", 1, 5, 1, 1, True)
+    Bookkeeping(db_manager).record_verification(Mode.VN, earlier)
+    latest = replace(Verification(NOW_S - 60, 2.71828, "ok", 3, 1_500, 0, 0, False), **changes)
+    Bookkeeping(db_manager).record_verification(Mode.VN, latest)
+    assert report(db_manager)["database"]["vn"]["last_verification"] == {
+        "at": "2024-01-02T02:59:00Z",
+        "result": result,
+        "integrity": latest.integrity,
+        "series": 3,
+        "bars": 1_500,
+        "differing": latest.differing,
+        "left": latest.left,
+        "rebuilt": latest.is_rebuilt,
+        "seconds": 2.718,
+    }
 
 
 # Workers and sources

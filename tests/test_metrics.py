@@ -1,6 +1,7 @@
 import fcntl
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -325,6 +326,30 @@ def test_what_a_killed_worker_counted_stays_and_what_it_was_doing_does_not(tmp_p
         server.process.send_signal(signal.SIGHUP)  # a reload goes on counting, too
         wait_until(lambda: len(booted(server)) == 3 and f"Worker exiting (pid: {booted(server)[1]})" in server.log)
         assert Samples(get(server, "/metrics")).by("source", REQUESTS, route="/tickers") == {"sqlite": 1}
+
+
+@pytest.mark.slow
+def test_the_first_request_of_a_process_is_counted_though_it_can_open_no_file(tmp_path: Path) -> None:
+    with serving(tmp_path, processes=1) as server:
+        (first,) = booted(server)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(booted(server)) == 2)
+        worker = booted(server)[1]
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=15)) as connection:
+            connection.connect()
+            wait_until(lambda: count_of_sockets(worker) == 2)  # the listener, and the connection
+            soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (1, hard))
+            connection.request("GET", "/livez")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
+        samples = Samples(get(server, "/metrics"))
+        assert samples.by("status", REQUESTS, route="/livez", method="GET").keys() == {"200"}
+
+
+def count_of_sockets(pid: int) -> int:
+    return sum(str(entry.readlink()).startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def get_in_vain(server: Server, path: str) -> None:

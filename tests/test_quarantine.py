@@ -21,6 +21,7 @@ from stockapi.services.quarantine import Quarantine
 SEEN_AT = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
 HEADER = ["seen_at", "source", "line", "reason", "text"]
 LINE = DamagedLine(3, "close '' is not a number", "VCB,2024-01-01,1,1,1,,5")
+OTHER = DamagedLine(4, LINE.reason, LINE.text)
 
 
 @pytest.fixture
@@ -91,8 +92,8 @@ def test_whatever_was_torn_the_file_is_sound_after_the_next_line(
     path = tmp_path / "vn" / "quarantine.csv"
     rows, data = rows_in(path), path.read_bytes()
     path.write_bytes(data[:size])
-    quarantine.add(Mode.VN, "VCB", [LINE], SEEN_AT)
-    assert rows_in(path) == [*rows[: max(1, data[:size].count(b"\n"))], rows[1]]
+    quarantine.add(Mode.VN, "VCB", [OTHER], SEEN_AT)
+    assert rows_in(path) == [*rows[: max(1, data[:size].count(b"\n"))], [*rows[1][:2], "4", *rows[1][3:]]]
 
 
 def test_it_is_no_ticker(quarantine: Quarantine, settings: Settings) -> None:
@@ -108,7 +109,7 @@ def test_a_full_disk_leaves_no_half_line(quarantine: Quarantine, tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
     try:
         with pytest.raises(CsvError, match=r"quarantine\.csv"):
-            quarantine.add(Mode.VN, "VCB", [LINE], SEEN_AT)
+            quarantine.add(Mode.VN, "VCB", [OTHER], SEEN_AT)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
@@ -137,9 +138,9 @@ def test_it_waits_for_another_process_but_not_for_ever(
     with open(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(CsvError, match=r"is locked by another process, for more than 0\.02 s now"):
-            quarantine.add(Mode.VN, "VCB", [LINE], SEEN_AT)
-    quarantine.add(Mode.VN, "VCB", [LINE], SEEN_AT)
-    assert len(rows_in(path)) == 3
+            quarantine.add(Mode.VN, "VCB", [OTHER], SEEN_AT)
+    quarantine.add(Mode.VN, "VCB", [OTHER], SEEN_AT)
+    assert len(rows_in(path)) == 3, "what could not be written is not remembered as written"
 
 
 def test_the_lines_are_on_disk_when_it_returns(
@@ -151,3 +152,59 @@ def test_the_lines_are_on_disk_when_it_returns(
     )
     quarantine.add(Mode.VN, "VCB", [LINE], SEEN_AT)
     assert synced == [str(tmp_path), str(tmp_path / "vn" / "quarantine.csv"), str(tmp_path / "vn")]
+
+
+# The same bad line comes again with every poll
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "at", "is_new"),
+    [
+        ("VCI", LINE, SEEN_AT, False),
+        ("VCI", LINE, SEEN_AT + timedelta(hours=18), False),
+        ("VCI", LINE, SEEN_AT + timedelta(hours=20), True),
+        ("VCI", OTHER, SEEN_AT, True),
+        ("VCI", DamagedLine(3, "6 fields", LINE.text), SEEN_AT, True),
+        ("VCI", DamagedLine(3, LINE.reason, "VCB,2024-01-02,1,1,1,,5"), SEEN_AT, True),
+        ("VCB/1D.csv", LINE, SEEN_AT, True),
+    ],
+)
+def test_a_line_is_kept_once_a_day(
+    settings: Settings, source: str, line: DamagedLine, at: datetime, is_new: bool
+) -> None:
+    Quarantine(settings).add(Mode.VN, "VCI", [LINE], SEEN_AT)
+    Quarantine(settings).add(Mode.VN, source, [line], at)
+    assert len(rows_in(Quarantine(settings).path(Mode.VN))) == 2 + is_new
+
+
+def test_of_some_lines_only_the_new_ones_are_added(quarantine: Quarantine) -> None:
+    quarantine.add(Mode.VN, "VCI", [LINE], SEEN_AT)
+    quarantine.add(Mode.VN, "VCI", [LINE, OTHER], SEEN_AT)
+    assert [row[2] for row in rows_in(quarantine.path(Mode.VN))] == ["line", "3", "4"]
+
+
+def test_a_file_that_somebody_took_away_or_cut_short_is_written_anew(quarantine: Quarantine) -> None:
+    path = quarantine.path(Mode.VN)
+    for spoil in (path.unlink, lambda: os.truncate(path, 20), lambda: path.replace(f"{path}.read")):
+        quarantine.add(Mode.VN, "VCI", [LINE], SEEN_AT)
+        assert len(rows_in(path)) == 2
+        spoil()
+    quarantine.add(Mode.VN, "VCI", [LINE], SEEN_AT)
+    assert len(rows_in(path)) == 2
+
+
+def test_the_memory_is_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_memory", module._Memory(most=3))
+    quarantine, lines = Quarantine(settings), [DamagedLine(number, "r", "t") for number in range(1, 6)]
+    quarantine.add(Mode.VN, "VCI", lines, SEEN_AT)
+    quarantine.add(Mode.VN, "VCI", lines, SEEN_AT)
+    assert [row[2] for row in rows_in(quarantine.path(Mode.VN))[1:]] == ["1", "2", "3", "4", "5", "1", "2"]
+
+
+def test_the_summary_counts_the_reasons_without_what_they_quote(quarantine: Quarantine) -> None:
+    assert quarantine.summary(Mode.VN) == {}
+    reasons = ["close '' is not a number", "close 'x' is not a number", "6 fields, a row has 20"]
+    lines = [DamagedLine(number, reason, "a,\0b") for number, reason in enumerate(reasons)]
+    quarantine.add(Mode.VN, "VCI", lines, SEEN_AT)
+    assert quarantine.summary(Mode.VN) == {"close ... is not a number": 2, "6 fields, a row has 20": 1}
+    assert quarantine.summary(Mode.CRYPTO) == {}

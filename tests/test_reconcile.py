@@ -147,7 +147,28 @@ def test_every_kind_of_difference_is_found_named_and_mended(
     assert heal(stores) == set()
 
 
-@pytest.mark.parametrize("fault", sorted(faults.LASTING.keys() - {"bad page"}))
+def test_a_store_that_cannot_be_read_is_a_problem_of_each_series(filled: Stores) -> None:
+    filled.db_manager.close()
+    faults.drop_tables(filled.settings.vn_database_path)
+    filled.csv_store.path(Mode.VN, "VCB", DAY).chmod(0o644)
+    reports = list(verify(Mode.VN, [DAY], filled.db_manager, filled.csv_store))
+    assert [(each.ticker, each.csv_rows, each.sqlite_rows, each.problems) for each in reports] == [
+        ("ACB", 60, 0, ("SQLite error: no such table: vn_daily",)),
+        ("VCB", 60, 0, ("SQLite error: no such table: vn_daily",)),
+    ]
+    assert {each.sqlite_fault for each in reports} == {SqliteFault.WRONG_SCHEMA}
+
+
+def test_a_csv_file_that_cannot_be_read_is_a_problem_of_its_series(filled: Stores) -> None:
+    path = filled.csv_store.path(Mode.VN, "VCB", DAY)
+    path.unlink()
+    path.mkdir()
+    (found,) = problems(filled).items()
+    assert found[0] == "VCB 1D"
+    assert found[1][0].startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("fault", sorted(faults.LASTING.keys() - {"bad page", "tables dropped"}))
 def test_without_a_readable_database_there_is_nothing_to_compare(filled: Stores, fault: str) -> None:
     filled.db_manager.close()
     faults.LASTING[fault](filled.settings.vn_database_path)
@@ -232,11 +253,11 @@ def test_a_damaged_database_is_kept_aside_and_filled_anew(
     assert heal(stores) == {(ticker, interval) for mode, ticker, interval in EVERYTHING if mode is Mode.VN}
     assert_all_in_step(stores)
     assert_all_in_step(stores, Mode.CRYPTO)
-    (aside,) = asides(stores)
+    (aside,) = [path for path in asides(stores) if not path.name.endswith(("-wal", "-shm"))]
     assert aside.name == "vn_data.db.damaged-20260302T050000Z"
     assert aside.read_bytes()[100:] == damaged[100:]  # before that stands how often the file was changed
     assert "the vn database is damaged: SQLite error: " in caplog.text
-    assert f"the vn database was filled anew from CSV; {aside} is the old one" in caplog.text
+    assert f"the vn database was filled anew from CSV, 360 bars; {aside} is the old one" in caplog.text
     check = stores.db_manager.health(Mode.VN).last_integrity_check
     assert check == "ok at 2026-03-02T05:00:00Z"
     assert heal(stores) == set()
@@ -275,9 +296,8 @@ def test_a_bad_page_is_found_when_its_series_is_out_of_step_and_what_else_can_be
 def test_a_bad_page_nobody_has_touched_is_found_by_verify_and_mended_by_a_rebuild(filled: Stores) -> None:
     faults.spoil_days_of(filled, "VCB")
     assert heal(filled) == set()
-    with pytest.raises(SqliteError) as caught:
-        problems(filled)
-    assert caught.value.fault is SqliteFault.CORRUPT
+    (report,) = [each for each in verify(Mode.VN, Interval, filled.db_manager, filled.csv_store) if each.problems]
+    assert (report.ticker, report.interval, report.sqlite_fault) == ("VCB", DAY, SqliteFault.CORRUPT)
     rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
     assert_all_in_step(filled)
 

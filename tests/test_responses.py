@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockapi.api import compression, responses
+from stockapi.api.responses import Series
 from stockapi.constants import INDICATOR_FIELDS
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
 from stockapi.models.mode import Mode
 
+DEFAULT_FIELDS = ("time", "open", "high", "low", "close", "volume", "symbol", *INDICATOR_FIELDS)
 DECODERS = {"gzip": gzip.decompress, "br": brotli.decompress, "zstd": zstd.decompress}
 LONG = [b'{"a":"', b"x" * 5_000, b'"}']
 SHORT = [b'{"a":"', b"x" * 900, b'"}']
@@ -31,8 +33,13 @@ def bars(count: int, *, indicators: np.ndarray | None = None, whole_volume: bool
     return Bars.of(1_704_153_600 + step * 86_400, 60_300.0 + np.arange(4)[:, None] + step, volume, indicators)
 
 
+def listed(series: dict[str, Bars], mode: Mode = Mode.VN) -> list[Series]:
+    return [Series(symbol, symbol, mode, each) for symbol, each in series.items()]
+
+
 def as_json(series: dict[str, Bars], interval: AnyInterval = Interval.DAILY) -> dict[str, list[dict[str, object]]]:
-    value: dict[str, list[dict[str, object]]] = json.loads(b"".join(responses.json_body(series, interval)))
+    body = responses.json_body(listed(series), interval, DEFAULT_FIELDS)
+    value: dict[str, list[dict[str, object]]] = json.loads(b"".join(body))
     return value
 
 
@@ -53,7 +60,7 @@ def test_a_bar_has_its_keys_in_the_order_of_the_contract() -> None:
 
 
 def test_text_of_numbers_is_that_of_the_stores() -> None:
-    body = b"".join(responses.json_body({"VCB": bars(1)}, Interval.DAILY))
+    body = b"".join(responses.json_body(listed({"VCB": bars(1)}), Interval.DAILY, DEFAULT_FIELDS))
     assert b'"open":60300.0,' in body
     assert b'"volume":1,' in body
     coin = Bars.of(np.array([0]), np.full((4, 1), 0.00001234), np.array([0.5]))
@@ -86,14 +93,14 @@ def test_symbols_stay_in_the_order_given() -> None:
 
 
 def test_nothing_is_an_empty_object() -> None:
-    assert responses.json_body({}, Interval.DAILY) == [b"{", b"}"]
+    assert responses.json_body([], Interval.DAILY, DEFAULT_FIELDS) == [b"{", b"}"]
 
 
 @pytest.mark.parametrize("count", [4_095, 4_096, 4_097, 10_000])
 def test_long_series_are_rendered_in_pieces_without_a_seam(count: int) -> None:
     series = {"A": bars(count), "B": bars(1)}
     assert [bar["volume"] for bar in as_json(series)["A"]] == [number * 100 + 1 for number in range(count)]
-    lines = b"".join(responses.csv_body(series, Interval.DAILY, Mode.VN)).splitlines()
+    lines = b"".join(responses.csv_body(listed(series), Interval.DAILY, DEFAULT_FIELDS)).splitlines()
     assert len(lines) == 1 + count + 1
 
 
@@ -110,7 +117,8 @@ def test_every_number_survives_and_every_absence_shows(rows: list[list[float | N
 def test_csv_has_a_symbol_column_and_empty_fields() -> None:
     indicators = np.full((13, 2), np.nan)
     indicators[0, 1] = 60_303.5
-    text = b"".join(responses.csv_body({"VCB": bars(2, indicators=indicators)}, Interval.DAILY, Mode.VN)).decode()
+    series = listed({"VCB": bars(2, indicators=indicators)})
+    text = b"".join(responses.csv_body(series, Interval.DAILY, DEFAULT_FIELDS)).decode()
     header, first, second = csv.reader(io.StringIO(text))
     assert header == ["symbol", "time", "open", "high", "low", "close", "volume", *INDICATOR_FIELDS]
     assert first[:7] == ["VCB", "2024-01-02", "60300.00", "60301.00", "60302.00", "60303.00", "1"]
@@ -119,8 +127,43 @@ def test_csv_has_a_symbol_column_and_empty_fields() -> None:
     assert text.endswith("\n")
 
 
+@pytest.mark.parametrize("count", [1, 4_095, 4_096, 4_097, 10_000])
+def test_lines_and_columns_are_rendered_in_pieces_without_a_seam(count: int) -> None:
+    series = listed({"A": bars(count), "B": bars(1)})
+    volumes = [number * 100 + 1 for number in range(count)]
+    lines = b"".join(responses.ndjson_body(series, Interval.DAILY, ("time", "volume"))).splitlines(keepends=True)
+    assert [json.loads(line)["volume"] for line in lines] == [*volumes, 1]
+    assert {line[-1:] for line in lines} == {b"\n"}
+    columns = json.loads(b"".join(responses.json_columns_body(series, Interval.DAILY, ("time", "volume"))))
+    assert columns["A"]["volume"] == volumes
+    assert columns["A"]["time"] == [json.loads(line)["time"] for line in lines[:-1]]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.none() | st.floats(-1e17, 1e17), min_size=1, max_size=12))
+def test_columns_have_the_numbers_of_rows_and_null_for_the_absent(values: list[float | None]) -> None:
+    """Also from arrays that are cut out of others, or stand backwards in memory."""
+    indicators = np.full((13, 2 * len(values)), np.nan)
+    indicators[12, ::2] = [math.nan if value is None else value for value in values]
+    cut = bars(2 * len(values), indicators=indicators).take(slice(None, None, 2)).take(slice(None, None, -1))
+    (series,) = listed({"VCB": cut})
+    fields = ("time", "close", "volume", "symbol", "total_money_changed")
+    columns = json.loads(b"".join(responses.json_columns_body([series], Interval.DAILY, fields)))["VCB"]
+    assert list(columns) == ["time", "close", "volume", "total_money_changed"]
+    assert columns["total_money_changed"] == values[::-1]
+    rows = as_json({"VCB": cut})["VCB"]
+    assert [columns[name] for name in ("time", "close", "volume")] == [
+        [row[name] for row in rows] for name in ("time", "close", "volume")
+    ]
+
+
+def test_a_csv_row_of_one_absent_field_is_not_an_empty_line() -> None:
+    body = responses.csv_body(listed({"VCB": bars(2)}), Interval.DAILY, ("ma10",))
+    assert b"".join(body) == b'ma10\n""\n""\n'
+
+
 def test_csv_of_nothing_is_the_header() -> None:
-    (header,) = responses.csv_body({}, Interval.DAILY, Mode.VN)
+    (header,) = responses.csv_body([], Interval.DAILY, DEFAULT_FIELDS)
     assert header.startswith(b"symbol,time,open,")
     assert header.endswith(b"total_money_changed\n")
 

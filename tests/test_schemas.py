@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from stockapi.api.schemas import MAX_LIMIT, Format, TickersQuery, parse_group_query, parse_tickers_query
+from stockapi.api.schemas import MAX_LIMIT, Format, Shape, TickersQuery, parse_group_query, parse_tickers_query
+from stockapi.constants import INDICATOR_FIELDS
 from stockapi.errors import QueryError
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.mode import Mode
-from stockapi.models.query import QueryParameters
+from stockapi.models.query import Indicators, QueryParameters
 
 
 def arguments(query_string: str) -> MultiDict[str, str]:
@@ -43,6 +44,9 @@ def test_defaults() -> None:
             use_sqlite=True,
         ),
         Format.JSON,
+        Shape.ROWS,
+        ("time", "open", "high", "low", "close", "volume", "symbol", *INDICATOR_FIELDS),
+        is_every_market=False,
     )
 
 
@@ -194,9 +198,11 @@ def test_limit_is_ignored_beside_a_start_date_but_still_checked() -> None:
 def test_booleans(text: str, value: bool) -> None:
     query = parameters(f"legacy={text}&cache={text}")
     assert (query.legacy, query.use_sqlite) == (value, value)
+    assert parameters(f"ma={text}").indicators is (Indicators.SIMPLE if value else Indicators.NONE)
+    assert parameters(f"ema={text}").indicators is (Indicators.EXPONENTIAL if value else Indicators.SIMPLE)
 
 
-@pytest.mark.parametrize("name", ["legacy", "cache"])
+@pytest.mark.parametrize("name", ["legacy", "cache", "ma", "ema"])
 @pytest.mark.parametrize("text", ["", "yes", "on", "2", "tru", "true,false"])
 def test_a_wrong_boolean_is_refused(name: str, text: str) -> None:
     assert refusal(f"{name}={text}") == f"{name} {text!r} is not allowed; allowed: true, 1, false, 0"
@@ -204,14 +210,81 @@ def test_a_wrong_boolean_is_refused(name: str, text: str) -> None:
 
 def test_legacy_has_no_meaning_for_crypto() -> None:
     assert parameters("legacy=true&mode=crypto").legacy is False
+    assert parameters("legacy=true&mode=all").legacy is True
+
+
+@pytest.mark.parametrize(
+    "query", ["columns=close&columns=TIME&columns=ma10", "columns=ma10,%20time,close,time", "columns=time,close,ma10"]
+)
+def test_columns_in_any_form_order_and_number_are_the_same_query(query: str) -> None:
+    assert parse(query).fields == ("time", "close", "ma10")
+
+
+ALL_BARE = "time, open, high, low, close, volume, symbol"
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("format=xml", "format 'xml' is not allowed; allowed: json, csv"),
-        ("format=", "format '' is not allowed; allowed: json, csv"),
-        ("mode=us", "mode 'us' is unknown; allowed: vn, crypto (aliases stock, stocks, cryptos)"),
+        ("columns=", "columns '' is not allowed; allowed: time, open,"),
+        ("columns=time,", "columns '' is not allowed; allowed: time, open,"),
+        ("columns=time,ma11", "columns 'ma11' is not allowed; allowed: time, open, high, low, close, volume, symbol, "),
+        ("columns=id", "columns 'id' is not allowed; allowed: time, open,"),
+        ("columns=mode,time", "columns mode are not in this answer"),
+        ("columns=ma10,time,ma20&ma=false", "columns ma10, ma20 are not in this answer"),
+        ("ma=false&ema=true", "ma=false and ema=true do not go together; allowed: one of them"),
+        ("shape=columns&format=csv", "shape=columns does not go with format=csv; allowed: format=json"),
+        ("shape=columns&format=ndjson", "shape=columns does not go with format=ndjson; allowed: format=json"),
+    ],
+)
+def test_options_that_make_no_answer_are_refused(query: str, message: str) -> None:
+    assert refusal(query).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("query", "allowed"),
+    [
+        ("columns=mode&ma=false", ALL_BARE),
+        ("columns=ma10&ma=false&mode=all", f"{ALL_BARE}, mode"),
+        ("columns=mode", ", ".join((ALL_BARE, *INDICATOR_FIELDS))),
+    ],
+)
+def test_a_refusal_names_the_columns_there_are(query: str, allowed: str) -> None:
+    assert refusal(query).endswith(f"; allowed: {allowed}")
+
+
+@pytest.mark.parametrize(
+    ("query", "indicators"),
+    [
+        ("columns=time,close,volume", Indicators.NONE),
+        ("columns=close&ema=true", Indicators.NONE),
+        ("columns=close,mode,symbol&mode=all", Indicators.NONE),
+        ("columns=ma10", Indicators.SIMPLE),
+        ("columns=close_changed", Indicators.SIMPLE),
+        ("columns=ma10&ema=1", Indicators.EXPONENTIAL),
+        ("ma=true&ema=false", Indicators.SIMPLE),
+    ],
+)
+def test_indicators_are_read_only_when_they_are_in_the_answer(query: str, indicators: Indicators) -> None:
+    assert parameters(query).indicators is indicators
+
+
+@pytest.mark.parametrize(
+    ("query", "is_every_market", "has_mode"),
+    [("mode=all", True, True), ("mode=ALL", True, True), ("mode=vn", False, False), ("mode=crypto", False, False)],
+)
+def test_both_markets_are_asked_with_all(query: str, is_every_market: bool, has_mode: bool) -> None:
+    parsed = parse(query)
+    assert (parsed.is_every_market, "mode" in parsed.fields) == (is_every_market, has_mode)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("format=xml", "format 'xml' is not allowed; allowed: json, csv, ndjson"),
+        ("format=", "format '' is not allowed; allowed: json, csv, ndjson"),
+        ("shape=wide", "shape 'wide' is not allowed; allowed: rows, columns"),
+        ("mode=us", "mode 'us' is not allowed; allowed: vn, crypto, stock, stocks, cryptos, all"),
         ("interval=2m", "interval '2m' is unknown; allowed: 1D, 1H, 1m, 5m, 15m, 30m, 4h, 1W, 2W, 1M"),
         ("interval=", "interval '' is unknown; allowed: 1D, 1H, 1m"),
     ],
@@ -220,8 +293,11 @@ def test_a_wrong_choice_names_those_there_are(query: str, message: str) -> None:
     assert refusal(query).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["interval", "start_date", "end_date", "limit", "legacy", "format", "cache", "mode"])
-def test_only_symbol_may_be_repeated(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["interval", "start_date", "end_date", "limit", "legacy", "ma", "ema", "format", "shape", "cache", "mode"],
+)
+def test_only_symbol_and_columns_may_be_repeated(name: str) -> None:
     assert refusal(f"{name}=1&{name}=1") == f"{name} is given 2 times; allowed: once"
 
 
@@ -252,7 +328,7 @@ def test_group(query: str, mode: Mode) -> None:
     assert parse_group_query(arguments(query)) is mode
 
 
-@pytest.mark.parametrize("query", ["mode=", "mode=us", "mode=vn&mode=vn"])
+@pytest.mark.parametrize("query", ["mode=", "mode=us", "mode=all", "mode=vn&mode=vn"])
 def test_a_wrong_group_query_is_refused(query: str) -> None:
     with pytest.raises(QueryError, match=r"^mode "):
         parse_group_query(arguments(query))
@@ -261,8 +337,10 @@ def test_a_wrong_group_query_is_refused(query: str) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["symbol", "interval", "start_date", "end_date", "limit", "legacy", "format", "cache"]),
-            st.text(max_size=80) | st.sampled_from(["1", "VCB", "1D", "2024-01-01", "true"]),
+            st.sampled_from(
+                ["symbol", "interval", "start_date", "limit", "ma", "ema", "columns", "format", "shape", "mode"]
+            ),
+            st.text(max_size=80) | st.sampled_from(["1", "VCB", "1D", "2024-01-01", "true", "close,ma10", "all"]),
         ),
         max_size=6,
     )

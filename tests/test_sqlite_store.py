@@ -1,5 +1,6 @@
 """Bars into SQLite and out again: upsert, ledger, windows, budget."""
 
+import dataclasses
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ from conftest import NOW, MakeStores, Stores, make_bars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stockapi.errors import SqliteError, TooManyRowsError
+from stockapi.errors import SqliteError, SqliteFault, TooManyRowsError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.row_budget import RowBudget
 from stockapi.services.digest import digest, to_text
 from stockapi.services.sqlite_store import SqliteStore, Window
 from stockapi.services.sqlite_tables import TableInfo
@@ -187,8 +189,6 @@ T = make_bars(20).time
         (Window(start=int(T[5])), slice(5, 20)),
         (Window(start=int(T[5]), end=int(T[7])), slice(5, 8)),
         (Window(start=int(T[5]) + 1, end=int(T[7]) - 1), slice(6, 7)),
-        (Window(start=int(T[5]), end=int(T[7]), warmup=2), slice(3, 8)),
-        (Window(start=int(T[1]), warmup=9), slice(0, 20)),
         (Window(start=int(T[5]), limit=2), slice(18, 20)),
         (Window(start=int(T[19]) + 1), slice(0, 0)),
     ],
@@ -197,6 +197,30 @@ def test_windows(stores: Stores, window: Window, positions: slice) -> None:
     bars = make_bars(20)
     replace(stores, "VCB", bars)
     assert stores.sqlite_store.read(Mode.VN, "VCB", DAY, window).equals(bars.take(positions))
+
+
+@pytest.mark.parametrize(
+    ("window", "earlier", "positions"),
+    [
+        (Window(start=int(T[5]), end=int(T[7]), warmup=2), 2, slice(3, 8)),
+        (Window(start=int(T[1]), warmup=9), 1, slice(0, 20)),
+        (Window(end=int(T[9]), limit=3, warmup=2), 2, slice(5, 10)),
+        (Window(limit=19, warmup=9), 1, slice(0, 20)),
+        (Window(start=int(T[5]), limit=2, warmup=3), 3, slice(15, 20)),
+        (Window(start=int(T[19]) + 1, warmup=2), 0, slice(0, 0)),
+    ],
+)
+@pytest.mark.parametrize("indicators", [True, False])
+def test_bars_of_the_warm_up_come_bare(
+    stores: Stores, window: Window, earlier: int, positions: slice, indicators: bool
+) -> None:
+    bars = make_bars(20)
+    replace(stores, "VCB", bars)
+    read = stores.sqlite_store.read(Mode.VN, "VCB", DAY, dataclasses.replace(window, indicators=indicators))
+    bare = Bars.of(bars.time, bars.prices, bars.volume).take(positions)
+    assert read.take(slice(earlier)).equals(bare.take(slice(earlier)))
+    wanted = bars.take(positions) if indicators else bare
+    assert read.take(slice(earlier, None)).equals(wanted.take(slice(earlier, None)))
 
 
 def test_read_each_is_alphabetical_and_knows_only_the_ledger(stores: Stores) -> None:
@@ -219,14 +243,15 @@ def test_read_each_is_alphabetical_and_knows_only_the_ledger(stores: Stores) -> 
         (Window(start=int(T[15])), 9, False),
     ],
 )
-def test_the_row_budget(stores: Stores, window: Window, budget: int, is_within: bool) -> None:
+@pytest.mark.parametrize("spent", [0, 7])
+def test_the_row_budget(stores: Stores, window: Window, budget: int, is_within: bool, spent: int) -> None:
     for ticker in ("VIC", "ACB"):
         replace(stores, ticker, make_bars(20))
-    each = stores.sqlite_store.read_each(Mode.VN, DAY, None, window, row_budget=budget)
+    each = stores.sqlite_store.read_each(Mode.VN, DAY, None, window, row_budget=RowBudget(budget + spent, spent))
     if is_within:
         assert sum(len(bars) for _, bars in each) == budget
     else:
-        with pytest.raises(TooManyRowsError, match=rf"more than {budget} rows; ask for fewer symbols"):
+        with pytest.raises(TooManyRowsError, match=rf"more than {budget + spent} rows; ask for fewer symbols"):
             list(each)
 
 
@@ -251,3 +276,49 @@ def _plan(connection: sqlite3.Connection, statement: str) -> str:
 def test_a_store_is_nothing_but_its_manager(stores: Stores) -> None:
     replace(stores, "VCB", make_bars(2))
     assert len(SqliteStore(stores.db_manager).read(Mode.VN, "VCB", DAY)) == 2
+
+
+# The ledger
+
+
+def test_a_series_is_forgotten_only_when_there_are_no_bars_of_it(stores: Stores) -> None:
+    replace(stores, "VCB", make_bars(5))
+    replace(stores, "ACB", make_bars(5))
+    assert not stores.sqlite_store.forget(Mode.VN, "VCB", DAY)
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        connection.execute("DELETE FROM vn_daily WHERE ticker = 'VCB'")
+    assert ("VCB", DAY) in stores.sqlite_store.ledger(Mode.VN)
+    assert stores.sqlite_store.forget(Mode.VN, "VCB", DAY)
+    assert [*stores.sqlite_store.ledger(Mode.VN)] == [("ACB", DAY)]
+
+
+def test_entry_and_bars_come_from_one_state(stores: Stores) -> None:
+    bars = make_bars(5)
+    replace(stores, "VCB", bars)
+    entry, held = stores.sqlite_store.recorded(Mode.VN, "VCB", DAY)
+    assert held.equals(bars)
+    assert entry == stores.sqlite_store.ledger(Mode.VN)["VCB", DAY]
+    entry, held = stores.sqlite_store.recorded(Mode.VN, "ACB", DAY)
+    assert (entry, len(held)) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ticker = 'V/B'",
+        "ticker = CAST(x'ff4242' AS TEXT)",
+        "interval = '1X'",
+        "rows = 'many'",
+        "last_time = 1.5",
+        "digest = 'what'",
+        "digest = '-1'",
+    ],
+)
+def test_a_row_that_cannot_be_one_of_the_ledger_is_damage(stores: Stores, damage: str) -> None:
+    """Not an error of the program, and no answer without the series."""
+    replace(stores, "VCB", make_bars(5))
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        connection.execute(f"UPDATE ledger SET {damage}")
+    with pytest.raises(SqliteError) as caught:
+        stores.sqlite_store.ledger(Mode.VN)
+    assert caught.value.fault is SqliteFault.CORRUPT

@@ -333,7 +333,7 @@ def test_without_the_fallback_nothing_is_fetched_onto_a_broken_database(make_sto
 
 @pytest.mark.parametrize("lost", ["CSV", "SQLite"])
 def test_the_resume_point_survives_the_loss_of_one_store(stores: Stores, lost: str) -> None:
-    """It is settled first, so that only the overlap is asked for and no earlier bar is lost."""
+    """It comes from the other one, so that only the overlap is asked for and no earlier bar is lost."""
     start = NOW - timedelta(days=2)
     sync(stores, MARKETS[Mode.VN], "VCB", DAY, start)
     if lost == "CSV":
@@ -343,4 +343,6 @@ def test_the_resume_point_survives_the_loss_of_one_store(stores: Stores, lost: s
     provider = Asked(Mode.VN)
     sync(stores, provider, "VCB", DAY, NOW)
     assert provider.requests[0][0] > seconds(NOW) - 2 * OVERLAP_S[DAY]
+    if lost == "SQLite":
+        heal(stores)  # as the next cycle does: no save makes a database that would hold one series alone
     assert_in_step(stores, "VCB", download(Mode.VN, "VCB", DAY, start, NOW))

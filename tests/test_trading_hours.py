@@ -4,9 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stockapi.services import trading_hours
-from stockapi.services.trading_hours import HO_CHI_MINH, cache_max_age_s, is_trading_day, is_trading_hours
+from stockapi.services.trading_hours import (
+    HO_CHI_MINH,
+    cache_max_age_s,
+    is_trading_day,
+    is_trading_hours,
+    trading_days,
+)
 
 NEW_YORK_WINTER = timezone(timedelta(hours=-5))
 
@@ -107,6 +115,30 @@ def test_a_saturday_worked_in_exchange_has_no_session(day: str) -> None:
 def test_a_year_has_as_many_trading_days_as_the_index_had_sessions(year: int, sessions: int) -> None:
     days = [date(year, 1, 1) + timedelta(days=n) for n in range(366)]
     assert sum(is_trading_day(day) for day in days if day.year == year) == sessions
+
+
+def seconds(day: date) -> int:
+    """Midnight UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    first=st.dates(date(1960, 1, 1), date(2060, 12, 31)),
+    length=st.integers(0, 800),
+    of_day=st.tuples(st.integers(0, 86_399), st.integers(0, 86_399)),
+)
+def test_the_trading_days_of_a_range_are_those_of_each_day(first: date, length: int, of_day: tuple[int, int]) -> None:
+    """Both ends included, at whatever time of the day they are."""
+    days = [first + timedelta(days=n) for n in range(length + 1)]
+    found = trading_days(seconds(days[0]) + of_day[0], seconds(days[-1]) + of_day[1])
+    assert found.tolist() == [seconds(day) for day in days if is_trading_day(day)]
+    assert found.dtype == "int64"
+
+
+@pytest.mark.parametrize(("first", "last"), [("2025-06-07", "2025-06-08"), ("2025-01-25", "2025-02-02")])
+def test_a_range_without_a_session_has_no_trading_days(first: str, last: str) -> None:
+    assert trading_days(seconds(date.fromisoformat(first)), seconds(date.fromisoformat(last))).tolist() == []
 
 
 def test_threads_that_ask_first_all_get_the_same_answer() -> None:

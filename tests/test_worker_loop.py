@@ -3,14 +3,16 @@
 import contextlib
 import logging
 import random
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from conftest import Stores, make_bars
+from conftest import MakeStores, Stores, make_bars
 
 from stockapi.errors import (
     BadPayloadError,
@@ -18,12 +20,15 @@ from stockapi.errors import (
     ProviderError,
     ProviderStoppedError,
     RateLimitedError,
+    SqliteError,
+    SqliteFault,
     UnknownSymbolError,
 )
 from stockapi.models import Bars, Interval, Mode
 from stockapi.providers.base import Provider
 from stockapi.providers.simulated import SimulatedProvider
 from stockapi.services.bookkeeping import Bookkeeping, WorkerState
+from tests import faults
 from workers import loop
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
@@ -49,12 +54,13 @@ class Source:
     name: str = "simulated"
     mode: Mode = Mode.VN
     is_back_adjusted: bool = False
+    history_days: int = 10
 
     def tickers(self) -> list[str]:
         return self.listed
 
     def history_start(self, interval: Interval, now: int) -> int:
-        return now - 10 * 86_400
+        return now - self.history_days * 86_400
 
     def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
         self.asked.append(ticker)
@@ -204,6 +210,122 @@ def test_a_broken_database_is_filled_anew_by_the_next_cycle(stores: Stores) -> N
     assert all(stores.in_sqlite(ticker).equals(stores.in_csv(ticker)) for ticker in TICKERS)
     (aside,) = stores.settings.vn_database_path.parent.glob("*.damaged-*")
     assert aside.read_bytes() == b"no database" * 1_000, "the damaged one is kept"
+
+
+def damaged_ones(stores: Stores) -> list[Path]:
+    path = stores.settings.vn_database_path
+    return sorted(each for each in path.parent.glob("*.damaged-*") if not each.name.endswith(("-wal", "-shm")))
+
+
+def spoil_page(stores: Stores, ticker: str) -> None:
+    """One page of its days, which the next save reads, since the file has been touched."""
+    faults.spoil_days_of(stores, ticker)
+    stores.csv_store.path(Mode.VN, ticker, Interval.DAILY).touch()
+
+
+def drop_states(stores: Stores) -> None:
+    with contextlib.closing(sqlite3.connect(stores.settings.vn_database_path)) as connection:
+        connection.execute("DROP TABLE worker_states")
+
+
+DAMAGES: dict[str, Callable[[Stores], object]] = {
+    "bad page": lambda stores: spoil_page(stores, "FPT"),
+    "cut short": lambda stores: faults.cut_short(stores.settings.vn_database_path),
+    "tables dropped": lambda stores: faults.drop_tables(stores.settings.vn_database_path),
+    "no table of the workers": drop_states,
+}
+
+
+@pytest.mark.parametrize("fallback", ["true", "false"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_that_cycles_meet_is_healed_without_a_restart(
+    make_stores: MakeStores, damage: str, fallback: str
+) -> None:
+    stores, clock = make_stores(FALLBACK_TO_CSV=fallback), Clock(IN_SESSION)
+    worker = make_loop(stores, Source(history_days=1_000), clock)
+    worker.run_once()
+    DAMAGES[damage](stores)
+    clock.pass_s(3 * 86_400)
+    worker.run_once()
+    assert len(damaged_ones(stores)) == 1, "the damaged one is kept, and there was one new one"
+    clock.pass_s(60)
+    assert worker.run_once() == 0
+    assert all(stores.in_sqlite(ticker).equals(stores.in_csv(ticker)) for ticker in TICKERS)
+    assert faults.problems(stores) == {}
+    assert state_of(stores).last_sync == int(clock.now.timestamp())
+    assert len(damaged_ones(stores)) == 1
+
+
+@pytest.mark.parametrize("fault", faults.PASSING)
+def test_a_fault_that_passes_brings_no_new_database(make_stores: MakeStores, fault: str) -> None:
+    stores, clock = make_stores(SQLITE_BUSY_TIMEOUT_MS="10"), Clock(IN_SESSION)
+    worker = make_loop(stores, Source(), clock)
+    worker.run_once()
+    before = stores.settings.vn_database_path.stat().st_ino
+    with faults.PASSING[fault](stores):  # type: ignore[attr-defined]
+        clock.pass_s(3 * 86_400)
+        worker.run_once()
+    clock.pass_s(120)
+    assert worker.run_once() == 0
+    assert (stores.settings.vn_database_path.stat().st_ino, damaged_ones(stores)) == (before, [])
+    assert faults.problems(stores) == {}
+
+
+def test_healing_that_fails_waits_a_minute_or_ten_times_as_long_as_it_took(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, tried = Clock(IN_SESSION), []
+
+    def in_vain(*_: object) -> None:
+        tried.append(clock.elapsed)
+        clock.pass_s(30)
+        raise SqliteError("no room", SqliteFault.FULL)
+
+    worker = make_loop(stores, Source(history_days=1_000), clock)
+    worker.run_once()
+    spoil_page(stores, "FPT")
+    monkeypatch.setattr(loop, "rebuild", in_vain)
+    clock.pass_s(3 * 86_400)
+    for _ in range(20):
+        worker.run_once()
+        clock.pass_s(30)
+    assert len(tried) == 2
+    assert tried[1] - tried[0] >= 300
+    assert all(len(stores.in_csv(ticker)) for ticker in TICKERS)
+
+
+def test_a_database_that_another_thread_has_healed_is_not_healed_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, source = Clock(IN_SESSION), Source(history_days=1_000)
+    worker = make_loop(stores, source, clock)
+    worker.run_once()
+    spoil_page(stores, "ACB")
+    clock.pass_s(3 * 86_400)
+
+    def heal() -> None:
+        if source.asked[-1] == "VCB":  # ACB has met the damage
+            faults.heal(stores)
+
+    source.on_fetch = heal
+    monkeypatch.setattr(loop, "rebuild", lambda *_: pytest.fail("healed twice"))
+    worker.run_once()
+    assert len(damaged_ones(stores)) == 1
+
+
+def test_the_log_is_emptied_though_the_cycle_could_not_be_recorded(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk this is what makes room."""
+
+    def full(*_: object) -> None:
+        raise SqliteError("database or disk is full", SqliteFault.FULL)
+
+    monkeypatch.setattr(Bookkeeping, "record_cycle", full)
+    assert make_loop(stores, Source(listed=["ACB"])).run_once() == 1
+    copy = shutil.copy(stores.settings.vn_database_path, tmp_path / "without the log.db")
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT count(*) FROM vn_daily").fetchone() == (len(stores.in_csv("ACB")),)
 
 
 def test_a_database_out_of_reach_does_not_stop_the_loop(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:

@@ -161,6 +161,24 @@ def test_what_a_crash_left_is_finished_before_the_first_pull(stores: Stores, tmp
 
 
 @pytest.mark.slow
+def test_a_signal_ends_the_settling_of_a_start(stores: Stores, tmp_path: Path) -> None:
+    """Ninety series that SQLite has never seen take many seconds; the next start goes on with the rest."""
+    bars = make_bars(5_000)
+    tickers = [f"T{number}" for number in range(90)]
+    for ticker in tickers:
+        stores.csv_store.write(Mode.VN, ticker, Interval.DAILY, bars)
+    stores.db_manager.upgrade(Mode.VN)
+    with running_worker(tmp_path) as worker:
+        wait_until(lambda: stores.sqlite_store.ledger(Mode.VN))
+        asked = time.monotonic()
+        assert worker.stop() == 0
+        assert time.monotonic() - asked < 2.0
+        assert "event=stopped" in worker.log
+        assert "event=cycle" not in worker.log
+    assert 0 < len(stores.sqlite_store.ledger(Mode.VN)) < len(tickers)
+
+
+@pytest.mark.slow
 def test_once_runs_each_job_and_ends(stores: Stores, tmp_path: Path) -> None:
     ended = run_worker(tmp_path, environment(tmp_path), "--once", "--only", "daily")
     assert (ended.returncode, ended.stdout) == (0, "")

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -23,6 +23,7 @@ from stockapi.services.writer_lock import writer_lock
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
 from workers.loop import Job, WorkerLoop
+from workers.nightly import NightlyVerification
 from workers.slow_worker import HOURLY, MINUTE
 
 log = logging.getLogger("workers")
@@ -73,13 +74,17 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
     modes = [mode for mode in Mode if any(job.mode is mode for name in names for job in THREADS[name])]
     with writer_lock(settings, modes), _stores(settings) as (db_manager, csv_store):
         for mode in modes:
-            _recover(mode, db_manager, csv_store)
+            _recover(mode, db_manager, csv_store, stop)
         providers = {mode: provider_for(mode, settings, stop) for mode in modes}
         loops = {}
         for name in names:
             jobs = THREADS[name]
             loops[name] = WorkerLoop(jobs, providers[jobs[0].mode], db_manager, csv_store, stop, _utc_now)
-        is_well = sum([loop.run_once() for loop in loops.values()]) == 0 if once else _run_threads(loops, stop)
+        if once:
+            is_well = sum([loop.run_once() for loop in loops.values()]) == 0
+        else:
+            nightly = NightlyVerification(modes, db_manager, csv_store, stop, _utc_now)
+            is_well = _run_threads({**loops, "nightly": nightly}, stop)
     log.info(key_values(event="stopped"))
     return is_well
 
@@ -92,9 +97,10 @@ def _stores(settings: Settings) -> Iterator[tuple[DatabaseManager, CsvStore]]:
     db_manager.close()
 
 
-def _recover(mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
+def _recover(mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, stop: threading.Event) -> None:
+    """A signal ends it after the series in hand; what is not settled yet is for the next start."""
     recovery = csv_store.recover(mode)
-    settled = settle_out_of_step(mode, db_manager, csv_store, _utc_now())
+    settled = settle_out_of_step(mode, db_manager, csv_store, _utc_now(), stop)
     log.info(
         key_values(
             event="recovered",
@@ -106,7 +112,7 @@ def _recover(mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore) -> No
     )
 
 
-def _run_threads(loops: dict[str, WorkerLoop], stop: threading.Event) -> bool:
+def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification], stop: threading.Event) -> bool:
     """:returns: False when a thread died by itself or did not end in time."""
     threads = [threading.Thread(target=loop.run, name=name, daemon=True) for name, loop in loops.items()]
     for thread in threads:

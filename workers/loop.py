@@ -10,7 +10,14 @@ from typing import Final
 
 import schedule
 
-from stockapi.errors import AppError, ProviderError, ProviderStoppedError
+from stockapi.errors import (
+    AppError,
+    ProviderError,
+    ProviderStoppedError,
+    SqliteError,
+    SqliteFault,
+    StoreError,
+)
 from stockapi.logs import key_values
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -19,7 +26,8 @@ from stockapi.services.bookkeeping import Bookkeeping, Cycle
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_utils import DatabaseUtils
-from stockapi.services.reconcile import settle_out_of_step
+from stockapi.services.reconcile import DAMAGE, rebuild, settle_out_of_step
+from stockapi.services.sqlite_store import SqliteStore, Window
 from stockapi.services.sync import sync_ticker
 
 log = logging.getLogger(__name__)
@@ -28,11 +36,14 @@ _LOOK_EVERY_S: Final = 1.0
 _BEAT_EVERY_S: Final = 10.0
 _CLOCK_SLACK_S: Final = 5.0
 """How far wall clock and monotonic clock may disagree on when a job is due before the latter decides."""
-
+_HEAL_AGAIN_AFTER_S: Final = 60.0
+_HEAL_AGAIN_AFTER_TIMES: Final = 10
+"""After healing in vain: a minute, or ten times as long as it took, which is minutes for a large database."""
 
 WAL_ALARM_BYTES: Final = 64 << 20
 
-_healing: Final = {mode: threading.Lock() for mode in Mode}
+HEALING: Final = {mode: threading.Lock() for mode in Mode}
+"""Held by the thread that may put another database in the place of the market's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,9 @@ class WorkerLoop:
         self._scheduler = schedule.Scheduler()  # one a thread: `schedule` keeps its jobs in a plain list
         self._due: dict[str, float] = {}
         self._beaten = float("-inf")
+        self._damaged: tuple[int, int] | None = None
+        """Device and inode of the database in which this cycle has met damage."""
+        self._heal_not_before = float("-inf")
 
     def run(self) -> None:
         """Run each job when it is due, counted from when it last ran in any process, until `stop`."""
@@ -160,9 +174,17 @@ class WorkerLoop:
             return 1
 
     def _cycle(self, job: Job) -> int:
+        self._damaged = None
+        try:
+            return self._bring_up_to_date(job)
+        finally:
+            # Also when nothing could be written: on a full disk this is what frees the log.
+            self._checkpoint(job.mode)
+
+    def _bring_up_to_date(self, job: Job) -> int:
         started = self._monotonic()
         tally = _Tally()
-        self._heal_database(job.mode)
+        has_healed = not self._is_usable(job.mode) and self._heal(job.mode, settle_out_of_step)
         try:
             tickers = job.tickers(self._provider)
         except AppError as exc:
@@ -171,19 +193,65 @@ class WorkerLoop:
             tally.fail(str(exc))
         self._sync_all(job, tickers, tally)
         seconds = self._monotonic() - started
-        self._report(job, tally, seconds)
-        self._checkpoint(job.mode)
+        try:
+            self._report(job, tally, seconds)
+        except SqliteError as exc:
+            self._note(job.mode, exc.fault)
+            raise
+        finally:
+            # One that another thread has put in its place meanwhile is not the one that was damaged.
+            if self._damaged is not None and not has_healed and self._damaged == self._identity(job.mode):
+                self._heal(job.mode, rebuild)
         return tally.failed
 
-    def _heal_database(self, mode: Mode) -> None:
-        """A database that is gone or damaged as a whole is filled anew from CSV, by one thread; the others go on."""
-        if not self._db_manager.settings.sqlite_writes or self._db_manager.health(mode).reachable:
-            return
-        if _healing[mode].acquire(blocking=False):
-            try:
-                settle_out_of_step(mode, self._db_manager, self._csv_store, self._clock())
-            finally:
-                _healing[mode].release()
+    def _is_usable(self, mode: Mode) -> bool:
+        """Whether each table of bars can be read. Damage inside of one shows when a series is saved, and is noted."""
+        if not self._db_manager.settings.sqlite_writes:
+            return True
+        if not self._db_manager.health(mode).reachable:
+            return False
+        try:
+            for interval in Interval:
+                SqliteStore(self._db_manager).read(mode, "", interval, Window(limit=1))
+        except SqliteError:
+            return False
+        return True
+
+    def _heal(self, mode: Mode, heal: Callable[..., object]) -> bool:
+        """Fill a database that is gone or damaged anew from CSV, in one thread; the others go on.
+
+        :param heal: `settle_out_of_step`, which finds out whether it is damaged, or `rebuild`.
+        :returns: whether it was tried.
+        """
+        started = self._monotonic()
+        if started < self._heal_not_before or not HEALING[mode].acquire(blocking=False):
+            return False
+        try:
+            heal(mode, self._db_manager, self._csv_store, self._clock(), self._stop)
+        except StoreError as exc:
+            log.error("the %s database could not be healed: %s", mode.value, exc)
+            is_well = False
+        else:
+            is_well = self._is_usable(mode)
+        finally:
+            HEALING[mode].release()
+        if not is_well:
+            ended = self._monotonic()
+            self._heal_not_before = ended + max(_HEAL_AGAIN_AFTER_S, _HEAL_AGAIN_AFTER_TIMES * (ended - started))
+        return True
+
+    def _note(self, mode: Mode, fault: SqliteFault | None) -> None:
+        """What a save or a report has met. A database that is busy, full or out of reach is left alone."""
+        if fault in DAMAGE and self._damaged is None:
+            self._damaged = self._identity(mode)
+
+    def _identity(self, mode: Mode) -> tuple[int, int] | None:
+        """Device and inode; None when there is no file: the next cycle makes one."""
+        try:
+            status = self._db_manager.settings.database_path(mode).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _sync_all(self, job: Job, tickers: Sequence[str], tally: _Tally) -> None:
         for interval in job.intervals:
@@ -210,10 +278,12 @@ class WorkerLoop:
             # One series that fails, for whatever reason, must not keep the others from being brought up to date.
             tally.fail(f"{what}: {exc}")
             log.exception("%s failed", what)
+            self._note(job.mode, exc.fault if isinstance(exc, SqliteError) else None)
             return True
         tally.rows_written += stats.saved.rows
         if stats.saved.sqlite_error is not None:
             tally.last_error = stats.saved.sqlite_error
+        self._note(job.mode, stats.saved.sqlite_fault)
         return True
 
     def _checkpoint(self, mode: Mode) -> None:

@@ -12,6 +12,7 @@ from stockapi.services.bookkeeping import Bookkeeping
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.query_cost import QueryCost
 
 _KEY = "stockapi"
 
@@ -29,6 +30,7 @@ class Services:
     bookkeeping: Bookkeeping
     csv_store: CsvStore
     data_store: DataStore
+    query_cost: QueryCost
     clock: Callable[[], datetime]
     started: float
 

@@ -48,7 +48,7 @@ def _http_error(exc: HTTPException) -> Response:
 
 def _text_of(exc: HTTPException, status: HTTPStatus) -> str:
     if isinstance(exc, NotFound):
-        paths = sorted(rule.rule for rule in current_app.url_map.iter_rules())
+        paths = sorted(rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments)
         return f"there is nothing at this path; allowed: {', '.join(paths)}"
     if isinstance(exc, MethodNotAllowed):
         return f"method {request.method!r} is not allowed here; allowed: {', '.join(sorted(exc.valid_methods or ()))}"

@@ -1,12 +1,13 @@
-"""GET /tickers/group: which tickers belong together."""
+"""GET /tickers/group and /tickers/names: which tickers there are, and what they are called."""
 
 import orjson
 from flask import Blueprint, Response, request
 
 from stockapi.api import responses
 from stockapi.api.context import services
-from stockapi.api.schemas import parse_group_query
+from stockapi.api.schemas import parse_group_query, parse_names_query
 from stockapi.services.ticker_groups import groups_for
+from stockapi.services.ticker_names import names_for
 
 blueprint = Blueprint("groups", __name__)
 
@@ -20,3 +21,10 @@ def tickers_by_group() -> Response:
     # Read anew, in 0.1 ms: the workers pick up new entries without a restart, and so does this.
     groups = groups_for(parse_group_query(request.args), services().settings)
     return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
+
+
+@blueprint.get("/tickers/names")
+def ticker_names() -> Response:
+    """The company or coin behind each symbol of a market (`mode`), in alphabetical order of the symbols."""
+    names = names_for(parse_names_query(request.args), services().settings)
+    return responses.conditional([orjson.dumps(names)], responses.JSON_TYPE, _MAX_AGE_S)

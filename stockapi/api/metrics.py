@@ -1,6 +1,7 @@
 """GET /metrics: what was answered and how fast, and the state of the stores and workers, as Prometheus text."""
 
 import time
+from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -53,6 +54,13 @@ class _RequestMetrics:
             registry=registry,
         )
 
+    def open_files(self) -> None:
+        """For several processes together: a file is opened with the first series in it, and there may be no descriptor
+        left when the first request comes.
+        """
+        self._requests.labels(_NO_ROUTE, "GET", str(HTTPStatus.NOT_FOUND.value), _NO_SOURCE)
+        self._durations.labels(_NO_ROUTE)
+
     def begin(self) -> None:
         g.metrics_started = time.perf_counter()
         self._in_progress.inc()
@@ -83,6 +91,7 @@ def install(app: Flask, stores: Collector) -> None:
     app.teardown_request(requests.end)
     registry = counted
     if ValueClass._multiprocess:  # then what is counted stands in files, those of other processes among them
+        requests.open_files()
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(stores)

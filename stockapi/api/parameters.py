@@ -5,6 +5,7 @@ The functions make marshmallow fields. Metadata of a field is its JSON schema (2
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
@@ -175,6 +176,28 @@ def interval() -> Parameter:
         default=Interval.DAILY,
         description="length of a bar; 1m is a minute, 1M a month",
         schema={"type": "string", "enum": names, "default": Interval.DAILY.value},
+    )
+
+
+def stored_interval() -> Parameter:
+    """One of the intervals that are stored, by their long names too."""
+
+    def parse(name: str, text: str) -> Interval:
+        with suppress(QueryError):
+            found = parse_interval(text)
+            if isinstance(found, Interval):
+                return found
+        raise refusal(name, text, ", ".join(each.value for each in Interval))
+
+    return Parameter(
+        parse,
+        default=Interval.DAILY,
+        description="length of a bar, of those stored; 1m is a minute",
+        schema={
+            "type": "string",
+            "enum": [*(each.value for each in Interval), *(each.label for each in Interval)],
+            "default": Interval.DAILY.value,
+        },
     )
 
 

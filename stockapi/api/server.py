@@ -1,10 +1,15 @@
 """What gunicorn itself answers and logs, in the shapes of everything else. Named in gunicorn.conf.py."""
 
+import errno
 import logging
+import re
 import selectors
 import socket
 import struct
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -33,31 +38,160 @@ _STATUS_OF_ERROR = {
 }
 """The first that fits counts: the last is the base of all the others."""
 
-_RECEIVE_TIMEOUT_S = 5
+MAX_HEAD_BYTES = 65_536
+"""Request line and headers together. gunicorn alone takes 100 headers of 8,190 bytes."""
+MAX_UNREAD_BYTES = 65_536
+"""What is taken of a body that nobody reads before its connection is cut off."""
 _SEND_TIMEOUT_S = 30
-"""How long a thread waits for one client that has stopped half way through a request or an answer."""
+"""How long a thread waits for a client that has stopped half way through an answer."""
+
+_DRAIN_S = 0.05
+"""How long a thread takes in a body that nobody reads, for the sake of the next request on the connection."""
+
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_ACCEPT_AGAIN_AFTER_S = 0.25
+"""The listener stays readable while it cannot be served: to try at once again would take a whole core."""
+_TELL_AGAIN_AFTER_S = 60.0
+
+_END_OF_HEAD = b"\r\n\r\n"
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
 class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hints
-    """A gthread worker that speaks JSON where gunicorn sends HTML, and whose threads idle clients cannot take.
+    """A gthread worker that speaks JSON where gunicorn sends HTML, and whose threads slow clients cannot take.
 
-    gunicorn's own gives each new connection a thread to wait for its first byte in, for 5 seconds, and waits in it
-    without end for the rest of a request: with 2 x 4 threads, 40 silent connections (browsers open them on
-    suspicion) kept a request waiting for 45 seconds, and 8 half requests stopped the service for good.
+    gunicorn's own gives each new connection a thread to wait for its first byte in, and waits in it without end for
+    the rest of a request: with 2 x 4 threads, 40 silent connections (browsers open them on suspicion) kept a request
+    waiting for 45 seconds, and 8 half requests stopped the service for good. Here a request gets a thread when its
+    head is there to the last byte. Until then it waits in the poller, `keepalive` seconds at most.
+
+    And gunicorn's own waits in its only accepting thread, for 2 seconds, until a client closes a connection that is
+    over: 10 clients that did not kept everybody waiting for 20 seconds. Here that is waited for in the poller too.
+
+    And gunicorn's own ends, with all requests in hand, when there is no descriptor left for a new connection. Here that
+    connection waits in the kernel until there is one.
     """
 
+    _accept_after = _tell_after = float("-inf")
+    """`time.monotonic()` before which no connection is accepted, and no line logged that none can be."""
+
+    # All of these run in the main thread, except `handle` and `_keepalive_after`.
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            super().accept(listener)
+        except OSError as exc:
+            if exc.errno not in _OUT_OF_DESCRIPTORS:
+                raise
+            now = time.monotonic()
+            self._accept_after = now + _ACCEPT_AGAIN_AFTER_S
+            self.set_accept_enabled(False)
+            if now >= self._tell_after:
+                self._tell_after = now + _TELL_AGAIN_AFTER_S
+                logger.error(key_values(event="accept_failed", error=exc.strerror, connections=self.nr_conns))
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Called before each wait, too."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accept_after)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """No longer than until connections are to be accepted again."""
+        pause = self._accept_after - time.monotonic()
+        super().wait_for_and_dispatch_events(min(timeout, pause) if pause > 0.0 else timeout)
+
     def enqueue_req(self, conn: Any) -> None:
-        """Called in the main thread: for a new connection, and when bytes have come on one."""
-        if conn.initialized or conn.data_ready:
+        """Called for a new connection, when bytes have come on one, and when a request has left some."""
+        if self._is_ready(conn):
             super().enqueue_req(conn)
+        else:
+            self._wait_for(conn, self.on_pending_socket_readable)
+
+    def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
+        """A connection that has to wait on stays where it is, with the deadline it has."""
+        if self._is_ready(conn):
+            self.poller.unregister(client)
+            self.pending_conns.remove(conn)
+            super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        if conn.has_large_head:
+            error = errors.LimitRequestHeaders(f"more than {MAX_HEAD_BYTES} bytes")
+            self.handle_error(None, conn.sock, conn.client, error)
+            return False
+        return super().handle(conn)
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """gunicorn's own waits 5 seconds for a body that was announced: 8 requests that sent none took 8 threads."""
+        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _DRAIN_S))
+
+    def finish_request(self, conn: Any, future: Future[Any]) -> None:
+        """Called when the thread is done with a request; a false result means that the connection is over."""
+        if future.cancelled() or future.exception() is not None or future.result():
+            super().finish_request(conn, future)
             return
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(_RECEIVE_TIMEOUT_S))
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_SEND_TIMEOUT_S))
-        # As gunicorn does with a connection that kept a thread waiting in vain.
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        # To close with bytes unread would make the kernel cut off what the client has not received yet.
+        conn.bytes_left = MAX_UNREAD_BYTES
+        self._wait_for(conn, self._on_leftover)
+
+    def _on_leftover(self, conn: Any, client: socket.socket) -> None:
+        """The client of a connection that is over has closed it, or sends on regardless."""
+        with suppress(OSError):
+            received = len(client.recv(conn.bytes_left))
+            conn.bytes_left -= received
+            if received and conn.bytes_left:
+                return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def _wait_for(self, conn: Any, callback: Callable[[Any, socket.socket], None]) -> None:
+        """In the poller; `murder_pending` closes it when its time is over."""
         conn.sock.setblocking(False)
         conn.set_timeout()
         self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+    def _is_ready(self, conn: Any) -> bool:
+        """Whether a thread could read the head, or see that it is none, without waiting for the client."""
+        begun = conn.parser.unreader.buf.getvalue() if conn.parser else b""
+        try:
+            arrived = conn.sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            # Readable without there being more than when it was looked at last: the client sends no more.
+            has_ended = len(arrived) == getattr(conn, "bytes_seen", 0)
+        except BlockingIOError:
+            arrived, has_ended = b"", False
+        except OSError:
+            arrived, has_ended = b"", True
+        head = begun + arrived
+        conn.has_large_head = len(head) >= MAX_HEAD_BYTES and b"\r\n" in head and _END_OF_HEAD not in head
+        if has_ended or self._can_be_parsed(head):
+            conn.data_ready = True
+            _wake_at(conn.sock, 1)
+            conn.bytes_seen = 0
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_SEND_TIMEOUT_S))
+            return True
+        # What has arrived stays in the kernel; the poller is to speak up when there is more.
+        _wake_at(conn.sock, len(arrived) + 1)
+        conn.bytes_seen = len(arrived)
+        return False
+
+    def _can_be_parsed(self, head: bytes) -> bool:
+        """Whether it is whole, or wrong already."""
+        return (
+            _END_OF_HEAD in head
+            or len(head) >= MAX_HEAD_BYTES
+            or (len(head) > self.cfg.limit_request_line + 2 and b"\r\n" not in head[2:])
+            or _BARE_LINE_FEED.search(head) is not None
+        )
 
     def handle_error(self, _req: Any, client: socket.socket, addr: tuple[str, int], exc: Exception) -> None:
         """Called for a request that could not be parsed, and for what escaped the application."""
@@ -84,7 +218,7 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
             case HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
                 return (
                     f"the headers are too large; allowed: {self.cfg.limit_request_fields} headers "
-                    f"of {self.cfg.limit_request_field_size} bytes each"
+                    f"of {self.cfg.limit_request_field_size} bytes each, {MAX_HEAD_BYTES} bytes in all"
                 )
             case HTTPStatus.BAD_REQUEST:
                 return "the request is not well-formed HTTP/1.1"
@@ -92,6 +226,12 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
                 return "something went wrong here; the operator can see what"
             case _:
                 return status.phrase
+
+
+def _wake_at(sock: socket.socket, count: int) -> None:
+    """Let the poller find it readable when so many bytes have come, or the client has closed."""
+    with suppress(OSError):  # a broken connection is found by whoever reads it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
 def _timeval(seconds: int) -> bytes:

@@ -1,15 +1,19 @@
-"""GET /tickers: bars as JSON or CSV."""
+"""GET /tickers: bars as JSON, NDJSON or CSV."""
 
 import logging
 import time
+from collections import Counter
+from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from stockapi.api import responses
+from stockapi.api import overload, responses
 from stockapi.api.context import services
-from stockapi.api.schemas import Format, TickersQuery, parse_tickers_query
+from stockapi.api.responses import Series
+from stockapi.api.schemas import Format, Shape, TickersQuery, parse_tickers_query
 from stockapi.logs import key_values
-from stockapi.services.data_store import QueryResult
+from stockapi.models.mode import Mode
+from stockapi.services.data_store import DataSource, QueryResult
 from stockapi.services.trading_hours import cache_max_age_s
 
 blueprint = Blueprint("tickers", __name__)
@@ -21,38 +25,71 @@ def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
     query = parse_tickers_query(request.args)
-    result = services().data_store.get_data_smart_sqlite(query.parameters)
-    body, content_type = _render(query, result)
+    results = _results(query)
+    series = _series(results)
+    body, content_type = _render(query, series)
     response = responses.conditional(body, content_type, cache_max_age_s(services().clock()))
-    response.headers["X-Data-Source"] = result.source.value
+    response.headers["X-Data-Source"] = DataSource.of_all(result.source for result in results.values()).value
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    _log_performance(query, result, body, response, started)
+    _log_performance(query, results, body, response, started)
     return response
 
 
-def _render(query: TickersQuery, result: QueryResult) -> tuple[list[bytes], str]:
-    interval, mode = query.parameters.interval, query.parameters.mode
-    if query.format is Format.CSV:
-        return responses.csv_body(result.bars, interval, mode), responses.CSV_TYPE
-    return responses.json_body(result.bars, interval), responses.JSON_TYPE
+def _results(query: TickersQuery) -> dict[Mode, QueryResult]:
+    store = services().data_store
+    if query.is_every_market:
+        overload.admit(*(replace(query.parameters, mode=mode) for mode in Mode))
+        return store.get_data_of_every_market(query.parameters)
+    overload.admit(query.parameters)
+    return {query.parameters.mode: store.get_data_smart_sqlite(query.parameters)}
+
+
+def _series(results: dict[Mode, QueryResult]) -> list[Series]:
+    """By key: the symbol, or `<market>:<symbol>` for one that more than one market has bars of."""
+    markets = Counter(symbol for result in results.values() for symbol in result.bars)
+    series = [
+        Series(symbol if markets[symbol] == 1 else f"{mode.value}:{symbol}", symbol, mode, bars)
+        for mode, result in results.items()
+        for symbol, bars in result.bars.items()
+    ]
+    return sorted(series, key=lambda each: each.key)
+
+
+def _render(query: TickersQuery, series: list[Series]) -> tuple[list[bytes], str]:
+    interval, fields = query.parameters.interval, query.fields
+    # In lines, unlike in an object, a symbol of both markets stands where its name belongs.
+    by_symbol = sorted(series, key=lambda each: each.symbol)
+    match query.format, query.shape:
+        case Format.CSV, _:
+            return responses.csv_body(by_symbol, interval, fields), responses.CSV_TYPE
+        case Format.NDJSON, _:
+            return responses.ndjson_body(by_symbol, interval, fields), responses.NDJSON_TYPE
+        case _, Shape.COLUMNS:
+            return responses.json_columns_body(series, interval, fields), responses.JSON_TYPE
+        case _:
+            return responses.json_body(series, interval, fields), responses.JSON_TYPE
 
 
 def _log_performance(
-    query: TickersQuery, result: QueryResult, body: list[bytes], response: Response, started: float
+    query: TickersQuery, results: dict[Mode, QueryResult], body: list[bytes], response: Response, started: float
 ) -> None:
     """One line per answer. `bytes`: the body before compression; `ms`: from parsing to here, `<store>_ms` its part."""
+    bars = [each for result in results.values() for each in result.bars.values()]
+    timings_ms = Counter[str]()
+    for result in results.values():
+        timings_ms.update(result.timings_ms)
     fields: dict[str, object] = {
         "endpoint": request.path,
         "status": response.status_code,
-        "mode": query.parameters.mode.value,
+        "mode": "all" if query.is_every_market else query.parameters.mode.value,
         "interval": query.parameters.interval.value,
-        "tickers": len(result.bars),
-        "rows": sum(map(len, result.bars.values())),
+        "tickers": len(bars),
+        "rows": sum(map(len, bars)),
         "bytes": sum(map(len, body)),
-        "source": result.source.value,
+        "source": response.headers["X-Data-Source"],
         "ms": (time.perf_counter() - started) * 1000,
     }
-    fields |= {f"{store}_ms": spent_ms for store, spent_ms in result.timings_ms.items()}
+    fields |= {f"{store}_ms": spent_ms for store, spent_ms in timings_ms.items()}
     logger.info(key_values(**fields))

@@ -2,10 +2,12 @@
 
 from flask import Flask
 
-from stockapi.cli import data, db
+from stockapi.cli import data, db, doctor, verify
 from stockapi.cli.status import show_status
 
 
 def register(app: Flask) -> None:
+    data.commands.add_command(verify.verify_stores)
+    data.commands.add_command(doctor.examine_bars)
     for command in (db.commands, data.commands, show_status):
         app.cli.add_command(command)

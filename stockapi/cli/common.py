@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
+_MOST_LINES_SHOWN: Final = 20
 _LOG_EVERY_S: Final = 5.0
 """Between two log lines where there is no terminal for a progress bar."""
 
@@ -125,3 +126,19 @@ def with_progress(items: Iterable[Item], total: int | None, description: str, un
             log.info("%s: %d%s %s", description, count, f" of {total}" if total else "", unit)
             logged = time.monotonic()
     log.info("%s: %d %s, done", description, count, unit)
+
+
+def print_some(lines: list[str]) -> None:
+    """The first of the lines, to standard error, and how many more there would be."""
+    for line in lines[:_MOST_LINES_SHOWN]:
+        click.echo(line, err=True)
+    if len(lines) > _MOST_LINES_SHOWN:
+        click.echo(f"and {len(lines) - _MOST_LINES_SHOWN} more such lines", err=True)
+
+
+def fail_on_sqlite_errors(count: int) -> None:
+    if count:
+        click.echo(
+            f"SQLite failed {count} times; CSV has everything, and the next write or start heals SQLite", err=True
+        )
+        raise SystemExit(1)

@@ -10,10 +10,12 @@ from flask.cli import with_appcontext
 from stockapi.api.context import Services, services
 from stockapi.cli.common import (
     MODE,
+    fail_on_sqlite_errors,
     intervals_option,
     modes_option,
     one_line_errors,
     one_mode_option,
+    print_some,
     tickers_option,
     with_progress,
     writing,
@@ -26,15 +28,12 @@ from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
 from stockapi.services.importer import ImportResult, find_files, import_files
 from stockapi.services.quarantine import Quarantine
-from stockapi.services.reconcile import PartitionReport, settle_out_of_step, verify
 from stockapi.services.sync import SyncStats, sync_ticker
-
-_MOST_LINES_SHOWN = 20
 
 
 @click.group("data")
 def commands() -> None:
-    """Import, pull, enhance and verify bars."""
+    """Import, pull, enhance, verify and examine bars."""
 
 
 @commands.command("import")
@@ -46,7 +45,7 @@ def commands() -> None:
 def import_tree(directory: Path, mode: Mode, legacy: bool) -> None:
     """Bring the CSV files under DIRECTORY (<TICKER>/1D.csv 1H.csv 1m.csv, or <TICKER>.csv) into both stores."""
     files, ignored = find_files(directory)
-    _print_some([f"ignored {path}: neither <TICKER>/1D.csv, 1H.csv, 1m.csv nor <TICKER>.csv" for path in ignored])
+    print_some([f"ignored {path}: neither <TICKER>/1D.csv, 1H.csv, 1m.csv nor <TICKER>.csv" for path in ignored])
     with writing([mode]) as app:
         each = import_files(files, mode, legacy, app.db_manager, app.csv_store, app.clock())
         results = list(with_progress(each, len(files), f"import {mode.value}", "files"))
@@ -57,14 +56,14 @@ def _report_import(results: list[ImportResult], mode: Mode) -> None:
     damaged = [
         f"skipped {result.file.path}:{line.number}: {line.reason}" for result in results for line in result.damaged
     ]
-    _print_some(damaged)
+    print_some(damaged)
     bars, saved = sum(result.bars for result in results), sum(result.saved.rows for result in results)
     kept_aside = f", in {Quarantine(services().settings).path(mode)}" if damaged else ""
     click.echo(
         f"{mode.value}: {len(results)} files, {bars:,} bars read, {saved:,} rows saved, "
         f"{len(damaged)} lines quarantined{kept_aside}"
     )
-    _fail_on_sqlite_errors(sum(result.saved.sqlite_error is not None for result in results))
+    fail_on_sqlite_errors(sum(result.saved.sqlite_error is not None for result in results))
 
 
 @commands.command()
@@ -90,7 +89,7 @@ def pull(
                 click.echo(f"{mode.value}: has bars already, left out")
             else:
                 outcomes += _pull_market(app, provider_for(mode, app.settings), tickers, intervals, full)
-    _fail_on_sqlite_errors(
+    fail_on_sqlite_errors(
         sum(isinstance(outcome, SyncStats) and outcome.saved.sqlite_error is not None for outcome in outcomes)
     )
     if any(isinstance(outcome, str) for outcome in outcomes):
@@ -106,7 +105,7 @@ def _pull_market(
     outcomes = [outcome for ticker in each for outcome in _pull_ticker(app, provider, ticker, intervals, full)]
     done = [outcome for outcome in outcomes if isinstance(outcome, SyncStats)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    _print_some(failed)
+    print_some(failed)
     changed = sum(stats.changed for stats in done)
     click.echo(
         f"{mode}: {len(done)} series from {provider.name}, {changed:,} bars new or changed, {len(failed)} failed"
@@ -136,7 +135,7 @@ def enhance(modes: tuple[Mode, ...], intervals: tuple[Interval, ...]) -> None:
     """Compute all indicators anew from the stored bars and save what changed to both stores."""
     with writing(modes) as app:
         sqlite_errors = sum(_enhance_interval(app, mode, interval) for mode, interval in product(modes, intervals))
-    _fail_on_sqlite_errors(sqlite_errors)
+    fail_on_sqlite_errors(sqlite_errors)
 
 
 def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> int:
@@ -151,64 +150,3 @@ def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> int:
         f"(indicators {total.indicator_seconds:.1f}, CSV {total.csv_seconds:.1f}, SQLite {total.sqlite_seconds:.1f})"
     )
     return total.sqlite_errors
-
-
-@commands.command("verify")
-@modes_option
-@click.option("--repair", is_flag=True, help="Bring the differing ones in step: no bar of either store is dropped.")
-@with_appcontext
-@one_line_errors
-def verify_stores(modes: tuple[Mode, ...], repair: bool) -> None:
-    """Compare both stores bar by bar; exits 1 and says where when they differ."""
-    if repair:
-        with writing(modes) as app:
-            left = [report for mode in modes for report in _repair(app, mode)]
-    else:
-        left = [report for mode in modes for report in _compare(services(), mode)]
-    if left:
-        raise SystemExit(1)
-
-
-def _compare(app: Services, mode: Mode) -> list[PartitionReport]:
-    """The series that differ, each reported."""
-    if not app.settings.database_path(mode).exists() and not app.csv_store.tickers(mode):
-        click.echo(f"{mode.value}: nothing is stored")
-        return []
-    each = verify(mode, Interval, app.db_manager, app.csv_store)
-    reports = list(with_progress(each, None, f"verify {mode.value}", "series"))
-    differing = [report for report in reports if report.problems]
-    rows = sum(report.csv_rows for report in reports)
-    click.echo(f"{mode.value}: {len(reports)} series, {rows:,} bars in CSV, {len(differing)} differences")
-    _print_some(
-        [f"  {mode.value} {each.ticker} {each.interval.value}: {', '.join(each.problems)}" for each in differing]
-    )
-    return differing
-
-
-def _repair(app: Services, mode: Mode) -> list[PartitionReport]:
-    """The series that still differ afterwards. First what is known to be out of step, then what a comparison finds."""
-    settled = settle_out_of_step(mode, app.db_manager, app.csv_store, app.clock())
-    _print_some([f"  {mode.value} {ticker} {interval.value}: was out of step" for ticker, interval in settled])
-    differing = _compare(app, mode)
-    if not differing:
-        return []
-    for report in differing:
-        settle(report.ticker, report.interval, mode, app.db_manager, app.csv_store, app.clock())
-    click.echo(f"{mode.value}: {len(differing)} series settled; comparing again")
-    return _compare(app, mode)
-
-
-def _print_some(lines: list[str]) -> None:
-    """The first of the lines, to standard error, and how many more there would be."""
-    for line in lines[:_MOST_LINES_SHOWN]:
-        click.echo(line, err=True)
-    if len(lines) > _MOST_LINES_SHOWN:
-        click.echo(f"and {len(lines) - _MOST_LINES_SHOWN} more such lines", err=True)
-
-
-def _fail_on_sqlite_errors(count: int) -> None:
-    if count:
-        click.echo(
-            f"SQLite failed {count} times; CSV has everything, and the next write or start heals SQLite", err=True
-        )
-        raise SystemExit(1)

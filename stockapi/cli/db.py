@@ -12,8 +12,6 @@ from stockapi.models.mode import Mode
 from stockapi.services.database_utils import DatabaseUtils
 from stockapi.services.sqlite_tables import TableInfo
 
-_DIRECTORY = click.Path(file_okay=False, path_type=Path)
-
 
 @click.group("db")
 def commands() -> None:
@@ -90,24 +88,42 @@ def optimize(modes: tuple[Mode, ...]) -> None:
 
 
 @commands.command()
-@click.argument("dest", type=_DIRECTORY)
+@click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--keep", type=click.IntRange(1, 10_000), default=7, show_default=True, help="So many backups of each market stay."
+)
 @modes_option
 @with_appcontext
 @one_line_errors
-def backup(dest: Path, modes: tuple[Mode, ...]) -> None:
-    """Copy the live databases, consistently and checked, into the directory DEST; nobody has to stop."""
+def backup(dest: Path, keep: int, modes: tuple[Mode, ...]) -> None:
+    """Copy the live databases, consistently and checked, into files of the directory DEST that are named for the time.
+
+    Nobody has to stop. Older backups go when the new one is there.
+    """
     app = services()
     for mode in modes:
-        click.echo(f"{mode.value}: {DatabaseUtils(app.db_manager).backup(mode, dest)}")
+        made = DatabaseUtils(app.db_manager).backup(mode, dest, app.clock(), keep)
+        click.echo(
+            f"{mode.value}: {made.path}, {made.contents.rows:,} rows, schema version {made.contents.schema_version}"
+        )
+        for path in made.removed:
+            click.echo(f"{mode.value}: removed {path}")
 
 
 @commands.command()
-@click.argument("src", type=_DIRECTORY)
+@click.argument("src", type=click.Path(path_type=Path))
 @modes_option
 @with_appcontext
 @one_line_errors
 def restore(src: Path, modes: tuple[Mode, ...]) -> None:
-    """Put the copies in the directory SRC back; the present databases are kept beside them."""
+    """Put the newest backups in the directory SRC back, or the one file SRC; nothing is deleted.
+
+    The present databases are kept beside the restored ones. What a backup lacks, the next start of the worker brings
+    over from CSV.
+    """
     with writing(modes) as app:
-        for mode, aside in DatabaseUtils(app.db_manager).restore(modes, src, app.clock()).items():
-            click.echo(f"{mode.value}: restored" + (f"; the one before is {aside}" if aside else ""))
+        for mode, restored in DatabaseUtils(app.db_manager).restore(modes, src, app.clock()).items():
+            click.echo(
+                f"{mode.value}: restored {restored.backup}"
+                + (f"; the one before is {restored.aside}" if restored.aside else "")
+            )

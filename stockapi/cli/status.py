@@ -28,6 +28,7 @@ def show_status(modes: tuple[Mode, ...]) -> None:
         click.echo(f"{mode.value}: writer: {writer or 'none'}")
         try:
             _print_stored(mode)
+            _print_verification(mode)
             _print_workers(mode)
         except SqliteError as exc:
             is_readable = False
@@ -44,6 +45,20 @@ def _print_stored(mode: Mode) -> None:
         newest = stats.newest[interval]
         freshest = "no bars" if newest is None else f"newest bar {format_time(newest, interval)}"
         click.echo(f"  {interval.value}: {stats.records[interval]:>12,} bars, {freshest}")
+
+
+def _print_verification(mode: Mode) -> None:
+    own = services()
+    last = own.bookkeeping.last_verification(mode)
+    if last is None:
+        click.echo("  last verification: never")
+        return
+    now = int(own.clock().timestamp())
+    rebuilt = ", the database was filled anew" if last.is_rebuilt else ""
+    click.echo(
+        f"  last verification: {last.result}, {_when(last.done_at, now)}, {last.series} series, {last.bars:,} bars, "
+        f"{last.differing} differed, {last.left} left{rebuilt}"
+    )
 
 
 def _print_workers(mode: Mode) -> None:

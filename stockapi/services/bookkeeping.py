@@ -1,7 +1,10 @@
-"""What the workers leave for others to read: how their cycles went, and which histories were adjusted."""
+"""What the workers leave for others to read: their cycles, the adjusted histories, the latest verification."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
 
+from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.mode import Mode
 from stockapi.services.database_manager import DatabaseManager
 
@@ -42,6 +45,20 @@ _SELECT_ADJUSTMENTS = """
 SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
 WHERE coalesce(applied_at, seen_at) >= ? ORDER BY ex_time, ticker
 """
+_RECORD_VERIFICATION = """
+INSERT OR REPLACE INTO verification
+    (id, done_at, seconds, integrity, series, bars, differing, left_over, rebuilt) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SELECT_VERIFICATION = """
+SELECT done_at, seconds, integrity, series, bars, differing, left_over, rebuilt FROM verification
+"""
+_TEXT, _WHOLE, _NUMBER = (str, type(None)), (int, type(None)), (float, int, type(None))
+_TYPES_OF_STATE = (
+    *(str, int, _WHOLE, _WHOLE, _WHOLE, _NUMBER, int),
+    *(_TEXT, _TEXT, int, int, _TEXT, _WHOLE),
+)
+_TYPES_OF_ADJUSTMENT = (str, int, float, int, _WHOLE)
+_TYPES_OF_VERIFICATION = (int, float, str, int, int, int, int, int)
 STALE_AFTER_CYCLES = 3
 _STALE_AFTER_AT_LEAST_S = 60
 
@@ -98,6 +115,27 @@ class RecordedAdjustment:
     applied_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How a comparison of both stores went: see the migration that makes its table."""
+
+    done_at: int
+    seconds: float
+    integrity: str
+    series: int
+    bars: int
+    differing: int
+    left: int
+    is_rebuilt: bool
+
+    @property
+    def result(self) -> str:
+        """`ok`, `repaired`, or `differs`: something is left."""
+        if self.integrity != "ok" or self.left:
+            return "differs"
+        return "repaired" if self.differing or self.is_rebuilt else "ok"
+
+
 class Bookkeeping:
     """The bookkeeping tables of both databases. Every method raises SqliteError when it fails."""
 
@@ -108,7 +146,7 @@ class Bookkeeping:
         """By worker name."""
         with self._db.snapshot(mode) as connection:
             rows = connection.execute(_SELECT_STATES).fetchall()
-        return {row[0]: WorkerState(*row) for row in rows}
+        return {row[0]: WorkerState(*_checked(row, _TYPES_OF_STATE)) for row in rows}
 
     def record_cycle(self, mode: Mode, cycle: Cycle, now: int) -> None:
         values = {
@@ -127,7 +165,8 @@ class Bookkeeping:
     def adjustments(self, mode: Mode, since: int) -> list[RecordedAdjustment]:
         """Those applied, or if not applied yet seen, at or after `since`; by day, then ticker."""
         with self._db.snapshot(mode) as connection:
-            return [RecordedAdjustment(*row) for row in connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()]
+            rows = connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()
+        return [RecordedAdjustment(*_checked(row, _TYPES_OF_ADJUSTMENT)) for row in rows]
 
     def record_adjustment(self, mode: Mode, ticker: str, ex_time: int, ratio: float, now: int) -> None:
         """An adjustment was seen; the adjusted history is about to be fetched."""
@@ -138,3 +177,19 @@ class Bookkeeping:
         """The adjusted history is served from now on."""
         with self._db.transaction(mode) as connection:
             connection.execute(_APPLY_ADJUSTMENT, (now, ticker, ex_time))
+
+    def last_verification(self, mode: Mode) -> Verification | None:
+        with self._db.snapshot(mode) as connection:
+            row = connection.execute(_SELECT_VERIFICATION).fetchone()
+        return None if row is None else Verification(*_checked(row, _TYPES_OF_VERIFICATION))
+
+    def record_verification(self, mode: Mode, verification: Verification) -> None:
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_VERIFICATION, astuple(verification))
+
+
+def _checked(row: tuple[Any, ...], types: Sequence[type | tuple[type, ...]]) -> tuple[Any, ...]:
+    """:raises SqliteError: when a value is of another kind: a damaged page may still be a row to SQLite."""
+    if not all(map(isinstance, row, types)):
+        raise SqliteError(f"a row of the bookkeeping holds what is not its own: {row!r}", SqliteFault.CORRUPT)
+    return row

@@ -7,6 +7,7 @@ different, so the next save or start sees it and settles the partition. There is
 """
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,10 +18,11 @@ from stockapi.errors import SqliteError, SqliteFault, StoreError
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.csv_format import ParsedCsv
+from stockapi.services.both_sides import Sides, read_sides, set_aside
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.digest import digest
+from stockapi.services.evidence import Difference, Evidence
 from stockapi.services.indicators import enhance
 from stockapi.services.quarantine import Quarantine
 from stockapi.services.sqlite_store import SqliteStore, Window
@@ -30,13 +32,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What one save wrote. `sqlite_error` is set when SQLite failed and the save went on with CSV alone."""
+    """What one save wrote.
+
+    `sqlite_error`, `sqlite_fault`: set when SQLite failed and the save went on with CSV alone.
+    """
 
     rows: int = 0
     csv_bytes: int = 0
     csv_seconds: float = 0.0
     sqlite_seconds: float = 0.0
     sqlite_error: str | None = None
+    sqlite_fault: SqliteFault | None = None
+
+    def after(self, error: SqliteError | None) -> "SaveResult":
+        """With the error of the step before, unless this save has found out anew how SQLite is."""
+        return self if self.rows else self.without_sqlite(error)
+
+    def without_sqlite(self, error: SqliteError | None) -> "SaveResult":
+        """With the error that kept SQLite out of it; None: it was not kept out."""
+        if error is None:
+            return replace(self, sqlite_error=None, sqlite_fault=None)
+        return replace(self, sqlite_error=str(error), sqlite_fault=error.fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,8 @@ class EnhancementStats:
     """What enhancing an interval did. Seconds are wall time; `duration` covers everything, reading included.
 
     `sqlite_faults`: one for each time SQLite failed and the work went on with CSV alone.
+    `csv_changed`, `sqlite_changed`: bars that were added to, changed in or taken out of a store. `set_aside`: bars put
+    into the quarantine, as no stored ones. `evidence`: for each series that differed, why its bars were chosen.
     """
 
     tickers: int = 0
@@ -54,6 +72,10 @@ class EnhancementStats:
     sqlite_seconds: float = 0.0
     bytes_written: int = 0
     sqlite_faults: tuple[SqliteFault, ...] = ()
+    csv_changed: int = 0
+    sqlite_changed: int = 0
+    set_aside: int = 0
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def sqlite_errors(self) -> int:
@@ -92,33 +114,56 @@ def save_enhanced_csv_and_sqlite(
 
 
 def settle(
-    ticker: str, interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+    ticker: str,
+    interval: Interval,
+    mode: Mode,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+    *,
+    rewrite: bool = False,
+    prefer_possible: bool = False,
 ) -> EnhancementStats:
-    """Bring both stores to the same bars: those of either, CSV's where both have one, indicators computed anew.
+    """Bring both stores to the same bars, the right ones by the evidence there is, indicators computed anew.
 
-    Writes only the side that differs. CSV wins because it is written first, so it is never the older one. Lines of
-    the CSV file that are no bars go to the quarantine before the file is written anew.
+    Writes only the side that differs; with `rewrite` the CSV file in any case. Lines of the file that are no bars, and
+    bars that only one side has although the ledger proves they were never stored, go to the quarantine first.
 
+    :param prefer_possible: see `choose`.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
-    stats, _ = _Partition(ticker, interval, mode, db_manager, csv_store, now).settle()
+    stats, _ = _Partition(ticker, interval, mode, db_manager, csv_store, now, rewrite, prefer_possible).settle()
     return stats
+
+
+def rescue(
+    ticker: str, interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+) -> None:
+    """Bring to CSV what a damaged database still has and CSV lacks or has wrong. The database is not written.
+
+    :raises SqliteError: when the series cannot be read from it, whatever FALLBACK_TO_CSV says.
+    :raises CsvError: when the file cannot be read or written.
+    """
+    _Partition(ticker, interval, mode, db_manager, csv_store, now).rescue()
 
 
 def settle_if_out_of_step(
     ticker: str, interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
-) -> None:
+) -> SqliteError | None:
     """`settle` when the CSV file is not in the state SQLite's bars are the same as: before anything is built on it.
 
+    :returns: SQLite's error when it failed and the work may go on with CSV alone.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     if not db_manager.settings.sqlite_writes:
-        return
-    with csv_alone_if_allowed(db_manager, f"{mode.value} {ticker} {interval.value}"):
+        return None
+    with csv_alone_if_allowed(db_manager, f"{mode.value} {ticker} {interval.value}") as errors:
         db_manager.upgrade(mode)
         in_sqlite = SqliteStore(db_manager).csv_stamp(mode, ticker, interval)
         if in_sqlite != csv_store.stamp(mode, ticker, interval):
-            settle(ticker, interval, mode, db_manager, csv_store, now)
+            _, error = _Partition(ticker, interval, mode, db_manager, csv_store, now).settle()
+            errors += [error] if error is not None else []
+    return errors[0] if errors else None
 
 
 def enhance_interval_filtered_with_sqlite(
@@ -170,6 +215,14 @@ def csv_alone_if_allowed(db_manager: DatabaseManager, what: str) -> Iterator[lis
         log.error("%s goes on with CSV alone until SQLite works again: %s", what, exc)
 
 
+_locks: dict[tuple[Mode, str, Interval], threading.RLock] = {}
+
+
+def _lock_of(key: tuple[Mode, str, Interval]) -> threading.RLock:
+    """One writer at a time for each series: the nightly repair meets the workers' saves in one process."""
+    return _locks.setdefault(key, threading.RLock())
+
+
 @dataclass(frozen=True, slots=True)
 class _Partition:
     """One ticker and interval in both stores."""
@@ -180,6 +233,8 @@ class _Partition:
     db_manager: DatabaseManager
     csv_store: CsvStore
     now: datetime
+    rewrite: bool = False
+    prefer_possible: bool = False
 
     def __str__(self) -> str:
         return f"{self.mode.value} {self.ticker} {self.interval.value}"
@@ -194,16 +249,17 @@ class _Partition:
 
     def save(self, part: Bars, cutoff: int | None) -> SaveResult:
         """`part` takes the place of the bars from `cutoff` on; None: of all."""
-        before = self.csv_store.stamp(*self.key)
-        started = time.perf_counter()
-        if cutoff is None:
-            csv_bytes = self.csv_store.write(*self.key, part)
-        else:
-            csv_bytes = self.csv_store.write_tail(*self.key, part, cutoff)
-        csv_done = time.perf_counter()
-        error = self.save_to_sqlite(part, before, rewrite_all=cutoff is None)
-        sqlite_seconds = time.perf_counter() - csv_done
-        return SaveResult(len(part), csv_bytes, csv_done - started, sqlite_seconds, str(error) if error else None)
+        with _lock_of(self.key):
+            before = self.csv_store.stamp(*self.key)
+            started = time.perf_counter()
+            if cutoff is None:
+                csv_bytes = self.csv_store.write(*self.key, part)
+            else:
+                csv_bytes = self.csv_store.write_tail(*self.key, part, cutoff)
+            csv_done = time.perf_counter()
+            error = self.save_to_sqlite(part, before, rewrite_all=cutoff is None)
+            sqlite_seconds = time.perf_counter() - csv_done
+        return SaveResult(len(part), csv_bytes, csv_done - started, sqlite_seconds).without_sqlite(error)
 
     def save_to_sqlite(self, part: Bars, stamp_before: str, *, rewrite_all: bool) -> SqliteError | None:
         """:returns: SQLite's error when the save went on without it."""
@@ -235,19 +291,19 @@ class _Partition:
 
     def settle(self) -> tuple[EnhancementStats, SqliteError | None]:
         """:returns: what it did, and SQLite's error when it went on without it."""
-        started = time.perf_counter()
-        parsed = self.csv_store.read(*self.key)
-        in_sqlite, error = self.bars_in_sqlite()
-        read_done = time.perf_counter()
-        union = in_sqlite.merge(parsed.bars)
-        bars = enhance(union, self.mode, is_index=self.db_manager.settings.is_index(self.ticker, self.mode))
-        computed = time.perf_counter()
-        csv_bytes = self.settle_csv(parsed, bars)
-        csv_done = time.perf_counter()
-        # What could not be read must not be replaced: it may hold the only copy of a bar.
-        if error is None and len(bars):
-            error = self.save_to_sqlite(bars, "", rewrite_all=True)
-        sqlite_done = time.perf_counter()
+        with _lock_of(self.key):
+            started = time.perf_counter()
+            sides, error = self.read_sides()
+            read_done = time.perf_counter()
+            bars = self.enhanced(sides.choice.bars)
+            computed = time.perf_counter()
+            csv_bytes = self.settle_csv(sides, bars)
+            csv_done = time.perf_counter()
+            # What could not be read must not be replaced: it may hold the only copy of a bar.
+            if error is None and len(bars):
+                error = self.save_to_sqlite(bars, "", rewrite_all=True)
+            sqlite_done = time.perf_counter()
+        has_written = error is None and self.db_manager.settings.sqlite_writes
         stats = EnhancementStats(
             tickers=1,
             records=len(bars),
@@ -256,25 +312,35 @@ class _Partition:
             csv_seconds=csv_done - computed,
             sqlite_seconds=sqlite_done - csv_done,
             bytes_written=csv_bytes,
+            csv_changed=Difference.between(sides.in_csv, bars).total,
+            sqlite_changed=Difference.between(sides.in_sqlite, bars).total if has_written else 0,
+            set_aside=len(sides.choice.refused) + len(sides.unstorable),
+            evidence=() if sides.choice.evidence is Evidence.SAME else (sides.choice.evidence,),
             sqlite_faults=() if error is None else (error.fault,),
         )
         return stats, error
 
-    def settle_csv(self, parsed: ParsedCsv, bars: Bars) -> int:
-        """:returns: bytes written, 0 when the file, which reads as `parsed`, holds just `bars`."""
-        if not parsed.damaged and bars.equals(parsed.bars):
-            return 0
-        if parsed.damaged:
-            source = str(self.csv_store.path(*self.key))
-            Quarantine(self.db_manager.settings).add(self.mode, source, parsed.damaged, self.now)
-        return self.csv_store.write(*self.key, bars)
+    def rescue(self) -> None:
+        with _lock_of(self.key):
+            sides = read_sides(*self.key, self.csv_store, self.sqlite)
+            self.settle_csv(sides, self.enhanced(sides.choice.bars))
 
-    def bars_in_sqlite(self) -> tuple[Bars, SqliteError | None]:
-        """No bars when SQLite is not in use; none, and its error, when it cannot be read. Makes a missing database."""
-        bars = Bars.empty(whole_volume=self.mode.has_whole_volume)
-        if not self.db_manager.settings.sqlite_writes:
-            return bars, None
-        with csv_alone_if_allowed(self.db_manager, str(self)) as errors:
-            self.db_manager.upgrade(self.mode)
-            bars = self.sqlite.read(*self.key)
-        return bars, errors[0] if errors else None
+    def read_sides(self) -> tuple[Sides, SqliteError | None]:
+        """CSV alone when SQLite is not in use, and with its error when it cannot be read. Makes a missing database."""
+        errors: list[SqliteError] = []
+        if self.db_manager.settings.sqlite_writes:
+            with csv_alone_if_allowed(self.db_manager, str(self)) as errors:
+                self.db_manager.upgrade(self.mode)
+                return read_sides(*self.key, self.csv_store, self.sqlite, prefer_possible=self.prefer_possible), None
+        return read_sides(*self.key, self.csv_store, None), errors[0] if errors else None
+
+    def enhanced(self, bars: Bars) -> Bars:
+        return enhance(bars, self.mode, is_index=self.db_manager.settings.is_index(self.ticker, self.mode))
+
+    def settle_csv(self, sides: Sides, bars: Bars) -> int:
+        """:returns: bytes written, 0 when the file holds just `bars` already."""
+        quarantine = Quarantine(self.db_manager.settings)
+        set_aside(sides, self.csv_store.path(*self.key), quarantine, *self.key, self.now)
+        if not (self.rewrite or sides.parsed.damaged) and bars.equals(sides.in_csv):
+            return 0
+        return self.csv_store.write(*self.key, bars)

@@ -13,7 +13,17 @@ from typing import Final, Self
 
 import numpy as np
 
-from stockapi.constants import BASE_CSV_FIELDS, CSV_FIELDS, INDICATOR_FIELDS, MA_FIELDS, PRICE_FIELDS, SECONDS_PER_DAY
+from stockapi.constants import (
+    BASE_CSV_FIELDS,
+    CHANGE_FIELDS,
+    CSV_FIELDS,
+    INDICATOR_FIELDS,
+    MA_FIELDS,
+    MONEY_FIELD,
+    PRICE_FIELDS,
+    SCORE_FIELDS,
+    SECONDS_PER_DAY,
+)
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.interval import AnyInterval, Interval
 from stockapi.models.mode import Mode
@@ -23,9 +33,11 @@ from stockapi.services.indicators import SCORE_DECIMALS
 
 HEADER: Final = ",".join(CSV_FIELDS)
 """First line of a file, without its line end."""
-RESPONSE_HEADER: Final = ",".join(("symbol", *CSV_FIELDS[1:]))
-"""First line of a CSV answer, without its line end; the rows beneath are those of a file."""
+_VALUE_FIELDS: Final = frozenset(CSV_FIELDS[1:])
 
+_PERCENT_FIELDS = (*SCORE_FIELDS, *CHANGE_FIELDS)
+_EMPTY_FIELD = '""'
+_Column = tuple[str, Sequence[object]]  # the format of its values, and these
 _MAX_INTEGER = (1 << 63) - 1
 _WRITE_BLOCK_ROWS = 2_000
 _READ_BLOCK_CHARS = 1 << 17  # split into fields, text takes some ten times its size: never a whole file of it
@@ -49,8 +61,11 @@ class DamagedLine:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCsv:
+    """`duplicates`: rows whose time a later row of the file has too."""
+
     bars: Bars
     damaged: list[DamagedLine]
+    duplicates: int = 0
 
 
 def format_rows(ticker: str, bars: Bars, interval: AnyInterval, mode: Mode) -> str:
@@ -60,43 +75,62 @@ def format_rows(ticker: str, bars: Bars, interval: AnyInterval, mode: Mode) -> s
     not is written in full instead. A crypto volume, which has no fixed decimals, is the shortest text that gives it
     back. There are never exponents. Prices and volume must be finite.
     """
-    blocks = (bars.take(slice(first, first + _WRITE_BLOCK_ROWS)) for first in range(0, len(bars), _WRITE_BLOCK_ROWS))
-    return "".join(_format_block(ticker, block, interval, mode) for block in blocks)
+    return format_fields([ticker], _VALUE_FIELDS, bars, interval, mode)
 
 
-def _format_block(ticker: str, bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+def format_fields(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+    """One line per bar: the texts of `first`, the same in all, then those of `fields` in the order of `HEADER`.
+
+    Otherwise as `format_rows`.
+    """
+    blocks = (bars.take(slice(start, start + _WRITE_BLOCK_ROWS)) for start in range(0, len(bars), _WRITE_BLOCK_ROWS))
+    return "".join(_format_block(first, fields, block, interval, mode) for block in blocks)
+
+
+def _format_block(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
     """All rows by one `%` over one flat tuple, which takes half the time of one `%` per row."""
+    columns = _columns_before_indicators(fields, bars, interval, mode)
+    count = len(columns)
     averages, rest = bars.indicators[: len(MA_FIELDS)], bars.indicators[len(MA_FIELDS) :]
-    columns: list[tuple[str, Sequence[object]]] = [
-        ("%s", format_times(bars.time, interval)),
-        *_fixed(bars.prices, mode.price_decimals),
-        ("%d", bars.volume.tolist()) if mode.has_whole_volume else ("%s", [*map(_shortest, bars.volume.tolist())]),
-        *_fixed(averages, mode.price_decimals),
-        *_fixed(rest[:-1], SCORE_DECIMALS),
-        *_fixed(rest[-1:], mode.money_decimals),
-    ]
+    columns += _fixed(_named(averages, MA_FIELDS, fields), mode.price_decimals)
+    columns += _fixed(_named(rest[:-1], _PERCENT_FIELDS, fields), SCORE_DECIMALS)
+    columns += _fixed(rest[-1:] if MONEY_FIELD in fields else rest[:0], mode.money_decimals)
     cells: list[object] = [None] * (len(columns) * len(bars))
     for position, (_, values) in enumerate(columns):
         cells[position :: len(columns)] = values
     specs = [spec for spec, _ in columns]
-    absent = np.isnan(bars.indicators)
+    absent = np.isnan(_named(bars.indicators, INDICATOR_FIELDS, fields))
     if not absent.any():
-        return _row_template(ticker, specs) * len(bars) % tuple(cells)
+        return _row_template(first, specs) * len(bars) % tuple(cells)
     # Few patterns of absent fields exist (a series warms up MA by MA), so a template for each of them.
-    patterns = (absent.T @ (1 << np.arange(len(INDICATOR_FIELDS)))).tolist()
-    templates = {pattern: _row_template(ticker, specs, pattern) for pattern in set(patterns)}
+    patterns = (absent.T @ (1 << np.arange(len(absent)))).tolist()
+    templates = {pattern: _row_template(first, specs, count, pattern) for pattern in set(patterns)}
     present = tuple(cell for cell in cells if cell == cell)  # only NaN differs from itself
     return "".join([templates[pattern] for pattern in patterns]) % present
 
 
-def _row_template(ticker: str, specs: list[str], absent: int = 0) -> str:
-    """`absent` has bit i set where indicator i is to be left empty."""
-    first = len(specs) - len(INDICATOR_FIELDS)
-    kept = ("" if i >= first and absent >> (i - first) & 1 else spec for i, spec in enumerate(specs))
-    return f"{ticker},{','.join(kept)}\n"
+def _columns_before_indicators(fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> list[_Column]:
+    columns: list[_Column] = [("%s", format_times(bars.time, interval))] if "time" in fields else []
+    columns += _fixed(_named(bars.prices, PRICE_FIELDS, fields), mode.price_decimals)
+    if "volume" in fields:
+        volume = bars.volume.tolist()
+        columns.append(("%d", volume) if mode.has_whole_volume else ("%s", [*map(_shortest, volume)]))
+    return columns
 
 
-def _fixed(rows: Float, decimals: int) -> list[tuple[str, Sequence[object]]]:
+def _named(rows: Float, names: Sequence[str], fields: frozenset[str]) -> Float:
+    """Of `rows`, which have these names, those that are among `fields`."""
+    return rows if fields.issuperset(names) else rows[[name in fields for name in names]]
+
+
+def _row_template(first: Sequence[str], specs: list[str], count: int = 0, absent: int = 0) -> str:
+    """`count` specs stand before those of indicators; `absent` has bit i set where indicator i is to be left empty."""
+    kept = ("" if i >= count and absent >> (i - count) & 1 else spec for i, spec in enumerate(specs))
+    # A row of one empty field is quoted, as Python's csv writes it: readers pass over empty lines.
+    return f"{','.join((*first, *kept)) or _EMPTY_FIELD}\n"
+
+
+def _fixed(rows: Float, decimals: int) -> list[_Column]:
     """For each row of `rows` its format and its values (NaN stays NaN); text where fixed decimals would change one."""
     with np.errstate(over="ignore"):
         is_rounded = np.round(rows, decimals) == rows
@@ -179,7 +213,9 @@ def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode) -> Parsed
             damaged += parsed.damaged
         parts.append(bars)
         number += block.count("\n")
-    return ParsedCsv(_in_order(Bars.concatenate(parts)), damaged)
+    rows_in_order = Bars.concatenate(parts)
+    bars = _in_order(rows_in_order)
+    return ParsedCsv(bars, damaged, len(rows_in_order) - len(bars))
 
 
 def _blocks(text: str) -> Iterator[str]:

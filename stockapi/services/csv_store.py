@@ -7,6 +7,7 @@ One process writes (see `writer_lock`), any number read. Beside a file `1m.csv` 
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
@@ -31,6 +33,7 @@ from stockapi.services.csv_format import HEADER, ParsedCsv, format_rows, parse_r
 _FILE_NAMES: Final = {interval: f"{interval.value}.csv" for interval in Interval}
 _OLD_NAMES: Final = {Interval.HOURLY: "1h.csv"}
 _ALL_NAMES: Final = frozenset(_FILE_NAMES.values()) | frozenset(_OLD_NAMES.values())
+_STAMP: Final = re.compile(r"[0-9]+:[0-9]+:(?P<changed_ns>[0-9]{1,20})(?::|$)", re.ASCII)
 _HEAD: Final = f"{HEADER}\n".encode()
 
 
@@ -95,7 +98,7 @@ class CsvStore:
                 return window
         parsed = self._read_whole(mode, ticker, interval)
         bars = parsed.bars.between(start, end)
-        return ParsedCsv(bars if limit is None else bars.tail(limit), parsed.damaged)
+        return ParsedCsv(bars if limit is None else bars.tail(limit), parsed.damaged, parsed.duplicates)
 
     def write(self, mode: Mode, ticker: str, interval: Interval, bars: Bars) -> int:
         """Makes `bars` the whole series, durably, and returns the bytes written. What the file held before is gone.
@@ -249,15 +252,27 @@ def _parse(data: bytes, ticker: str, interval: Interval, mode: Mode) -> ParsedCs
     return parse_rows(data.decode("utf-8", "replace"), ticker, interval, mode)
 
 
+def is_older(stamp: str, other: str) -> bool:
+    """Whether one state of a file was written before another; False where either is not a state of a file."""
+    one, two = _STAMP.match(stamp), _STAMP.match(other)
+    return one is not None and two is not None and int(one["changed_ns"]) < int(two["changed_ns"])
+
+
+def is_storable(bars: Bars, interval: Interval) -> NDArray[np.bool_]:
+    """Per bar, whether it could be written to a file and would be read back."""
+    step = 1 if interval.is_intraday else SECONDS_PER_DAY
+    fits = (bars.time >= MIN_TIME) & (bars.time <= MAX_TIME) & (bars.time % step == 0)
+    fits &= (np.isfinite(bars.prices) & (bars.prices >= 0.0)).all(axis=0)
+    fits &= np.isfinite(bars.volume) & (bars.volume >= 0) & ~np.isinf(bars.indicators).any(axis=0)
+    return np.asarray(fits)
+
+
 def _require_storable(path: Path, bars: Bars, interval: Interval) -> None:
     """What is written must be what is read: no bar may go into a file that would come back as a damaged line."""
-    step = 1 if interval.is_intraday else SECONDS_PER_DAY
-    is_storable = (bars.time >= MIN_TIME) & (bars.time <= MAX_TIME) & (bars.time % step == 0)
-    is_storable &= (np.isfinite(bars.prices) & (bars.prices >= 0.0)).all(axis=0)
-    is_storable &= np.isfinite(bars.volume) & (bars.volume >= 0) & ~np.isinf(bars.indicators).any(axis=0)
-    is_storable[1:] &= bars.time[1:] > bars.time[:-1]
-    if not is_storable.all():
-        first = int(np.flatnonzero(~is_storable)[0])
+    fits = is_storable(bars, interval)
+    fits[1:] &= bars.time[1:] > bars.time[:-1]
+    if not fits.all():
+        first = int(np.flatnonzero(~fits)[0])
         raise CsvError(
             f"{path}: the bar at position {first}, time {bars.time[first]}, cannot be stored; times must ascend"
             f" (days: at midnight), prices and volume be finite and not negative, indicators finite or absent"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from urllib.parse import quote
 
 from stockapi.config import Settings
@@ -20,9 +21,13 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import SqliteError, SqliteFault, StoreError, sqlite_errors
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_moment
+from stockapi.services.schema import SCHEMA_VERSION, apply_missing, migrations
 
-MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
+__all__ = ["NEVER", "DatabaseHealth", "DatabaseManager", "DatabaseStats", "migrations", "uri"]
+
 ACTIVE_WITHIN_DAYS = 7
+NEVER = Event()  # for what nobody is to interrupt
 _PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the clock
 
 _STATS = """
@@ -31,13 +36,7 @@ SELECT interval, count(*), sum(rows), newest_time, count(*) FILTER (WHERE last_t
 FROM ledger JOIN newest USING (interval) GROUP BY interval
 """
 _TICKERS = "SELECT count(DISTINCT ticker) FROM ledger"
-_SCHEMA_VERSION = "SELECT max(version) FROM schema_migrations"
 _LAST_INTEGRITY_CHECK = "SELECT result, done_at FROM maintenance WHERE name = 'integrity_check'"
-_CREATE_SCHEMA_MIGRATIONS = """
-CREATE TABLE IF NOT EXISTS schema_migrations (
-    version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)
-"""
-_RECORD_MIGRATION = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,6 @@ class DatabaseHealth:
     last_integrity_check: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    version: int
-    name: str
-    sql: str
-
-
 @dataclass(slots=True)
 class _OpenConnection:
     connection: sqlite3.Connection
@@ -76,12 +68,10 @@ class _OpenConnection:
     """Process, device and inode it was opened in and on."""
     deadline: float = float("inf")
     """`time.monotonic()` at which its statements are stopped."""
+    stop: Event = NEVER
 
-
-def migrations(mode: Mode) -> list[Migration]:
-    """The market's numbered SQL files, ascending."""
-    paths = sorted((MIGRATIONS_DIR / mode.value).glob("[0-9]*_*.sql"))
-    return [Migration(int(path.name.split("_")[0]), path.stem, path.read_text(encoding="utf-8")) for path in paths]
+    def is_over(self) -> bool:
+        return time.monotonic() > self.deadline or self.stop.is_set()
 
 
 class DatabaseManager:
@@ -91,22 +81,27 @@ class DatabaseManager:
         self.settings = settings
         self._local = threading.local()
         self._writers: dict[Mode, _OpenConnection] = {}
+        self._opened: set[Mode] = set()
+        """Written before. Should such a file vanish, no save may make an empty one: it would pass for a market without
+        bars. A rebuild puts a full one in its place."""
         self._write_locks = {mode: threading.RLock() for mode in Mode}
 
     # Reading
 
     @contextmanager
-    def snapshot(self, mode: Mode, deadline: float | None = None) -> Iterator[sqlite3.Connection]:
+    def snapshot(self, mode: Mode, deadline: float | None = None, stop: Event = NEVER) -> Iterator[sqlite3.Connection]:
         """A read-only connection of this thread inside one read transaction: all statements see the same state.
         Not to be nested.
 
-        :param deadline: `time.monotonic()` at which statements are stopped; by default QUERY_DEADLINE_MS from now.
+        :param deadline: `time.monotonic()` at which statements are stopped; by default QUERY_DEADLINE_MS from now. They
+            are also stopped once `stop` is set.
         :raises SqliteError: when the file is missing, damaged, locked, or of an older schema.
-        :raises DeadlineError: when the deadline passes.
+        :raises DeadlineError: when the deadline passes, or `stop` is set.
         """
         with sqlite_errors():
             reader = self._reader(mode)
             reader.deadline = deadline or time.monotonic() + self.settings.query_deadline_ms / 1000
+            reader.stop = stop
             try:
                 reader.connection.execute("BEGIN")
                 yield reader.connection
@@ -136,11 +131,18 @@ class DatabaseManager:
             connection.execute(f"PRAGMA cache_size = {self.settings.sqlite_reader_cache_size}")
             connection.execute("PRAGMA mmap_size = 0")  # a truncated file under mmap kills the process
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute(_SCHEMA_VERSION).fetchone()  # garbage and empty files fail here, not in mid-answer
+            connection.execute("PRAGMA cell_size_check = ON")  # finds damage that would else be wrong rows
+            connection.execute(SCHEMA_VERSION).fetchone()  # garbage and empty files fail here, not in mid-answer
+            is_current = _identity(path) == identity
         except BaseException:
             connection.close()
             raise
-        connection.set_progress_handler(lambda: time.monotonic() > opened.deadline, _PROGRESS_OPCODES)
+        if not is_current:
+            # The first statement opens the write-ahead log, by name. The file was replaced before it, perhaps, and then
+            # the old file is paired with the log of the new one.
+            connection.close()
+            return self._open_reader(path, _identity(path))
+        connection.set_progress_handler(opened.is_over, _PROGRESS_OPCODES)
         return opened
 
     def _forget_reader(self, mode: Mode) -> None:
@@ -185,6 +187,13 @@ class DatabaseManager:
         with self._write_locks[mode], sqlite_errors():
             yield self._writer(mode)
 
+    @contextmanager
+    def out_of_use(self, mode: Mode) -> Iterator[None]:
+        """No connection of this process writes the file, nor opens it to write: for putting another in its place."""
+        with self._write_locks[mode]:
+            self._forget_writer(mode)
+            yield
+
     def _writer(self, mode: Mode) -> sqlite3.Connection:
         path = self.settings.database_path(mode)
         opened = self._writers.get(mode)
@@ -193,21 +202,23 @@ class DatabaseManager:
                 if opened.identity == _identity(path):
                     return opened.connection
             self._forget_writer(mode)
-        connection = self._open_writer(path)
+        connection = self._open_writer(path, may_create=mode not in self._opened)
         try:
-            self._apply_migrations(mode, connection)
+            apply_missing(mode, connection)
         except BaseException:
             connection.close()
             raise
         self._writers[mode] = _OpenConnection(connection, _identity(path))
+        self._opened.add(mode)
         return connection
 
-    def _open_writer(self, path: Path) -> sqlite3.Connection:
+    def _open_writer(self, path: Path, *, may_create: bool) -> sqlite3.Connection:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
-        connection = sqlite3.connect(uri(path, "rwc"), uri=True, isolation_level=None, check_same_thread=False)
+        address = uri(path, "rwc" if may_create else "rw")
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         try:
             connection.execute(f"PRAGMA busy_timeout = {self.settings.sqlite_busy_timeout_ms}")
             if connection.execute("PRAGMA page_count").fetchone() == (0,):
@@ -231,27 +242,13 @@ class DatabaseManager:
     # Schema
 
     def upgrade(self, mode: Mode) -> int:
-        """Create the file if it is not there, apply the migrations it lacks, and return its schema version.
+        """Create the file if it never was there, apply the migrations it lacks, and return its schema version.
 
         :raises SqliteError: naming the migration that failed; those before it stay applied.
         """
         with self._write_locks[mode], sqlite_errors():
-            version: int = self._writer(mode).execute(_SCHEMA_VERSION).fetchone()[0]
+            version: int = self._writer(mode).execute(SCHEMA_VERSION).fetchone()[0]
             return version
-
-    def _apply_migrations(self, mode: Mode, connection: sqlite3.Connection) -> None:
-        connection.execute(_CREATE_SCHEMA_MIGRATIONS)
-        current = connection.execute(_SCHEMA_VERSION).fetchone()[0] or 0
-        known = migrations(mode)
-        if current > known[-1].version:
-            raise SqliteError(
-                f"the database has schema version {current}, this program knows up to {known[-1].version}; "
-                "run a newer version of the program",
-                SqliteFault.OTHER,
-            )
-        for migration in known:
-            if migration.version > current:
-                _apply(migration, connection)
 
     # State
 
@@ -263,6 +260,8 @@ class DatabaseManager:
         with self.snapshot(mode) as connection:
             rows = connection.execute(_STATS, {"active_s": ACTIVE_WITHIN_DAYS * SECONDS_PER_DAY}).fetchall()
             (tickers,) = connection.execute(_TICKERS).fetchone()
+        if not all(isinstance(value, int) for row in rows for value in row[1:]):
+            raise SqliteError("the ledger holds what is no number", SqliteFault.CORRUPT)
         by_name = {row[0]: row for row in rows}
         records = {each: by_name[each.value][2] if each.value in by_name else 0 for each in Interval}
         newest = {each: by_name[each.value][3] if each.value in by_name else None for each in Interval}
@@ -276,15 +275,13 @@ class DatabaseManager:
         try:
             size = path.stat().st_size
             with self.snapshot(mode) as connection:
-                (version,) = connection.execute(_SCHEMA_VERSION).fetchone()
+                (version,) = connection.execute(SCHEMA_VERSION).fetchone()
                 checked = connection.execute(_LAST_INTEGRITY_CHECK).fetchone()
         except FileNotFoundError:
             return DatabaseHealth(str(path), size, None, False, "the file does not exist", None)
         except (StoreError, OSError) as exc:
             return DatabaseHealth(str(path), size, None, False, str(exc), None)
-        last_check = (
-            f"{checked[0]} at {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(checked[1]))}" if checked else None
-        )
+        last_check = f"{checked[0]} at {format_moment(checked[1])}" if checked else None
         return DatabaseHealth(str(path), size, version, True, None, last_check)
 
     def close_readers(self) -> None:
@@ -300,29 +297,6 @@ class DatabaseManager:
                 self._forget_writer(mode)
 
 
-def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
-    """Apply one migration and its own record in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in _statements(migration.sql):
-            connection.execute(statement)
-        connection.execute(_RECORD_MIGRATION, (migration.version, migration.name, int(time.time())))
-        connection.execute("COMMIT")
-    except sqlite3.Error as exc:
-        connection.execute("ROLLBACK")
-        raise SqliteError(f"migration {migration.name} failed: {exc}") from exc
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one at a time: `executescript` would commit behind our back."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 def _identity(path: Path) -> tuple[int, int, int]:
     """:raises SqliteError: when there is no such file, or it cannot be looked at."""
     try:
@@ -333,5 +307,5 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 
 def uri(path: Path, mode: str) -> str:
-    """The address under which `sqlite3.connect(..., uri=True)` opens a file `ro` or `rwc`."""
+    """The address under which `sqlite3.connect(..., uri=True)` opens a file `ro`, `rw` or `rwc`."""
     return f"file:{quote(str(path))}?mode={mode}"

@@ -16,11 +16,16 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def digest(bars: Bars) -> int:
-    """0 for no bars; absent indicators all hash alike, whatever bits their NaN has."""
+    """0 for no bars."""
+    return int(hashes(bars).sum(dtype=np.uint64))
+
+
+def hashes(bars: Bars) -> NDArray[np.uint64]:
+    """One for each bar; absent indicators all hash alike, whatever bits their NaN has."""
     state = np.zeros(len(bars), dtype=np.uint64)
     for column in _columns(bars):
         state = _mix(state + _GOLDEN ^ column)
-    return int(state.sum(dtype=np.uint64))
+    return state
 
 
 def replaced(total: int, old: int, new: int) -> int:

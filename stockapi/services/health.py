@@ -110,7 +110,7 @@ def health_report(
         **_NO_DISK_CACHE,
         "uptime_secs": int(uptime_s),
         "current_system_time": format_moment(int(now.timestamp())),
-        "database": {mode.value: _database_report(db_manager, mode) for mode in Mode},
+        "database": {mode.value: _database_report(db_manager, bookkeeping, mode) for mode in Mode},
         "workers": {worker.name: _worker_report(worker) for of_market in workers.values() for worker in of_market},
         "providers": {mode.value: _provider_report(settings, mode, workers[mode]) for mode in Mode},
         "fallback_to_csv": settings.fallback_to_csv,
@@ -201,7 +201,7 @@ def _memory_report(memory: Memory) -> dict[str, object]:
     }
 
 
-def _database_report(db_manager: DatabaseManager, mode: Mode) -> dict[str, object]:
+def _database_report(db_manager: DatabaseManager, bookkeeping: Bookkeeping, mode: Mode) -> dict[str, object]:
     health = db_manager.health(mode)
     return {
         "path": _as_configured(Path(health.path)),
@@ -211,6 +211,27 @@ def _database_report(db_manager: DatabaseManager, mode: Mode) -> dict[str, objec
         # An error of the operating system names the file in full.
         "error": health.error and health.error.replace(health.path, _as_configured(Path(health.path))),
         "last_integrity_check": health.last_integrity_check,
+        "last_verification": _verification_report(bookkeeping, mode),
+    }
+
+
+def _verification_report(bookkeeping: Bookkeeping, mode: Mode) -> dict[str, object] | None:
+    """None before the first one, and of a database that cannot be read."""
+    last = None
+    with suppress(StoreError):  # not swallowed: `error` carries it
+        last = bookkeeping.last_verification(mode)
+    if last is None:
+        return None
+    return {
+        "at": format_moment(last.done_at),
+        "result": last.result,
+        "integrity": last.integrity,
+        "series": last.series,
+        "bars": last.bars,
+        "differing": last.differing,
+        "left": last.left,
+        "rebuilt": bool(last.is_rebuilt),
+        "seconds": round(last.seconds, 3),
     }
 
 

@@ -112,12 +112,12 @@ def import_files(
 def _merge_and_save(
     file: ImportFile, bars: Bars, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
 ) -> SaveResult:
-    settle_if_out_of_step(file.ticker, file.interval, mode, db_manager, csv_store, now)
+    sqlite_error = settle_if_out_of_step(file.ticker, file.interval, mode, db_manager, csv_store, now)
     stored = csv_store.read(mode, file.ticker, file.interval).bars
     is_index = db_manager.settings.is_index(file.ticker, mode)
     merged = enhance(stored.merge(bars), mode, is_index=is_index)
     if merged.equals(stored):
-        return SaveResult()
+        return SaveResult().after(sqlite_error)
     return save_enhanced_csv_and_sqlite(
         file.ticker, merged, file.interval, None, True, mode, db_manager, csv_store, now
     )

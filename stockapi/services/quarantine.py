@@ -3,6 +3,9 @@
 import csv
 import io
 import os
+import re
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +20,54 @@ from stockapi.services.csv_format import DamagedLine
 FILE_NAME: Final = "quarantine.csv"
 _HEADER: Final = ("seen_at", "source", "line", "reason", "text")
 _LONGEST_LINE_BYTES: Final = 1 << 16
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Memory:
+    """Which lines this process has put aside today: the same bad line of a source comes again with every poll.
+
+    Of the latest 10,000; one that was forgotten is written once more, which does no harm. A file that was taken away
+    or has become shorter since is written anew.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._days: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._written: dict[Path, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def new_ones(self, path: Path, source: str, lines: Sequence[DamagedLine], day: str) -> Sequence[DamagedLine]:
+        inode, size = self._written.get(path, (0, 0))
+        now_inode, now_size = _inode_and_size(path)
+        if now_inode != inode or now_size < size:
+            return lines
+        with self._lock:
+            return [line for line in lines if self._days.get(_key(path, source, line)) != day]
+
+    def remember(self, path: Path, source: str, lines: Sequence[DamagedLine], day: str) -> None:
+        with self._lock:
+            self._written[path] = _inode_and_size(path)
+            for line in lines:
+                self._days[_key(path, source, line)] = day
+                self._days.move_to_end(_key(path, source, line))
+            while len(self._days) > self._most:
+                self._days.popitem(last=False)
+
+
+def _key(path: Path, source: str, line: DamagedLine) -> tuple[str, ...]:
+    return str(path), source, str(line.number), line.reason, line.text
+
+
+def _inode_and_size(path: Path) -> tuple[int, int]:
+    with csv_errors(path):
+        if not path.exists():
+            return 0, 0
+        status = path.stat()
+    return status.st_ino, status.st_size
+
+
+_memory = _Memory()
 
 
 class Quarantine:
@@ -30,20 +80,37 @@ class Quarantine:
         return self._settings.data_dir(mode) / FILE_NAME
 
     def add(self, mode: Mode, source: str, lines: Sequence[DamagedLine], seen_at: datetime) -> None:
-        """Appends the lines, durably, all or none of them.
+        """Appends the lines, durably, all or none of them; not those that this process has added today.
 
         `source` says where they come from, `seen_at` (aware) when they were met.
 
         :raises CsvError: when they cannot be written.
         """
+        path, day = self.path(mode), f"{seen_at.astimezone(UTC):%Y-%m-%d}"
+        lines = _memory.new_ones(path, source, lines, day)
         if not lines:
             return
         moment = seen_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         rows = [(moment, _text(source), line.number, _text(line.reason), _text(line.text)) for line in lines]
-        path = self.path(mode)
         with csv_errors(path):
             make_directory(path.parent)
             _append(path, rows)
+        _memory.remember(path, source, lines, day)
+
+    def summary(self, mode: Mode) -> Counter[str]:
+        """How many lines are kept for each reason, without what the reason quotes; none when there is no file.
+
+        :raises CsvError: when the file cannot be read.
+        """
+        path = self.path(mode)
+        with csv_errors(path):
+            if not path.exists():
+                return Counter()
+            with path.open(newline="", encoding="utf-8", errors="replace") as file:
+                rows = csv.reader(line.replace("\0", "") for line in file)
+                return Counter(
+                    _QUOTED.sub("...", row[3]) for row in rows if len(row) == len(_HEADER) and row[2] != "line"
+                )
 
 
 def _append(path: Path, rows: Sequence[Sequence[object]]) -> None:

@@ -1,4 +1,4 @@
-"""Compare the two stores, and bring them back in step."""
+"""Bring the two stores in step: series by series where a stamp gives a difference away, or the whole database."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -6,33 +6,41 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Final
 
-import numpy as np
-
 from stockapi.config import Settings
-from stockapi.errors import SqliteError, SqliteFault
-from stockapi.models.bars import Bars
+from stockapi.errors import CsvError, SqliteError, SqliteFault
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.csv_enhancer import EnhancementStats, csv_alone_if_allowed, settle, stored_tickers
+from stockapi.services.both_sides import Sides, read_sides
+from stockapi.services.csv_enhancer import EnhancementStats, csv_alone_if_allowed, rescue, settle, stored_tickers
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.database_manager import NEVER, DatabaseManager
 from stockapi.services.database_utils import DATABASE_FILES, DatabaseUtils, beside
-from stockapi.services.digest import digest, to_text
+from stockapi.services.evidence import Difference, Evidence
+from stockapi.services.salvage import salvage_tables
 from stockapi.services.sqlite_store import LedgerEntry, SqliteStore, Window
 
 log = logging.getLogger(__name__)
 
 Series = tuple[str, Interval]
 
-_DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
+DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
 """What a database does not recover from. One that is busy, full or out of reach does."""
+
+
+_MOST_LOOKS: Final = 5
+_BETWEEN_LOOKS_S: Final = 0.5
+"""A save has both stores done within milliseconds, a long rewrite within seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionReport:
-    """One ticker and interval compared bar by bar; `problems` is empty when both stores hold the same."""
+    """One ticker and interval compared; `problems` is empty when both stores and the ledger hold the same.
+
+    `evidence`: which side is right where they do not. `sqlite_fault`: why SQLite could not be read.
+    """
 
     mode: Mode
     ticker: str
@@ -40,34 +48,22 @@ class PartitionReport:
     csv_rows: int
     sqlite_rows: int
     problems: tuple[str, ...]
-
-
-def verify(
-    mode: Mode, intervals: Iterable[Interval], db_manager: DatabaseManager, csv_store: CsvStore
-) -> Iterator[PartitionReport]:
-    """Compare every partition that either store has, bar by bar, and SQLite's ledger with its rows.
-
-    :raises SqliteError: when the database cannot be read: then there is nothing to compare.
-    """
-    store = SqliteStore(db_manager)
-    ledger = store.ledger(mode)
-    for interval in intervals:
-        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
-            parsed = csv_store.read(mode, ticker, interval)
-            in_sqlite = store.read(mode, ticker, interval)
-            problems = [f"{len(parsed.damaged)} damaged lines in the CSV file"] if parsed.damaged else []
-            problems += _differences(parsed.bars, in_sqlite)
-            problems += _ledger_problems(ledger.get((ticker, interval)), in_sqlite)
-            yield PartitionReport(mode, ticker, interval, len(parsed.bars), len(in_sqlite), tuple(problems))
+    evidence: Evidence | None = None
+    state: tuple[str, LedgerEntry | None] | None = None
+    """Of the file and the ledger, as they were compared."""
+    sqlite_fault: SqliteFault | None = None
+    is_gone: bool = False
+    """Only the ledger knows the series."""
 
 
 def settle_out_of_step(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
 ) -> dict[Series, EnhancementStats]:
     """Settle every partition whose CSV file is not in the state SQLite's bars are the same as.
 
     What a crash, a power cut, a failed write, a restored backup or time with SQLITE_WRITES off has left. Costs one
-    look at each file's stamp where nothing has happened. A database that is missing or damaged is rebuilt.
+    look at each file's stamp where nothing has happened. A database that is missing or damaged is rebuilt. Once `stop`
+    is set it ends after the series in hand; the rest is for the next start.
 
     :raises StoreError: as `settle`; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
     """
@@ -75,18 +71,20 @@ def settle_out_of_step(
         return {}
     settled: dict[Series, EnhancementStats] = {}
     with csv_alone_if_allowed(db_manager, mode.value):
-        settled, is_sound = _settle_what_is_there(mode, db_manager, csv_store, now)
+        settled, is_sound = _settle_what_is_there(mode, db_manager, csv_store, now, stop)
         if not is_sound:
-            settled |= rebuild(mode, db_manager, csv_store, now)
+            settled |= rebuild(mode, db_manager, csv_store, now, stop)
     return settled
 
 
 def rebuild(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
 ) -> dict[Series, EnhancementStats]:
     """Fill a new database from CSV, check it, and put it in the place of the one there is, which is kept beside it.
 
-    Until it is complete readers have the old one, or none: an answer never comes from a part of the bars.
+    First CSV gets what the old one still has and CSV lacks or, by the ledger's evidence, has wrong. Until the new one
+    is complete readers have the old one, or none: an answer never comes from a part of the bars. Once `stop` is set
+    all stays as it is.
 
     :raises SqliteError: when it could not be done; the old one is then still in its place.
     :raises StoreError: as `settle`.
@@ -94,23 +92,96 @@ def rebuild(
     live = db_manager.settings.database_path(mode)
     building = beside(live, ".rebuilding")
     with _file_errors(live):
+        is_there = live.exists()
         for suffix in DATABASE_FILES:
             beside(building, suffix).unlink(missing_ok=True)
+    if is_there:
+        _rescue_each(mode, db_manager, csv_store, now, stop)
     new = DatabaseManager(_elsewhere(db_manager.settings, mode, building))
     try:
-        settled = _settle_each(mode, new, csv_store, now)
-        result = DatabaseUtils(new).check_integrity(mode, now)
+        settled = _settle_each(mode, new, csv_store, now, stop)
+        if stop.is_set():
+            log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
+            return {}
+        if is_there:
+            salvage_tables(mode, db_manager, new)
+        result = DatabaseUtils(new).check_integrity(mode, now, stop)
     finally:
         new.close()
     if result != "ok":
         raise SqliteError(f"the new database failed its integrity check: {result}", SqliteFault.CORRUPT)
     with _file_errors(live):
         aside = DatabaseUtils(db_manager).swap_in(mode, building, f"damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    rows = sum(stats.records for stats in settled.values())
     if aside is None:
-        log.info("the %s database was made from %d series in CSV", mode.value, len(settled))
+        log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(settled), rows)
     else:
-        log.warning("the %s database was filled anew from CSV; %s is the old one", mode.value, aside)
+        log.warning("the %s database was filled anew from CSV, %d bars; %s is the old one", mode.value, rows, aside)
     return settled
+
+
+def verify(
+    mode: Mode,
+    intervals: Iterable[Interval],
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    stop: Event = NEVER,
+    *,
+    others_write: bool = False,
+) -> Iterator[PartitionReport]:
+    """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
+
+    :param others_write: a difference counts when it is the same at two looks: a writer may be between the two stores.
+    :raises SqliteError: when the ledger cannot be read: then there is nothing to compare.
+    """
+    SqliteStore(db_manager).ledger(mode)
+    for interval in intervals:
+        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+            if stop.is_set():
+                return
+            report = _compare(mode, ticker, interval, db_manager, csv_store)
+            for _ in range(_MOST_LOOKS if others_write else 0):
+                if not report.problems or stop.wait(_BETWEEN_LOOKS_S):
+                    break
+                earlier, report = report, _compare(mode, ticker, interval, db_manager, csv_store)
+                if earlier == report:
+                    break
+            yield report
+
+
+def _compare(
+    mode: Mode, ticker: str, interval: Interval, db_manager: DatabaseManager, csv_store: CsvStore
+) -> PartitionReport:
+    try:
+        sides = read_sides(mode, ticker, interval, csv_store, SqliteStore(db_manager))
+    except SqliteError as exc:
+        rows = len(csv_store.read(mode, ticker, interval).bars)
+        return PartitionReport(mode, ticker, interval, rows, 0, (str(exc),), sqlite_fault=exc.fault)
+    except CsvError as exc:
+        return PartitionReport(mode, ticker, interval, 0, 0, (str(exc),))
+    report = PartitionReport(mode, ticker, interval, len(sides.in_csv), len(sides.in_sqlite), tuple(_problems(sides)))
+    if not report.problems:
+        return report
+    return replace(report, evidence=sides.choice.evidence, state=sides.state, is_gone=sides.are_empty)
+
+
+def _problems(sides: Sides) -> Iterator[str]:
+    if sides.parsed.damaged:
+        yield f"{len(sides.parsed.damaged)} damaged lines in the CSV file"
+    if sides.entry is not None and sides.are_empty:
+        yield f"the ledger tells of {sides.entry.rows} bars that neither store has"
+        return
+    difference = Difference.between(sides.in_csv, sides.in_sqlite)
+    counts = (
+        (difference.only_first, "only in CSV"),
+        (difference.only_second, "only in SQLite"),
+        (difference.differing, "with other values"),
+    )
+    yield from (f"{count} bars {what}" for count, what in counts if count)
+    if sides.entry is None and len(sides.in_sqlite):
+        yield "no ledger entry"
+    elif not sides.is_described:
+        yield "the ledger does not describe the rows"
 
 
 def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
@@ -120,8 +191,27 @@ def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
     return replace(settings, fallback_to_csv=False, crypto_database_path=path)
 
 
+def _rescue_each(mode: Mode, old: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event) -> None:
+    """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give."""
+    try:
+        ledger = SqliteStore(old).ledger(mode)
+    except SqliteError as exc:
+        log.error("the old %s database gives nothing, all bars come from CSV: %s", mode.value, exc)
+        return
+    unreadable = []
+    for ticker, interval in ledger:
+        if stop.is_set():
+            return
+        try:
+            rescue(ticker, interval, mode, old, csv_store, now)
+        except SqliteError as exc:
+            unreadable.append(f"{ticker} {interval.value}: {exc}")
+    if unreadable:
+        log.error("the old %s database does not give %d series, like %s", mode.value, len(unreadable), unreadable[0])
+
+
 def _settle_what_is_there(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
 ) -> tuple[dict[Series, EnhancementStats], bool]:
     """:returns: also whether the database is there and undamaged, as far as the settling has seen of it."""
     path = db_manager.settings.database_path(mode)
@@ -129,24 +219,25 @@ def _settle_what_is_there(
         if not path.exists():
             return {}, False
     try:
-        # Even of a damaged database: a bar that can be read and that CSV lacks comes back to CSV.
-        settled = _settle_each(mode, db_manager, csv_store, now)
+        settled = _settle_each(mode, db_manager, csv_store, now, stop)
     except SqliteError as exc:
-        if exc.fault not in _DAMAGE:
+        if exc.fault not in DAMAGE:
             raise
         log.error("the %s database is damaged: %s", mode.value, exc)
         return {}, False
-    return settled, _DAMAGE.isdisjoint(fault for stats in settled.values() for fault in stats.sqlite_faults)
+    return settled, DAMAGE.isdisjoint(fault for stats in settled.values() for fault in stats.sqlite_faults)
 
 
 def _settle_each(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
 ) -> dict[Series, EnhancementStats]:
     """:raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole."""
     ledger = _ledger_or_nothing(mode, db_manager)
-    settled = {}
+    settled: dict[Series, EnhancementStats] = {}
     for interval in Interval:
         for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+            if stop.is_set():
+                return settled
             entry = ledger.get((ticker, interval))
             if entry is None or entry.csv_stamp != csv_store.stamp(mode, ticker, interval):
                 settled[ticker, interval] = settle(ticker, interval, mode, db_manager, csv_store, now)
@@ -161,7 +252,7 @@ def _ledger_or_nothing(mode: Mode, db_manager: DatabaseManager) -> dict[Series, 
             store.read(mode, "", interval, Window(limit=1))  # no bar has this ticker; that the table is there counts
         return store.ledger(mode)
     except SqliteError as exc:
-        if exc.fault in _DAMAGE:
+        if exc.fault in DAMAGE:
             raise
         return {}  # `settle` tries each partition, and raises or says for each that SQLite does not work
 
@@ -172,22 +263,3 @@ def _file_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise SqliteError(f"{path} is out of reach: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
-
-
-def _differences(in_csv: Bars, in_sqlite: Bars) -> list[str]:
-    only_csv = np.setdiff1d(in_csv.time, in_sqlite.time)
-    only_sqlite = np.setdiff1d(in_sqlite.time, in_csv.time)
-    both = np.intersect1d(in_csv.time, in_sqlite.time)
-    differing = int(
-        in_csv.take(np.isin(in_csv.time, both)).differing_from(in_sqlite.take(np.isin(in_sqlite.time, both))).sum()
-    )
-    counts = ((len(only_csv), "only in CSV"), (len(only_sqlite), "only in SQLite"), (differing, "with other values"))
-    return [f"{count} bars {what}" for count, what in counts if count]
-
-
-def _ledger_problems(entry: LedgerEntry | None, bars: Bars) -> list[str]:
-    if entry is None:
-        return ["no ledger entry"] if len(bars) else []
-    if (entry.rows, entry.digest) != (len(bars), to_text(digest(bars))):
-        return ["the ledger does not describe the rows"]
-    return []

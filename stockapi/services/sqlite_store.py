@@ -12,26 +12,28 @@ from itertools import repeat
 
 import numpy as np
 
-from stockapi.errors import SqliteError, TooManyRowsError
+from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.query import is_symbol
+from stockapi.models.row_budget import RowBudget
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.digest import digest, replaced, to_text
+from stockapi.services.gaps import Extent
 from stockapi.services.sqlite_tables import (
-    MAX_TIME,
-    MIN_TIME,
+    DELETE_LEDGER_ENTRY,
     SELECT_LEDGER,
     SELECT_LEDGER_ENTRY,
     SELECT_LEDGER_OF_INTERVAL,
     SET_CSV_STAMP,
     UPSERT_LEDGER,
     TableInfo,
-    to_bars,
     to_rows,
 )
+from stockapi.services.sqlite_windows import Window, check_budget, read_days, read_window
 
-_ROWS_AT_ONCE = 4_096
+__all__ = ["LedgerEntry", "SqliteStore", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +52,6 @@ class LedgerEntry:
     csv_stamp: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Which bars of each ticker to read: start <= time <= end (Unix seconds, None open), of those the last `limit`.
-
-    `warmup` bars before `start` come along.
-    """
-
-    start: int | None = None
-    end: int | None = None
-    limit: int | None = None
-    warmup: int = 0
-
-
 class SqliteStore:
     """The bars of both markets in SQLite."""
 
@@ -79,27 +68,45 @@ class SqliteStore:
         window: Window,
         *,
         deadline: float | None = None,
-        row_budget: int | None = None,
+        row_budget: RowBudget | None = None,
     ) -> Iterator[tuple[str, Bars]]:
         """The window of every ticker asked for (None: all) that SQLite holds, in alphabetical order, one at a time.
 
         All come from one state of the database. A ticker whose window is empty comes with empty bars.
 
-        :raises TooManyRowsError: when more than `row_budget` rows would have to be read, before reading them.
+        :raises TooManyRowsError: before reading, when the rows without warm-up are more than the budget has left.
         :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away.
         """
         table = TableInfo.of(mode, interval)
         with self._db.snapshot(mode, deadline) as connection:
             entries = _ledger_entries(connection, interval, symbols)
             if row_budget is not None:
-                _check_budget(connection, table, entries, window, row_budget)
+                check_budget(connection, table, [(entry.ticker, entry.rows) for entry in entries], window, row_budget)
             for entry in entries:
-                yield entry.ticker, _read_window(connection, table, mode, entry.ticker, window)
+                yield entry.ticker, read_window(connection, table, mode, entry.ticker, window)
 
     def read(self, mode: Mode, ticker: str, interval: Interval, window: Window | None = None) -> Bars:
         """One ticker's bars, whether or not the ledger knows it; empty when there are none."""
         with self._db.snapshot(mode, deadline=float("inf")) as connection:
-            return _read_window(connection, TableInfo.of(mode, interval), mode, ticker, window or Window())
+            return read_window(connection, TableInfo.of(mode, interval), mode, ticker, window or Window())
+
+    def extents(
+        self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
+    ) -> dict[str, Extent]:
+        """What is held of every ticker asked for (None: all), in alphabetical order, of one state of the database.
+
+        Counts and bounds are the ledger's; of the bars themselves as few are visited as it takes to know their days.
+
+        :raises SqliteError, DeadlineError: when it cannot be read, or not in time (`time.monotonic()`).
+        """
+        table = TableInfo.of(mode, interval)
+        with self._db.snapshot(mode, deadline) as connection:
+            return {
+                each.ticker: Extent(
+                    each.first_time, each.last_time, each.rows, read_days(connection, table, each.ticker)
+                )
+                for each in _ledger_entries(connection, interval, symbols)
+            }
 
     def ledger(self, mode: Mode) -> dict[tuple[str, Interval], LedgerEntry]:
         """What is held of every ticker and interval.
@@ -109,6 +116,15 @@ class SqliteStore:
         with self._db.snapshot(mode) as connection:
             entries = [_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
         return {(entry.ticker, entry.interval): entry for entry in entries}
+
+    def recorded(self, mode: Mode, ticker: str, interval: Interval) -> tuple[LedgerEntry | None, Bars]:
+        """What the ledger says of a series, and its bars, of one state of the database.
+
+        :raises SqliteError: when either cannot be read.
+        """
+        with self._db.snapshot(mode, deadline=float("inf")) as connection:
+            entry = _find_entry(connection, ticker, interval)
+            return entry, read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window())
 
     def csv_stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
         """Which state of the CSV file holds the same bars; "" when none is known to."""
@@ -161,6 +177,17 @@ class SqliteStore:
         """Record that the CSV file in this state holds the same bars."""
         with self._db.transaction(mode) as connection:
             connection.execute(SET_CSV_STAMP, (csv_stamp, ticker, interval.value, csv_stamp))
+
+    def forget(self, mode: Mode, ticker: str, interval: Interval) -> bool:
+        """Take a series out of the ledger, and say whether it is out; not when there are bars of it.
+
+        :raises SqliteError: when it cannot be written.
+        """
+        with self._db.transaction(mode) as connection:
+            if len(read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window(limit=1))):
+                return False
+            connection.execute(DELETE_LEDGER_ENTRY, (ticker, interval.value))
+            return True
 
     def _grow(
         self,
@@ -215,7 +242,7 @@ class _Partition:
         return _find_entry(self.connection, self.ticker, self.interval)
 
     def bars(self, window: Window) -> Bars:
-        return _read_window(self.connection, self.table, self.mode, self.ticker, window)
+        return read_window(self.connection, self.table, self.mode, self.ticker, window)
 
     def delete(self, bars: Bars) -> None:
         self.connection.executemany(self.table.delete, zip(repeat(self.ticker), bars.time.tolist()))
@@ -270,62 +297,6 @@ def _changed(stored: Bars, bars: Bars) -> Bars:
     return bars.take(changed)
 
 
-def _read_window(connection: sqlite3.Connection, table: TableInfo, mode: Mode, ticker: str, window: Window) -> Bars:
-    start = MIN_TIME if window.start is None else window.start
-    end = MAX_TIME if window.end is None else window.end
-
-    def latest(until: int, count: int) -> Bars:
-        return _fetch(connection.execute(table.select_latest, (ticker, until, count)), mode).take(slice(None, None, -1))
-
-    if window.limit is not None and window.start is None:
-        return latest(end, window.limit)
-    bars = _fetch(connection.execute(table.select_range, (ticker, start, end)), mode)
-    if window.warmup:
-        bars = Bars.concatenate([latest(start - 1, window.warmup), bars])
-    return bars if window.limit is None else bars.tail(window.limit)
-
-
-def _fetch(cursor: sqlite3.Cursor, mode: Mode) -> Bars:
-    """All rows, a part at a time: a row takes 700 bytes as Python objects and 150 in columns."""
-    parts = []
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        parts.append(to_bars(rows, mode))
-    if not parts:
-        return Bars.empty(whole_volume=mode.has_whole_volume)
-    return parts[0] if len(parts) == 1 else Bars.concatenate(parts)
-
-
-def _check_budget(
-    connection: sqlite3.Connection,
-    table: TableInfo,
-    entries: Sequence[LedgerEntry],
-    window: Window,
-    row_budget: int,
-) -> None:
-    """Count before reading; the ledger's totals settle nearly every query without touching the table."""
-    if sum(_at_most(entry.rows, window.limit) for entry in entries) <= row_budget:
-        return
-    start = MIN_TIME if window.start is None else window.start
-    end = MAX_TIME if window.end is None else window.end
-    total = 0
-    for entry in entries:
-        (count,) = connection.execute(table.count_range, (entry.ticker, start, end)).fetchone()
-        total += _at_most(count, window.limit)
-        if total > row_budget:
-            raise too_many_rows(row_budget)
-
-
-def _at_most(count: int, limit: int | None) -> int:
-    return count if limit is None else min(count, limit)
-
-
-def too_many_rows(row_budget: int) -> TooManyRowsError:
-    return TooManyRowsError(
-        f"the answer would have more than {row_budget} rows; "
-        "ask for fewer symbols, a shorter start_date..end_date, a smaller limit or a longer interval"
-    )
-
-
 def _ledger_entries(
     connection: sqlite3.Connection, interval: Interval, symbols: Sequence[str] | None
 ) -> list[LedgerEntry]:
@@ -341,12 +312,20 @@ def _find_entry(connection: sqlite3.Connection, ticker: str, interval: Interval)
 
 
 def _entry(row: Sequence[object]) -> LedgerEntry:
+    """:raises SqliteError: when it is none that was ever written: a damaged page may still be a row to SQLite."""
     ticker, interval, rows, first_time, last_time, text, stamp = row
-    return LedgerEntry(
-        str(ticker), Interval(interval), _int(rows), _int(first_time), _int(last_time), str(text), str(stamp)
-    )
+    try:
+        if not is_symbol(str(ticker)) or int(str(text), 16) < 0:
+            raise ValueError(ticker, text)
+        return LedgerEntry(
+            str(ticker), Interval(interval), _int(rows), _int(first_time), _int(last_time), str(text), str(stamp)
+        )
+    except ValueError as exc:
+        raise SqliteError(f"a row of the ledger cannot be one: {row!r}", SqliteFault.CORRUPT) from exc
 
 
 def _int(value: object) -> int:
-    assert isinstance(value, int)
+    """:raises ValueError: for anything else."""
+    if not isinstance(value, int):
+        raise ValueError(value)
     return value

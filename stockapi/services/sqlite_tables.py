@@ -13,44 +13,75 @@ from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
 MIN_TIME, MAX_TIME = -(1 << 63), (1 << 63) - 1
-_BAR_COLUMNS = ("time", *PRICE_FIELDS, "volume", *INDICATOR_FIELDS)
+_BARE_COLUMNS = ("time", *PRICE_FIELDS, "volume")
+_BAR_COLUMNS = (*_BARE_COLUMNS, *INDICATOR_FIELDS)
 _VALUE_COLUMNS = _BAR_COLUMNS[1:]
 
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """The statements over one table. Table names come from the enums, never from a request."""
+    """The statements over one table. Table names come from the enums, never from a request.
+
+    The `bare` ones leave out the indicators.
+    """
 
     name: str
     select_range: str
+    select_range_bare: str
     select_latest: str
+    select_latest_bare: str
     count_range: str
     bounds_since: str
+    select_days: str
     upsert: str
     delete: str
+    first_unlike_ledger: str
 
     @classmethod
     def of(cls, mode: Mode, interval: Interval) -> "TableInfo":
         return _TABLES[mode, interval]
 
 
+_EVERY_DAY = "SELECT json_group_array(time) FROM {name} WHERE ticker = ?1"
+# A loose index scan: from the first bar of a day straight to the first bar of the next one, past those between.
+_FIRST_OF_EACH_DAY = """
+WITH RECURSIVE opening (time) AS (
+    SELECT min(time) FROM {name} WHERE ticker = ?1
+    UNION ALL
+    SELECT (SELECT min(time) FROM {name} WHERE ticker = ?1 AND time >= (opening.time / 86400 + 1) * 86400)
+    FROM opening WHERE opening.time IS NOT NULL
+)
+SELECT json_group_array(time) FROM opening WHERE time IS NOT NULL
+"""
+
+
 def _table(mode: Mode, interval: Interval) -> TableInfo:
     name = f"{mode.value}_{interval.label}"
-    columns = ", ".join(_BAR_COLUMNS)
+    columns, bare = ", ".join(_BAR_COLUMNS), ", ".join(_BARE_COLUMNS)
+    in_range, latest = "ticker = ? AND time BETWEEN ? AND ?", "ticker = ? AND time <= ? ORDER BY time DESC LIMIT ?"
     holders = ", ".join("?" * (len(_BAR_COLUMNS) + 3))
     changes = ", ".join(f"{column} = excluded.{column}" for column in (*_VALUE_COLUMNS, "updated_at"))
     # Only constants and enum values go into the texts; ruff's S608 cannot know.
     return TableInfo(
         name=name,
-        select_range=f"SELECT {columns} FROM {name} WHERE ticker = ? AND time BETWEEN ? AND ? ORDER BY time",  # noqa: S608
-        select_latest=f"SELECT {columns} FROM {name} WHERE ticker = ? AND time <= ? ORDER BY time DESC LIMIT ?",  # noqa: S608
-        count_range=f"SELECT count(*) FROM {name} WHERE ticker = ? AND time BETWEEN ? AND ?",  # noqa: S608
+        select_range=f"SELECT {columns} FROM {name} WHERE {in_range} ORDER BY time",  # noqa: S608
+        select_range_bare=f"SELECT {bare} FROM {name} WHERE {in_range} ORDER BY time",  # noqa: S608
+        select_latest=f"SELECT {columns} FROM {name} WHERE {latest}",  # noqa: S608
+        select_latest_bare=f"SELECT {bare} FROM {name} WHERE {latest}",  # noqa: S608
+        count_range=f"SELECT count(*) FROM {name} WHERE {in_range}",  # noqa: S608
         bounds_since=f"SELECT count(*), min(time), max(time) FROM {name} WHERE ticker = ? AND time >= ?",  # noqa: S608
+        select_days=_FIRST_OF_EACH_DAY.format(name=name) if interval.is_intraday else _EVERY_DAY.format(name=name),
         upsert=(
             f"INSERT INTO {name} (ticker, {columns}, created_at, updated_at) VALUES ({holders}) "  # noqa: S608
             f"ON CONFLICT (ticker, time) DO UPDATE SET {changes}"
         ),
         delete=f"DELETE FROM {name} WHERE ticker = ? AND time = ?",  # noqa: S608
+        first_unlike_ledger=(
+            "SELECT ledger.ticker, ledger.rows, coalesce(held.rows, 0) FROM ledger LEFT JOIN "  # noqa: S608
+            f"(SELECT ticker, count(*) AS rows, min(time) AS first, max(time) AS last FROM {name} GROUP BY ticker) "
+            "AS held USING (ticker) WHERE interval = ? "
+            "AND (ledger.rows, first_time, last_time) IS NOT (held.rows, first, last) LIMIT 1"
+        ),
     )
 
 
@@ -66,6 +97,7 @@ ON CONFLICT (ticker, interval) DO UPDATE SET rows = excluded.rows, first_time = 
     last_time = excluded.last_time, digest = excluded.digest, csv_stamp = excluded.csv_stamp,
     updated_at = excluded.updated_at
 """
+DELETE_LEDGER_ENTRY = "DELETE FROM ledger WHERE ticker = ? AND interval = ?"
 SET_CSV_STAMP = "UPDATE ledger SET csv_stamp = ? WHERE ticker = ? AND interval = ? AND csv_stamp IS NOT ?"
 
 
@@ -77,17 +109,17 @@ def to_rows(ticker: str, bars: Bars, now: int) -> Iterator[tuple[object, ...]]:
 
 
 def to_bars(rows: Sequence[tuple[float | None, ...]], mode: Mode) -> Bars:
-    """Bars of fetched rows, at least one, in their order.
+    """Bars of fetched rows, at least one, in their order; of bare rows without indicators.
 
     :raises SqliteError: when a value is not a number.
     """
     columns = list(zip(*rows, strict=True))
     try:
-        return Bars(
+        return Bars.of(
             np.array(columns[0], dtype=np.int64),
             np.array(columns[1:5], dtype=np.float64),
             np.array(columns[5], dtype=np.int64) if mode.has_whole_volume else np.array(columns[5], dtype=np.float64),
-            np.array(columns[6:], dtype=np.float64),
+            np.array(columns[len(_BARE_COLUMNS) :], dtype=np.float64) if len(columns) > len(_BARE_COLUMNS) else None,
         )
     except (ValueError, TypeError, OverflowError) as exc:
         # A damaged page may still be a row to SQLite, with text or bytes where the number was.

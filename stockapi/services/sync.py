@@ -66,7 +66,7 @@ def sync_ticker(
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     mode = provider.mode
-    settle_if_out_of_step(ticker, interval, mode, db_manager, csv_store, now)
+    sqlite_error = settle_if_out_of_step(ticker, interval, mode, db_manager, csv_store, now)
     newest = csv_store.read(mode, ticker, interval, limit=1).bars
     seconds = int(now.timestamp())
     if full or not len(newest):
@@ -75,7 +75,7 @@ def sync_ticker(
         start = int(newest.time[0]) - OVERLAP_S[interval]
     fetched = provider.fetch(ticker, interval, start, seconds)
     if not len(fetched):
-        return SyncStats()
+        return SyncStats(saved=SaveResult().after(sqlite_error))
     begin, is_index = int(fetched.time[0]), db_manager.settings.is_index(ticker, mode)
     stored = csv_store.read(mode, ticker, interval, start=begin).bars
     if provider.is_back_adjusted and not is_index:
@@ -84,11 +84,11 @@ def sync_ticker(
             saved = _load_adjusted(provider, ticker, adjustment, db_manager, csv_store, now)
             return SyncStats(len(fetched), saved.rows, saved, adjustment)
         if adjustment is not None:
-            return SyncStats(len(fetched), adjustment=adjustment)
+            return SyncStats(len(fetched), saved=SaveResult().after(sqlite_error), adjustment=adjustment)
     earlier = csv_store.read(mode, ticker, interval, end=begin - 1, limit=WARMUP_BARS).bars
     part = _changed_part(earlier, stored, fetched, mode, is_index=is_index)
     saved = save_enhanced_csv_and_sqlite(ticker, part, interval, None, False, mode, db_manager, csv_store, now)
-    return SyncStats(len(fetched), len(part), saved)
+    return SyncStats(len(fetched), len(part), saved.after(sqlite_error))
 
 
 def _load_adjusted(

@@ -75,11 +75,25 @@ def sector_of(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return sectors
 
 
-def _load(variable: str, own: Path | None, built_in: str, *, parse: Callable[[object], _T], allowed: str) -> _T:
-    source: Traversable = own or files("stockapi") / "data" / built_in
+def built_in(name: str) -> Traversable:
+    """A file of data that comes with the project."""
+    return files("stockapi") / "data" / name
+
+
+def read_json(source: Traversable) -> Any:
+    """What a JSON file holds.
+
+    :raises OSError: when it cannot be read.
+    :raises ValueError: when it is not JSON in UTF-8, or an object in it has a name twice.
+    """
+    # Editors on Windows begin UTF-8 files with a byte order mark.
+    return json.loads(source.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique_keys)
+
+
+def _load(variable: str, own: Path | None, name: str, *, parse: Callable[[object], _T], allowed: str) -> _T:
+    source = own or built_in(name)
     try:
-        # Editors on Windows begin UTF-8 files with a byte order mark.
-        return parse(json.loads(source.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique_keys))
+        return parse(read_json(source))
     except OSError as exc:
         raise ConfigError(f"{variable}={str(source)!r} cannot be read: {exc.strerror}; allowed: {allowed}") from exc
     except ValueError as exc:

@@ -10,7 +10,11 @@ from datetime import date, datetime, time, timedelta, timezone
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 from holidays import country_holidays
+
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.models.bars import Int
 
 # Without daylight saving time since 1975: the fixed offset says the same as a time zone database, and needs none.
 HO_CHI_MINH: Final = timezone(timedelta(hours=7))
@@ -39,6 +43,18 @@ def is_trading_hours(now: datetime) -> bool:
 def is_trading_day(day: date) -> bool:
     """Whether there is a session on that date, in Vietnam. Saturdays worked in exchange for a day off have none."""
     return day.weekday() < _SATURDAY and day not in _public_holidays(day.year)
+
+
+def trading_days(first: int, last: int) -> Int:
+    """The days with a session from the day of `first` to that of `last` (Unix seconds), ascending.
+
+    Given as Unix seconds of midnight UTC, as the time of a daily bar; all sessions of a day are within that UTC day.
+    """
+    days = np.arange(first // SECONDS_PER_DAY, last // SECONDS_PER_DAY + 1).astype("datetime64[D]")
+    years = np.unique(days.astype("datetime64[Y]")).astype(object)
+    holidays = [day for year in years for day in _public_holidays(year.year)]
+    sessions = days[np.is_busday(days, holidays=np.array(holidays, dtype="datetime64[D]"))]
+    return sessions.astype("datetime64[s]").astype(np.int64)
 
 
 def cache_max_age_s(now: datetime) -> int:

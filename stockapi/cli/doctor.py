@@ -1,0 +1,75 @@
+"""`flask data doctor`: what is wrong with the bars themselves, what can be mended, and mend it."""
+
+from collections import Counter
+
+import click
+from flask.cli import with_appcontext
+
+from stockapi.api.context import Services, services
+from stockapi.cli.common import intervals_option, modes_option, one_line_errors, with_progress, writing
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.doctor import Finding, Kind, examine, fix
+from stockapi.services.quarantine import Quarantine
+from stockapi.services.writer_lock import writer_of
+
+
+@click.command("doctor")
+@modes_option
+@intervals_option
+@click.option("--fix", "mend", is_flag=True, help="Mend what can be mended without asking the source.")
+@with_appcontext
+@one_line_errors
+def examine_bars(modes: tuple[Mode, ...], intervals: tuple[Interval, ...], mend: bool) -> None:
+    """Look for damaged lines, duplicates, impossible bars, jumps and gaps; say for each what can be done.
+
+    Exits 1 when something is left that --fix would mend or that makes a series unreadable, 0 otherwise: what a source
+    has sent is kept, and told, however odd it is.
+    """
+    if mend:
+        with writing(modes) as app:
+            left = [finding for mode in modes for finding in _examine_market(app, mode, intervals, mend=True)]
+    else:
+        left = [finding for mode in modes for finding in _examine_market(services(), mode, intervals, mend=False)]
+    if any(finding.kind.is_repairable or finding.kind is Kind.UNREADABLE for finding in left):
+        raise SystemExit(1)
+
+
+def _examine_market(app: Services, mode: Mode, intervals: tuple[Interval, ...], *, mend: bool) -> list[Finding]:
+    """:returns: the findings that are left."""
+    others_write = not mend and writer_of(app.settings, mode) is not None
+    each = examine(mode, intervals, app.db_manager, app.csv_store, app.clock(), others_write=others_write)
+    series = list(with_progress(each, None, f"examine {mode.value}", "series"))
+    left = []
+    for findings in series:
+        if mend and any(finding.kind.is_repairable for finding in findings):
+            findings = _mended(app, findings)
+        left += findings
+    for finding in left:
+        click.echo(f"  {finding}")
+    found = Counter(finding.kind for finding in left)
+    kinds = ", ".join(f"{found[kind]} x {kind.name.lower().replace('_', ' ')}" for kind in Kind if found[kind])
+    click.echo(f"{mode.value}: {len(series)} series, {kinds or 'nothing to report'}")
+    _print_quarantine(app, mode)
+    return left
+
+
+def _mended(app: Services, findings: list[Finding]) -> list[Finding]:
+    """:returns: the findings that are left of one series."""
+    stats, left = fix(findings, app.db_manager, app.csv_store, app.clock())
+    one = findings[0]
+    mended = ", ".join(f"{each.count:,} {each.kind.value}" for each in findings if each.kind.is_repairable)
+    click.echo(
+        f"  {one.mode.value} {one.ticker} {one.interval.value}: mended: {mended}; {stats.csv_changed:,} bars changed "
+        f"in CSV, {stats.sqlite_changed:,} in SQLite"
+    )
+    return left
+
+
+def _print_quarantine(app: Services, mode: Mode) -> None:
+    quarantine = Quarantine(app.settings)
+    reasons = quarantine.summary(mode)
+    if reasons:
+        click.echo(f"{mode.value}: {reasons.total():,} lines in {quarantine.path(mode)}")
+        for reason, count in reasons.most_common(10):
+            click.echo(f"  {count:,} x {reason}")

@@ -1,0 +1,117 @@
+"""`flask data verify`: do both stores hold the same, which of them is right, and mend what does not."""
+
+from functools import partial
+from itertools import chain
+
+import click
+from flask.cli import with_appcontext
+
+from stockapi.api.context import Services, services
+from stockapi.cli.common import modes_option, one_line_errors, print_some, with_progress, writing
+from stockapi.errors import StoreError
+from stockapi.models.mode import Mode
+from stockapi.services.csv_enhancer import EnhancementStats
+from stockapi.services.reconcile import PartitionReport, Series, settle_out_of_step
+from stockapi.services.verification import Findings, Repair, Watch, look, verify_and_repair
+from stockapi.services.writer_lock import writer_of
+
+
+@click.command("verify")
+@modes_option
+@click.option("--repair", is_flag=True, help="Bring the differing ones in step, each from the store that is right.")
+@with_appcontext
+@one_line_errors
+def verify_stores(modes: tuple[Mode, ...], repair: bool) -> None:
+    """Read both stores, check the database file and compare every bar; exits 1 and says where they differ.
+
+    With --repair exits 0 when nothing differs any more. Differences are told with the side that is right and why.
+    """
+    is_well = True
+    if repair:
+        if not services().settings.sqlite_writes:
+            raise StoreError("SQLITE_WRITES is off, so SQLite falls behind and is not repaired; set it to true")
+        with writing(modes) as app:
+            for mode in modes:
+                is_well = _repair(app, mode) and is_well
+    else:
+        for mode in modes:
+            is_well = _verify(services(), mode) and is_well
+    if not is_well:
+        raise SystemExit(1)
+
+
+def _verify(app: Services, mode: Mode) -> bool:
+    """:returns: whether all is well."""
+    if not app.settings.database_path(mode).exists() and not app.csv_store.tickers(mode):
+        click.echo(f"{mode.value}: nothing is stored")
+        return True
+    others_write = writer_of(app.settings, mode) is not None
+    findings = look(mode, app.db_manager, app.csv_store, others_write=others_write, watch=_watch(mode))
+    _print_findings(mode, findings)
+    return _is_well(findings)
+
+
+def _repair(app: Services, mode: Mode) -> bool:
+    """First what the stamps give away, then what a comparison finds.
+
+    :returns: whether all is well now.
+    """
+    settled = settle_out_of_step(mode, app.db_manager, app.csv_store, app.clock())
+    print_some([f"{_name(mode, series)}: was out of step{_told(stats)}" for series, stats in settled.items()])
+    if not app.settings.database_path(mode).exists():
+        click.echo(f"{mode.value}: nothing is stored")
+        return True
+    before, done, left = verify_and_repair(
+        mode, app.db_manager, app.csv_store, app.clock, others_write=False, watch=_watch(mode)
+    )
+    _print_findings(mode, before)
+    if before.are_damage or before.differing:
+        _print_repair(mode, done)
+        _print_findings(mode, left)
+    return _is_well(left)
+
+
+def _is_well(findings: Findings) -> bool:
+    return findings.integrity == "ok" and not findings.differing
+
+
+def _watch(mode: Mode) -> Watch:
+    return partial(with_progress, total=None, description=f"verify {mode.value}", unit="series")
+
+
+def _print_findings(mode: Mode, findings: Findings) -> None:
+    if findings.integrity != "ok":
+        click.echo(f"  {mode.value}: the database file is damaged: {findings.integrity}", err=True)
+    differing = findings.differing
+    rows = sum(report.csv_rows for report in findings.reports)
+    click.echo(f"{mode.value}: {len(findings.reports)} series, {rows:,} bars in CSV, {len(differing)} differences")
+    print_some([_difference(report) for report in differing])
+
+
+def _difference(report: PartitionReport) -> str:
+    evidence = f"; {report.evidence.value}" if report.evidence is not None and not report.is_gone else ""
+    return f"{_name(report.mode, (report.ticker, report.interval))}: {', '.join(report.problems)}{evidence}"
+
+
+def _print_repair(mode: Mode, done: Repair) -> None:
+    if done.is_rebuilt:
+        rows = sum(stats.records for stats in done.settled.values())
+        click.echo(f"{mode.value}: the database was filled anew, {len(done.settled)} series, {rows:,} bars")
+    else:
+        print_some([f"{_name(mode, series)}: settled{_told(stats)}" for series, stats in done.settled.items()])
+    lost = (f"{_name(mode, series)}: {rows} bars are in neither store; forgotten" for series, rows in done.gone.items())
+    failed = (f"{_name(mode, series)}: not settled: {why}" for series, why in done.failed.items())
+    print_some([*chain(lost, failed)])
+    click.echo(f"{mode.value}: {len(done.settled)} series settled; compared again:")
+
+
+def _told(stats: EnhancementStats) -> str:
+    """What settling a series has changed, in bars."""
+    why = "".join(f"; {evidence.value}" for evidence in stats.evidence)
+    aside = f", {stats.set_aside} set aside in the quarantine" if stats.set_aside else ""
+    return f"{why}; {stats.csv_changed:,} bars changed in CSV, {stats.sqlite_changed:,} in SQLite{aside}"
+
+
+def _name(mode: Mode, series: Series) -> str:
+    ticker, interval = series
+    return f"  {mode.value} {ticker} {interval.value}"

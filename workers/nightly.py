@@ -1,0 +1,129 @@
+"""Once a night, while the market is quiet: both stores of a market verified and mended, one market after the other."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from typing import Final
+
+from stockapi.errors import AppError
+from stockapi.logs import key_values
+from stockapi.models.mode import Mode
+from stockapi.services.bookkeeping import Bookkeeping
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.reconcile import PartitionReport
+from stockapi.services.trading_hours import HO_CHI_MINH, is_trading_hours
+from stockapi.services.verification import verify_and_repair
+from workers.loop import HEALING
+
+log = logging.getLogger(__name__)
+
+QUIET_FROM: Final[Mapping[Mode, time_of_day]] = {Mode.VN: time_of_day(2), Mode.CRYPTO: time_of_day(4)}
+"""In Ho Chi Minh City. Coins are traded at any hour; at this one Europe and America are asleep or at dinner."""
+
+FIRST_LOOK_AFTER_S: Final = 600.0
+"""A start has enough to do, and a process that keeps being restarted would verify without end."""
+_LOOK_EVERY_S: Final = 60.0
+_RETRY_AFTER_S: Final = 3_600.0
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+def is_due(mode: Mode, last_done: int | None, now: datetime) -> bool:
+    """Whether a quiet hour has begun since the last verification (Unix seconds; None: there was none).
+
+    One that was missed, because no worker ran then, is made up for at any time the market is closed.
+    """
+    local = now.astimezone(HO_CHI_MINH)
+    quiet = datetime.combine(local.date(), QUIET_FROM[mode], HO_CHI_MINH)
+    if quiet > local:
+        quiet -= timedelta(days=1)
+    if last_done is not None and last_done >= quiet.timestamp():
+        return False
+    return mode is Mode.CRYPTO or not is_trading_hours(now)
+
+
+class NightlyVerification:
+    """A thread's work: to look every minute whether a market is due, until `stop` is set."""
+
+    def __init__(
+        self,
+        modes: Sequence[Mode],
+        db_manager: DatabaseManager,
+        csv_store: CsvStore,
+        stop: threading.Event,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._modes = modes
+        self._db_manager = db_manager
+        self._csv_store = csv_store
+        self._bookkeeping = Bookkeeping(db_manager)
+        self._stop = stop
+        self._clock = clock
+        self._monotonic = monotonic
+        self._not_before = dict.fromkeys(modes, monotonic() + FIRST_LOOK_AFTER_S)
+
+    def run(self) -> None:
+        try:
+            while not self._stop.wait(_LOOK_EVERY_S):
+                self.look()
+        finally:
+            self._db_manager.close_readers()
+
+    def look(self) -> None:
+        """Verify the markets that are due. Whatever goes wrong is logged, and tried again an hour later."""
+        if not self._db_manager.settings.sqlite_writes:
+            return
+        for mode in self._modes:
+            if self._monotonic() < self._not_before[mode] or self._stop.is_set():
+                continue
+            try:
+                last = self._bookkeeping.last_verification(mode)
+                if is_due(mode, None if last is None else last.done_at, self._clock()):
+                    self._verify(mode)
+            except AppError as exc:
+                self._not_before[mode] = self._monotonic() + _RETRY_AFTER_S
+                if not self._stop.is_set():
+                    log.error(key_values(event="verification_failed", mode=mode.value, error=exc))
+            except Exception:
+                self._not_before[mode] = self._monotonic() + _RETRY_AFTER_S
+                log.exception(key_values(event="verification_failed", mode=mode.value))
+
+    def _verify(self, mode: Mode) -> None:
+        with HEALING[mode]:
+            before, done, left = verify_and_repair(
+                mode,
+                self._db_manager,
+                self._csv_store,
+                self._clock,
+                self._stop,
+                others_write=True,
+                watch=self._gently,
+            )
+        for report in before.differing:
+            why = "" if report.evidence is None else f"; {report.evidence.value}"
+            what = f"{mode.value} {report.ticker} {report.interval.value}"
+            log.warning("%s: %s%s", what, ", ".join(report.problems), why)
+        log.info(
+            key_values(
+                event="verified",
+                mode=mode.value,
+                series=len(before.reports),
+                bars=before.bars,
+                integrity=before.integrity,
+                differing=len(before.differing),
+                left=len(left.differing),
+                rebuilt=done.is_rebuilt,
+            )
+        )
+
+    def _gently(self, reports: Iterator[PartitionReport]) -> Iterator[PartitionReport]:
+        """With a pause after each series as long as it took, a second at most: half of the time is the readers'."""
+        started = self._monotonic()
+        for report in reports:
+            yield report
+            self._stop.wait(min(self._monotonic() - started, _LONGEST_PAUSE_S))
+            started = self._monotonic()
