@@ -19,6 +19,7 @@ from stockapi.api import (
     overload,
     tickers,
 )
+from stockapi.api import analysis as analysis_routes
 from stockapi.config import Settings
 from stockapi.logs import configure_logging
 from stockapi.models.mode import Mode
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)
-    answering = (tickers, groups, coverage, adjustments, health, metrics)
+    answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
     for room in answering:
         app.register_blueprint(room.blueprint)
     overload.install(app, settings.max_heavy_queries)

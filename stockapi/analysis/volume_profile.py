@@ -1,0 +1,280 @@
+"""At which prices the volume of some minutes was traded.
+
+Prices are counted in ticks, as levels: level `round(price / tick)`. The volume of a bar is spread evenly over the
+levels from its low to its high, both included; bars without volume only count as minutes, and in the mean price that
+chooses the tick. Definitions, ties and rounding: docs/indicators.md.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from stockapi.errors import TooManyRowsError
+from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.mode import Mode
+
+MAX_LEVELS: Final = 1_000_000
+"""Bounds memory to some 100 MB, whatever a damaged bar says. From 20,000 to 120,000 dollars BTC has 100,000 levels."""
+
+_INDEX_TICK: Final = 0.01
+_TICKS: Final = {
+    Mode.VN: ((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
+    # One per two decades of price, as above 0.01: with a tick of 0.0001 all trades of SHIB were at one level, 0.0.
+    Mode.CRYPTO: ((0.0001, 1e-8), (0.01, 1e-6), (1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
+}
+"""(mean prices below this, tick), ascending."""
+
+_VOLUME_DECIMALS: Final = {Mode.VN: 2, Mode.CRYPTO: 8}
+_SHARE_DECIMALS: Final = 4
+
+_UNITS: Final = 1 << 60
+"""Volume is counted in whole units, some 2^60 for all of it. Running sums of floats leave residues at levels where no
+bar is, and depend on the order of the bars; those of integers do neither."""
+_WEIGHT_BITS: Final = 20
+"""Levels are compared without so many last bits: rounding to units must make no winner of two that are the same."""
+_ALMOST_ALL: Final = 1 - 1e-9
+"""A share counts as reached when so much of it is: 40 percent and 30, each rounded, may be a unit short of 70."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """Lowest low and highest high."""
+
+    low: float
+    high: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class PointOfControl:
+    """The level with most volume; of equal ones the lowest."""
+
+    price: float | None
+    volume: float
+    percentage: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValueArea:
+    """The levels around the point of control that hold the share asked for: the lowest of them and the highest."""
+
+    low: float | None
+    high: float | None
+    volume: float
+    percentage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Adjacent levels; `price` is their middle. `cumulative_percentage`: of this bin and all below."""
+
+    price: float
+    volume: float
+    percentage: float
+    cumulative_percentage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of the levels' prices, weighted by volume. `skewness` is 0 where all volume is at one price."""
+
+    mean_price: float | None
+    median_price: float | None
+    std_deviation: float | None
+    skewness: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeProfile:
+    """Rounded as the market's prices are. What needs volume is None, or empty, without any.
+
+    `total_minutes`: all bars, those without volume included. `price_range`: of those with volume, if there are any.
+    """
+
+    symbol: str
+    total_volume: float
+    total_minutes: int
+    price_range: PriceRange
+    poc: PointOfControl
+    value_area: ValueArea
+    profile: list[Bin]
+    statistics: Statistics
+
+
+def volume_profile(
+    symbol: str, minutes: Bars, mode: Mode, *, is_index: bool, bins: int, value_area_pct: float
+) -> VolumeProfile:
+    """The profile of at least one minute bar, in at most `bins` bins, ascending.
+
+    :raises TooManyRowsError: when the prices lie further apart than MAX_LEVELS, or the volumes add up to no number.
+    """
+    traded = minutes.take(minutes.volume > 0)
+    if not len(traded):
+        return VolumeProfile(
+            symbol=symbol,
+            total_volume=0.0,
+            total_minutes=len(minutes),
+            price_range=_price_range(minutes, mode),
+            poc=PointOfControl(None, 0.0, 0.0),
+            value_area=ValueArea(None, None, 0.0, 0.0),
+            profile=[],
+            statistics=Statistics(None, None, None, None),
+        )
+    levels = _Levels.of(symbol, traded, mode, tick_size(minutes, mode, is_index=is_index))
+    weights = levels.weights()
+    poc = int(np.argmax(weights))
+    return VolumeProfile(
+        symbol=symbol,
+        total_volume=levels.volume(levels.all_units),
+        total_minutes=len(minutes),
+        price_range=_price_range(traded, mode),
+        poc=PointOfControl(levels.price(poc), *levels.amount(slice(poc, poc + 1))),
+        value_area=_value_area(levels, weights, poc, value_area_pct),
+        profile=_bins(levels, bins),
+        statistics=_statistics(levels, weights),
+    )
+
+
+def tick_size(bars: Bars, mode: Mode, *, is_index: bool) -> float:
+    """The distance of levels, by the mean of (high + low) / 2 over at least one bar."""
+    if is_index:
+        return _INDEX_TICK
+    with np.errstate(over="ignore"):
+        mean = float(np.mean((bars.high + bars.low) / 2))
+    return next((tick for below, tick in _TICKS[mode] if mean < below), _TICKS[mode][-1][1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Adjacent price levels and the volume at each; the first and the last are those of a low and a high.
+
+    `units[i]`: volume at level `lowest + i`, of `all_units` that are `total`.
+    """
+
+    mode: Mode
+    tick: float
+    lowest: float
+    units: Int
+    all_units: int
+    total: float
+
+    @classmethod
+    def of(cls, symbol: str, traded: Bars, mode: Mode, tick: float) -> Self:
+        """:raises TooManyRowsError: as `volume_profile`."""
+        # Feeds have bars whose high is below their low.
+        low = np.rint(np.minimum(traded.low, traded.high) / tick)
+        high = np.rint(np.maximum(traded.low, traded.high) / tick)
+        lowest, highest = float(low.min()), float(high.max())
+        volume = traded.volume.astype(np.float64)
+        with np.errstate(over="ignore"):
+            total = float(volume.sum())
+        _require_countable(symbol, highest - lowest + 1, total)
+        first, last = (low - lowest).astype(np.int64), (high - lowest).astype(np.int64)
+        each = np.rint(volume / total * _UNITS / (last - first + 1)).astype(np.int64)
+        steps = np.zeros(int(highest - lowest) + 2, dtype=np.int64)
+        np.add.at(steps, first, each)
+        np.add.at(steps, last + 1, -each)
+        units = np.cumsum(steps[:-1])
+        return cls(mode, tick, lowest, units, int(units.sum()), total)
+
+    def weights(self) -> Int:
+        """The volume of each level for comparisons: alike where only the rounding to units differs."""
+        weights: Int = (self.units + (1 << (_WEIGHT_BITS - 1))) >> _WEIGHT_BITS
+        return weights
+
+    def price(self, offset: float) -> float:
+        """So many ticks above the lowest level, rounded."""
+        return _rounded((self.lowest + offset) * self.tick, self.mode.price_decimals)
+
+    def volume(self, units: int) -> float:
+        return _rounded(units / self.all_units * self.total, _VOLUME_DECIMALS[self.mode])
+
+    def percentage(self, units: int) -> float:
+        return _rounded(units / self.all_units * 100.0, _SHARE_DECIMALS)
+
+    def amount(self, which: slice) -> tuple[float, float]:
+        """Volume and percentage of adjacent levels."""
+        units = int(self.units[which].sum())
+        return self.volume(units), self.percentage(units)
+
+
+def _require_countable(symbol: str, levels: float, total: float) -> None:
+    if levels <= MAX_LEVELS and math.isfinite(total):
+        return
+    fault = f"add up to {total} of volume" if levels <= MAX_LEVELS else f"span more than {MAX_LEVELS} price levels"
+    raise TooManyRowsError(
+        f"the minute bars of {symbol} {fault}; ask for a shorter range, or for days without the damaged bar"
+    )
+
+
+def _value_area(levels: _Levels, weights: Int, poc: int, pct: float) -> ValueArea:
+    first, last = _grown(weights.tolist(), poc, int(weights.sum()) * pct / 100.0 * _ALMOST_ALL)
+    return ValueArea(levels.price(first), levels.price(last), *levels.amount(slice(first, last + 1)))
+
+
+def _grown(weights: Sequence[int], start: int, target: float) -> tuple[int, int]:
+    """First and last of the levels that hold `target`, at most all there is.
+
+    Grown from `start`, each step to the neighbour with more volume, to the higher price where both have the same.
+    """
+    first = last = start
+    held = weights[start]
+    while held < target:
+        below = weights[first - 1] if first > 0 else -1
+        above = weights[last + 1] if last + 1 < len(weights) else -1
+        if above >= below:
+            last += 1
+            held += above
+        else:
+            first -= 1
+            held += below
+    return first, last
+
+
+def _bins(levels: _Levels, most: int) -> list[Bin]:
+    """Bins of equal height in price, each with at least one level: where there are few levels, one bin for each."""
+    count = min(most, len(levels.units))
+    # Twice everything, so that the middle of a level is a whole number too.
+    bin_of_level = (2 * np.arange(len(levels.units)) + 1) * count // (2 * len(levels.units))
+    in_bin = np.add.reduceat(levels.units, np.searchsorted(bin_of_level, np.arange(count)))
+    height = len(levels.units) / count
+    return [
+        Bin(
+            levels.price((number + 0.5) * height - 0.5),
+            levels.volume(units),
+            levels.percentage(units),
+            levels.percentage(until),
+        )
+        for number, (units, until) in enumerate(zip(in_bin.tolist(), np.cumsum(in_bin).tolist(), strict=True))
+    ]
+
+
+def _statistics(levels: _Levels, weights: Int) -> Statistics:
+    """In ticks above the lowest level: there a single level has no deviation at all, and none of rounding."""
+    offsets = np.arange(len(levels.units), dtype=np.float64)
+    shares: Float = levels.units / levels.all_units
+    mean = float(offsets @ shares)
+    reached = np.cumsum(weights)
+    median = int(np.searchsorted(reached, reached[-1] / 2 * _ALMOST_ALL))
+    deviations = offsets - mean
+    std = math.sqrt(float(deviations**2 @ shares))
+    skewness = float(deviations**3 @ shares) / std**3 if std else 0.0
+    return Statistics(
+        mean_price=levels.price(mean),
+        median_price=levels.price(median),
+        std_deviation=_rounded(std * levels.tick, levels.mode.price_decimals),
+        skewness=_rounded(skewness, _SHARE_DECIMALS),
+    )
+
+
+def _price_range(bars: Bars, mode: Mode) -> PriceRange:
+    low, high = float(min(bars.low.min(), bars.high.min())), float(max(bars.low.max(), bars.high.max()))
+    decimals = mode.price_decimals
+    return PriceRange(_rounded(low, decimals), _rounded(high, decimals), _rounded(high - low, decimals))
+
+
+def _rounded(value: float, decimals: int) -> float:
+    return round(value, decimals) + 0.0  # never -0.0
