@@ -9,13 +9,16 @@ from flask import Flask
 from stockapi import cli
 from stockapi.api import (
     adjustments,
+    assets,
     compression,
     context,
     coverage,
+    docs,
     error_handlers,
     groups,
     headers,
     health,
+    openapi,
     overload,
     tickers,
 )
@@ -64,8 +67,9 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)
+    assets.install(app, docs.SWAGGER_UI, docs.OWN)
     answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
-    for room in answering:
+    for room in (*answering, openapi, docs, assets):
         app.register_blueprint(room.blueprint)
     overload.install(app, settings.max_heavy_queries)
     cli.register(app)
