@@ -15,6 +15,7 @@ from stockapi.api import (
     coverage,
     docs,
     error_handlers,
+    explorer,
     groups,
     headers,
     health,
@@ -67,9 +68,9 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)
-    assets.install(app, docs.SWAGGER_UI, docs.OWN)
+    assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.PLOTLY, explorer.OWN)
     answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
-    for room in (*answering, openapi, docs, assets):
+    for room in (*answering, openapi, docs, explorer, assets):
         app.register_blueprint(room.blueprint)
     overload.install(app, settings.max_heavy_queries)
     cli.register(app)

@@ -331,7 +331,9 @@ def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
     assert answer.status_code == 404
     assert json_of(answer) == {
         "error": "there is nothing at this path; "
-        "allowed: /adjustments, /health, /livez, /metrics, /readyz, /tickers, /tickers/group"
+        "allowed: /adjustments, /analysis/ma-scores-by-sector, /analysis/top-performers, /analysis/volume-profile, "
+        "/docs, /explorer, /health, /livez, /metrics, /openapi.json, /readyz, "
+        "/tickers, /tickers/coverage, /tickers/group, /tickers/names"
     }
 
 

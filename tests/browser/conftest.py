@@ -2,18 +2,30 @@
 
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, sync_playwright
+from conftest import environment
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, ViewportSize, expect, sync_playwright
 
-from tests.server import Server, clean_environment, running_server
+from stockapi.config import Settings
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.providers.registry import provider_for
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.sync import sync_ticker
+from tests.browser.explorer_page import Explorer
+from tests.browser.watched import Watched
+from tests.server import Server, running_server
 
-_TICKERS = {"vn": ("VCB", "FPT", "HPG", "SSI", "VNINDEX"), "crypto": ("BTC", "ETH", "SHIB")}
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+"""A Monday, 17:00 in Ho Chi Minh City: the day's session is over. The same bars are served whenever the tests run."""
+
+DESKTOP = ViewportSize(width=1440, height=900)
+_TICKERS = {Mode.VN: ("VCB", "FPT", "HPG", "SSI", "VNINDEX"), Mode.CRYPTO: ("BTC", "ETH", "SHIB")}
 _ARGUMENTS = (
     "--no-sandbox",  # continuous integration runs as root
     "--disable-gpu",
@@ -21,19 +33,34 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # No request to another host leaves the browser. (Playwright's interception would do it too, but without a cache.)
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 _EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+_NO_BROWSER = "browser tests need Chromium: sudo apt-get install chromium"
+
 _IN_CI = bool(os.environ.get("CI"))
+_TIMEOUT_MS = 15_000
+
+expect.set_options(timeout=_TIMEOUT_MS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests that were skipped for want of a browser share one line of the summary, which joins those of one place."""
+    report = yield
+    if report.skipped and _EXECUTABLE is None:
+        report.longrepr = (__file__, None, f"Skipped: {_NO_BROWSER}")
+    return report
 
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     if _EXECUTABLE is None:
-        message = "browser tests need Chromium: sudo apt-get install chromium"
         if _IN_CI:
-            pytest.fail(message)
-        pytest.skip(message)
+            pytest.fail(_NO_BROWSER)
+        pytest.skip(_NO_BROWSER)
     with sync_playwright() as started:
         yield started
 
@@ -47,15 +74,16 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> Path:
-    """A directory with a few tickers of the simulated market in both stores, as `flask data pull` brings them."""
+    """A directory with a few tickers of the simulated market in both stores, as they were at `NOW`."""
     directory = tmp_path_factory.mktemp("market")
-    environment = clean_environment(directory) | {"DATA_PROVIDER": "simulated"}
-    flask = [sys.executable, "-m", "flask", "--app", "app"]
-    subprocess.run([*flask, "db", "upgrade"], cwd=directory, env=environment, check=True, capture_output=True)
+    settings = Settings.from_mapping(environment(directory))
+    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
     for mode, tickers in _TICKERS.items():
-        chosen = [option for ticker in tickers for option in ("--ticker", ticker)]
-        pull = [*flask, "data", "pull", "--mode", mode, *chosen]
-        subprocess.run(pull, cwd=directory, env=environment, check=True, capture_output=True)
+        provider = provider_for(mode, settings)
+        for ticker in tickers:
+            for interval in Interval:
+                sync_ticker(provider, ticker, interval, db_manager, csv_store, NOW)
+    db_manager.close()
     return directory
 
 
@@ -65,39 +93,54 @@ def server(market: Path) -> Iterator[Server]:
         yield server
 
 
-@dataclass
-class Watched:
+@pytest.fixture(scope="session")
+def page(browser: Browser) -> Iterator[Page]:
+    """One for many tests: in a new one, plotly.js is compiled anew, and a test takes twice the time.
+
+    Tests that make the browser remember something, or set its clock, take `first_visit`.
+    """
+    with browser.new_context(viewport=DESKTOP, reduced_motion="reduce") as context:
+        context.set_default_timeout(_TIMEOUT_MS)
+        yield context.new_page()
+
+
+@pytest.fixture
+def watched(page: Page, server: Server) -> Iterator[Watched]:
     """A page, and what a person with the developer tools open would have seen."""
-
-    page: Page
-    console_errors: list[str] = field(default_factory=list)
-    foreign_requests: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(15_000)
-    yield context
-    context.close()
+    watched = Watched(page, server.url)
+    with watched.listening():
+        yield watched
+    page.unroute_all(behavior="ignoreErrors")
+    page.emulate_media(color_scheme="null")
+    page.set_viewport_size(DESKTOP)
+    page.goto("about:blank")
 
 
 @pytest.fixture
-def watched(context: BrowserContext, server: Server) -> Watched:
-    """A page whose console errors and requests to other hosts are kept; the latter never leave the browser."""
-    watched = Watched(context.new_page())
-    watched.page.on(
-        "console", lambda message: watched.console_errors.append(message.text) if message.type == "error" else None
-    )
-    watched.page.on("pageerror", lambda error: watched.console_errors.append(str(error)))
+def explorer(watched: Watched, server: Server) -> Iterator[Explorer]:
+    """The page at /explorer. Whatever a test does with it, the console stays silent, and nobody else hears of it."""
+    yield Explorer(watched, server)
+    watched.nothing_was_wrong()
 
-    def check_host(route: Route) -> None:
-        url = route.request.url
-        if url.startswith((server.url, "data:", "blob:")):
-            route.continue_()
-        else:
-            watched.foreign_requests.append(url)
-            route.abort()
 
-    context.route("**/*", check_host)
-    return watched
+@pytest.fixture
+def first_visit(browser: Browser, server: Server) -> Iterator[Explorer]:
+    """The same in a browser that has neither cache nor memory."""
+    with browser.new_context(viewport=DESKTOP, reduced_motion="reduce") as context:
+        yield from _explorer(context, server)
+
+
+@pytest.fixture
+def phone(browser: Browser, server: Server) -> Iterator[Explorer]:
+    """The same on a phone, as far as a browser can tell: small, and touched."""
+    size = ViewportSize(width=390, height=800)
+    with browser.new_context(viewport=size, has_touch=True, is_mobile=True, reduced_motion="reduce") as context:
+        yield from _explorer(context, server)
+
+
+def _explorer(context: BrowserContext, server: Server) -> Iterator[Explorer]:
+    context.set_default_timeout(_TIMEOUT_MS)
+    watched = Watched(context.new_page(), server.url)
+    with watched.listening():
+        yield Explorer(watched, server)
+    watched.nothing_was_wrong()

@@ -1,0 +1,118 @@
+/** The only module that talks to the server. */
+
+import { marketTime } from "./format.js";
+import { INTERVALS, cut, limitFor } from "./ranges.js";
+
+const TIMEOUT_MS = 30_000;
+
+/** A request that failed, in the API's own words. `status` is 0 when there was no answer. */
+export class ApiError extends Error {
+  constructor(url, status, message) {
+    super(message);
+    Object.assign(this, { url, status });
+  }
+}
+
+/**
+ * @template T
+ * @typedef {object} Answer
+ * @property {T} data
+ * @property {string} source which store answered, or ""
+ * @property {number} maxAgeMs how long the answer may be kept
+ * @property {string} url the request, as another program could make it
+ */
+
+/**
+ * The bars of one ticker as columns, oldest first; null where an indicator is absent.
+ * @typedef {object} Series
+ * @property {string[]} time as the API gives it, UTC
+ * @property {number[]} at market time in milliseconds, see `marketTime`
+ * @property {number[]} open @property {number[]} high @property {number[]} low @property {number[]} close @property {number[]} volume
+ * and the indicators that were asked for, by their names
+ */
+
+const OHLCV = ["time", "open", "high", "low", "close", "volume"];
+const BAR_COLUMNS = [...OHLCV, "ma10", "ma20", "ma50", "ma100", "ma200", "close_changed", "volume_changed"];
+const QUOTE_COLUMNS = [...OHLCV, "ma20_score", "close_changed"];
+
+/**
+ * @param {string} path @param {Record<string, string | number>} parameters empty ones are left out
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer<any>>}
+ */
+async function get(path, parameters, signal) {
+  const url = address(path, parameters);
+  const deadline = AbortSignal.timeout(TIMEOUT_MS);
+  let response;
+  try {
+    response = await fetch(url, { signal: AbortSignal.any([signal, deadline]), headers: { Accept: "application/json" } });
+    const data = await response.json();
+    if (!response.ok) throw new ApiError(url, response.status, data.error ?? response.statusText);
+    return { data, source: response.headers.get("X-Data-Source") ?? "", maxAgeMs: maxAgeMs(response), url };
+  } catch (error) {
+    if (error instanceof ApiError || signal.aborted) throw error;
+    if (deadline.aborted) throw new ApiError(url, 0, `no answer within ${TIMEOUT_MS / 1000} seconds`);
+    throw new ApiError(url, response?.status ?? 0, response ? "the answer is no JSON" : "the server cannot be reached");
+  }
+}
+
+function address(path, parameters) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value != null));
+  // Commas and colons are legal in a query, and a line one copies should be one that one can read.
+  const text = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
+  return new URL(text ? `${path}?${text}` : path, location.origin).href;
+}
+
+function maxAgeMs(response) {
+  const seconds = /max-age=(\d+)/.exec(response.headers.get("Cache-Control") ?? "")?.[1];
+  return seconds ? Number(seconds) * 1000 : 60_000;
+}
+
+/** One ticker's bars. @param {Record<string, string | number>} which range of them @returns {Promise<Answer<Series>>} */
+async function series({ mode, symbol, interval }, which, columns, signal) {
+  const parameters = { mode, symbol, interval, ...which, shape: "columns", columns: columns.join(",") };
+  const answer = await get("/tickers", parameters, signal);
+  const found = answer.data[symbol];
+  const data = Object.fromEntries(columns.map((name) => [name, found?.[name] ?? []]));
+  data.at = data.time.map((text) => marketTime(text, mode));
+  return { ...answer, data };
+}
+
+function from(columns, start) {
+  if (start === 0) return columns;
+  return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(start)]));
+}
+
+/** The bars that the state asks for. @param {import("./state.js").State} state @returns {Promise<Answer<Series>>} */
+export async function fetchBars(state, signal) {
+  const { mode, interval } = state;
+  const newest = (range) => ({ limit: limitFor(range, interval, mode) });
+  if (state.range) {
+    const answer = await series(state, newest(state.range), BAR_COLUMNS, signal);
+    return { ...answer, data: from(answer.data, cut(answer.data.at, state.range, mode)) };
+  }
+  const days = { start_date: state.from, end_date: state.to };
+  return series(state, state.from ? days : { ...days, ...newest(INTERVALS.get(interval).fallback) }, BAR_COLUMNS, signal);
+}
+
+/** The last two daily bars: price, change and the last trading day, whatever the chart shows. @returns {Promise<Answer<Series>>} */
+export const fetchQuote = ({ mode, symbol }, signal) => series({ mode, symbol, interval: "1D" }, { limit: 2 }, QUOTE_COLUMNS, signal);
+
+/** Names by symbol. */
+export const fetchNames = (mode, signal) => get("/tickers/names", { mode }, signal);
+
+/** Symbols by sector. */
+export const fetchGroups = (mode, signal) => get("/tickers/group", { mode }, signal);
+
+/** @param {{date: string} | {start_date: string, end_date: string}} when */
+export const fetchProfile = ({ mode, symbol }, when, signal) => get("/analysis/volume-profile", { mode, symbol, ...when }, signal);
+
+/** The API's least volume is one of shares; of coins, a few thousand are a lot, so all of them count. */
+export const fetchPerformers = ({ mode, sort, sector, date, rows }, signal) => {
+  const least = mode === "crypto" ? { min_volume: 0 } : {};
+  return get("/analysis/top-performers", { mode, sort_by: sort, sector, date, limit: rows, ...least }, signal);
+};
+
+/** Crypto is one sector, of which the page shows the strongest coins; of others the strongest stock is enough. */
+export const fetchSectors = ({ mode, period, date }, signal) =>
+  get("/analysis/ma-scores-by-sector", { mode, ma_period: period, date, top_per_sector: mode === "crypto" ? 20 : 1 }, signal);

@@ -1,0 +1,60 @@
+/** What one chooses with: the controls say what the state is, and change it. */
+
+import { byId, chooseRadio, fillRadios, fillSelect } from "./dom.js";
+import { sectorName } from "./format.js";
+import { INTERVALS, rangeHint } from "./ranges.js";
+import { AVERAGES, ROWS, SORTS, isDay } from "./state.js";
+
+/** @param {import("./state.js").Store} store */
+export function installControls(store) {
+  fillSelect(byId("sort"), SORTS);
+  fillSelect(byId("rows"), ROWS.map((rows) => [rows, rows]));
+  fillSelect(byId("period"), AVERAGES.map((period) => [String(period), `MA${period}`]));
+
+  const onChange = (id, patch, how) => byId(id).addEventListener("change", (event) => store.update(patch(event.target), how));
+  const minor = { isMinor: true };
+  onChange("market", ({ value }) => ({ mode: value }));
+  onChange("interval", ({ value }) => ({ interval: value }));
+  onChange("range", ({ value }) => ({ range: value }));
+  onChange("scope", ({ value }) => ({ scope: value }), minor);
+  onChange("sort", ({ value }) => ({ sort: value }), minor);
+  onChange("sector", ({ value }) => ({ sector: value }), minor);
+  onChange("rows", ({ value }) => ({ rows: value }), minor);
+  onChange("period", ({ value }) => ({ period: value }), minor);
+  onChange("averages", () => ({ ma: chosenAverages() }), minor);
+  onChange("day", ({ value }) => ({ date: isDay(value) ? value : "" }), minor);
+  for (const id of ["from", "to"]) byId(id).addEventListener("change", () => store.update(chosenDates()));
+}
+
+function chosenAverages() {
+  return [...byId("averages").querySelectorAll("input:checked")].map((input) => Number(input.value));
+}
+
+/** Both days; of two that are the wrong way round, the other one gives way. */
+function chosenDates() {
+  const [from, to] = [byId("from").value, byId("to").value].map((value) => (isDay(value) ? value : ""));
+  if (from && to && from > to) return document.activeElement === byId("from") ? { from, to: "" } : { from: "", to };
+  return { from, to };
+}
+
+/** @param {import("./state.js").State} state */
+export function showControls(state) {
+  chooseRadio(byId("market"), state.mode);
+  chooseRadio(byId("interval"), state.interval);
+  const { ranges } = INTERVALS.get(state.interval);
+  fillRadios(byId("range"), "range", ranges.map((range) => [range, range, rangeHint(range)]));
+  chooseRadio(byId("range"), state.range);
+  chooseRadio(byId("scope"), state.scope);
+  for (const id of ["from", "to", "sort", "rows", "period"]) byId(id).value = state[id];
+  byId("day").value = state.date;
+  byId("sector").value = state.sector;
+  for (const input of byId("averages").querySelectorAll("input")) input.checked = state.ma.includes(Number(input.value));
+}
+
+/** @param {string[]} sectors codes @param {string} chosen */
+export function showSectorChoice(sectors, chosen) {
+  const known = sectors.includes(chosen) || !chosen ? sectors : [...sectors, chosen];
+  const options = known.map((code) => [code, sectorName(code)]).sort((a, b) => a[1].localeCompare(b[1]));
+  fillSelect(byId("sector"), [["", "All"], ...options]);
+  byId("sector").value = chosen;
+}

@@ -1,0 +1,153 @@
+/** Numbers and times for people. The API gives times in UTC; a trader in Vietnam lives at UTC+7. */
+
+const LOCALE = "en-US";
+const MINUS = "\u2212";
+const NONE = "\u2013";
+const VN_OFFSET_MS = 7 * 3_600_000;
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const SECTORS = {
+  NGAN_HANG: "Banks",
+  CHUNG_KHOAN: "Securities",
+  BAO_HIEM: "Insurance",
+  BAT_DONG_SAN: "Real estate",
+  BAT_DONG_SAN_KCN: "Industrial parks",
+  XAY_DUNG: "Construction",
+  VAT_LIEU_XAY_DUNG: "Building materials",
+  THEP: "Steel",
+  KHOANG_SAN: "Mining",
+  DAU_KHI: "Oil and gas",
+  DIEN: "Power",
+  THIET_BI_DIEN: "Electrical equipment",
+  CONG_NGHE: "Technology",
+  BAN_LE: "Retail",
+  THUC_PHAM: "Food",
+  THUY_SAN: "Seafood",
+  PHAN_BON: "Fertilisers",
+  HOA_CHAT: "Chemicals",
+  NHUA: "Plastics",
+  CAO_SU: "Rubber",
+  GO_GIAY: "Wood and paper",
+  DET_MAY: "Textiles",
+  DUOC_PHAM: "Pharmaceuticals",
+  VAN_TAI: "Transport",
+  CANG_BIEN: "Ports",
+  HANG_KHONG: "Aviation",
+  INDEX: "Indices",
+  CRYPTO_TOP_100: "Crypto top 100",
+};
+
+const formats = new Map();
+
+/** A number with thousands separators; making an Intl format costs more than using it. */
+function fixed(value, low, high = low) {
+  const key = `${low} ${high}`;
+  if (!formats.has(key)) {
+    formats.set(key, new Intl.NumberFormat(LOCALE, { minimumFractionDigits: low, maximumFractionDigits: high }));
+  }
+  return formats.get(key).format(value).replace("-", MINUS);
+}
+
+const compactFormat = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 2 });
+
+/** @typedef {"dong" | "points" | "usd"} Unit */
+
+/** A price without its currency; coins get the decimals that their size needs. @param {Unit} unit */
+export function price(value, unit) {
+  if (value == null) return NONE;
+  if (unit === "dong") return fixed(value, 0);
+  if (unit === "points") return fixed(value, 2);
+  const size = Math.abs(value);
+  if (size >= 1 || size === 0) return size < 10 ? fixed(value, 2, 4) : fixed(value, 2);
+  return fixed(value, Math.min(10, 3 + Math.ceil(-Math.log10(size))));
+}
+
+/** A price with its currency or "points". @param {Unit} unit */
+export function money(value, unit) {
+  if (value == null) return NONE;
+  const text = price(value, unit);
+  if (unit === "usd") return text.startsWith(MINUS) ? `${MINUS}$${text.slice(1)}` : `$${text}`;
+  return unit === "dong" ? `${text} \u20ab` : text;
+}
+
+/** 1,570,800 as 1.57M. */
+export function compact(value) {
+  return value == null ? NONE : compactFormat.format(value).replace("-", MINUS);
+}
+
+export function whole(value) {
+  return value == null ? NONE : fixed(value, 0, 4);
+}
+
+/** With sign: colour must not be the only thing that tells a rise from a fall. */
+export function percent(value, decimals = 2) {
+  if (value == null) return NONE;
+  const text = fixed(value, decimals);
+  return `${value > 0 ? "+" : ""}${text}%`;
+}
+
+export function share(value) {
+  return value == null ? NONE : `${fixed(value, 1)}%`;
+}
+
+export function signedCompact(value) {
+  return value == null ? NONE : `${value > 0 ? "+" : ""}${compact(value)}`;
+}
+
+/** An arrow for a change, or nothing. */
+export function arrow(value) {
+  if (!value) return "";
+  return value > 0 ? "\u25b2" : "\u25bc";
+}
+
+/** The class that colours a change. */
+export function direction(value) {
+  if (!value) return "flat";
+  return value > 0 ? "up" : "down";
+}
+
+/** Name of a sector; one this page does not know is shown as it is written, but calmer. */
+export function sectorName(code) {
+  if (!code) return NONE;
+  return SECTORS[code] ?? code.charAt(0) + code.slice(1).toLowerCase().replaceAll("_", " ");
+}
+
+/** A bar's time as milliseconds, shifted so that its UTC fields are those of the market's own clock. */
+export function marketTime(text, mode) {
+  if (text.length === 10) return Date.parse(`${text}T00:00:00Z`);
+  return Date.parse(`${text}Z`) + (mode === "vn" ? VN_OFFSET_MS : 0);
+}
+
+/** Name of the clock that intraday times are shown in. */
+export function clockName(mode) {
+  return mode === "vn" ? "UTC+7, Ho Chi Minh City" : "UTC";
+}
+
+const two = (number) => String(number).padStart(2, "0");
+
+export function dayText(ms) {
+  const date = new Date(ms);
+  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+}
+
+export function shortDay(ms) {
+  const date = new Date(ms);
+  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+}
+
+export function monthName(ms) {
+  return MONTHS[new Date(ms).getUTCMonth()];
+}
+
+export function clockText(ms) {
+  const date = new Date(ms);
+  return `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
+}
+
+/** @param {number} ms as `marketTime` gives it */
+export function barTime(ms, isIntraday) {
+  return isIntraday ? `${dayText(ms)} ${clockText(ms)}` : dayText(ms);
+}
+
+export function isoDay(ms) {
+  return new Date(ms).toISOString().slice(0, 10);
+}

@@ -1,0 +1,160 @@
+/** One request of the page at a time per panel: superseded ones are aborted, and the panel says how it stands. */
+
+import { ApiError } from "./api.js";
+import { announce, el } from "./dom.js";
+
+const JITTER_MS = 3_000;
+const RETRY_MS = 30_000;
+
+/**
+ * A region that shows content, or in its place that there is none, or what failed. It keeps its size in all states, and while
+ * something newer loads the older content stays, dimmed.
+ */
+export class Panel {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this._root = root;
+    this._cover = el("div", { class: "cover", hidden: true });
+    root.append(this._cover);
+  }
+
+  loading() {
+    this._root.setAttribute("aria-busy", "true");
+    if (this._root.dataset.state !== "ready") this._set("loading", el("p", { textContent: "Loading\u2026" }));
+  }
+
+  ready() {
+    this._set("ready");
+  }
+
+  /** @param {string} text @param {Node[]} actions */
+  empty(text, ...actions) {
+    this._set("empty", el("p", { textContent: text }), ...actions);
+  }
+
+  /** @param {Error} error @param {() => void} retry */
+  failed(error, retry) {
+    const title = error.status ? `The request failed (${error.status})` : "The request failed";
+    this._set(
+      "error",
+      el("p", {}, el("strong", { textContent: title })),
+      el("p", { textContent: error.message }),
+      el("button", { type: "button", textContent: "Try again", onclick: retry }),
+    );
+  }
+
+  _set(state, ...content) {
+    this._root.dataset.state = state;
+    if (state !== "loading") this._root.removeAttribute("aria-busy");
+    const hadFocus = this._cover.contains(document.activeElement);
+    this._cover.replaceChildren(...content);
+    this._cover.hidden = content.length === 0;
+    if (hadFocus) this._keepFocus();
+  }
+
+  /** The button that had it is gone: who goes on by key goes on here, not at the top of the page. */
+  _keepFocus() {
+    this._root.tabIndex = -1;
+    this._root.focus({ preventScroll: true });
+  }
+}
+
+/**
+ * Fetches and shows what one panel is about, again when it has grown old and the page is looked at.
+ * @template T
+ */
+export class Loader {
+  /**
+   * @param {object} parts
+   * @param {string} parts.name for what is read aloud: "Performers"
+   * @param {Panel} parts.panel
+   * @param {(signal: AbortSignal) => Promise<import("./api.js").Answer<T>>} parts.fetch
+   * @param {(answer: import("./api.js").Answer<T>, isRefresh: boolean) => void | string | Promise<void | string>} parts.show
+   *   returns a sentence when there is nothing to show
+   * @param {(error: Error) => boolean} [parts.isEmpty] whether this failure only says that there is nothing
+   * @param {() => boolean} [parts.canRefresh] whether the answer can change with time
+   * @param {(url: string) => void} [parts.onRequest] the request that was answered, or failed
+   * @param {() => void} [parts.onFailure] there is nothing to show instead of what was shown
+   * @param {(failure: string) => void} parts.onSettled "", or what went wrong in a refresh
+   */
+  constructor({ name, panel, fetch, show, onSettled, ...optional }) {
+    Object.assign(this, { _name: name, _panel: panel, _fetch: fetch, _show: show, _onSettled: onSettled });
+    this._isEmpty = optional.isEmpty ?? (() => false);
+    this._canRefresh = optional.canRefresh ?? (() => true);
+    this._onRequest = optional.onRequest ?? (() => {});
+    this._onFailure = optional.onFailure ?? (() => {});
+    this._abort = new AbortController();
+    this._timer = 0;
+    this._dueAt = Infinity;
+    document.addEventListener("visibilitychange", () => this._schedule());
+  }
+
+  /** What is shown is of something else now, and what to ask for is not known yet. */
+  expect() {
+    this._stop();
+    this._panel.loading();
+  }
+
+  /** Resolves when the panel has settled, to true, or the request was superseded, to false; never rejects. */
+  load() {
+    this._panel.loading();
+    return this._run(false);
+  }
+
+  /** Stop, and show this instead. */
+  settle(text, ...actions) {
+    this._stop();
+    this._panel.empty(text, ...actions);
+  }
+
+  /** Neither what is under way nor what was to come. */
+  _stop() {
+    this._abort.abort();
+    clearTimeout(this._timer);
+    this._dueAt = Infinity;
+  }
+
+  async _run(isRefresh) {
+    this._stop();
+    this._abort = new AbortController();
+    const { signal } = this._abort;
+    try {
+      const answer = await this._fetch(signal);
+      if (signal.aborted) return false;
+      this._onRequest(answer.url);
+      const nothing = await this._show(answer, isRefresh);
+      if (signal.aborted) return false;
+      if (nothing) this._panel.empty(nothing);
+      else this._panel.ready();
+      this._dueAt = this._canRefresh() ? Date.now() + answer.maxAgeMs + Math.random() * JITTER_MS : Infinity;
+      this._onSettled("");
+    } catch (error) {
+      if (signal.aborted) return false;
+      this._fail(error, isRefresh);
+    }
+    this._schedule();
+    return true;
+  }
+
+  /** A refresh that fails leaves what is shown: old bars are better than none. */
+  _fail(error, isRefresh) {
+    if (!(error instanceof ApiError)) console.error(error);
+    const text = `${this._name}: ${error.message}`;
+    if (isRefresh) {
+      this._dueAt = Date.now() + RETRY_MS;
+      this._onSettled(text);
+      return;
+    }
+    if (error.url) this._onRequest(error.url);
+    this._onFailure();
+    if (this._isEmpty(error)) this._panel.empty(error.message);
+    else this._panel.failed(error, () => this.load());
+    announce(text);
+  }
+
+  _schedule() {
+    clearTimeout(this._timer);
+    if (document.visibilityState !== "visible" || this._dueAt === Infinity) return;
+    this._timer = setTimeout(() => this._run(true), Math.max(0, this._dueAt - Date.now()));
+  }
+}

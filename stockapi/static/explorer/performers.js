@@ -1,0 +1,71 @@
+/** Tables of the best and the worst of the market. */
+
+import { el, keepingFocus } from "./dom.js";
+import { arrow, compact, direction, percent, price, sectorName, signedCompact } from "./format.js";
+
+const change = (value) => el("span", { class: `change ${direction(value)}` }, `${arrow(value)} ${percent(value)}`.trim());
+
+/**
+ * @typedef {object} Column
+ * @property {string} name @property {string} key what it is sorted by
+ * @property {string} [title] @property {string} className
+ * @property {(row: object, unitOf: (symbol: string) => import("./format.js").Unit) => string | Node} cell
+ */
+
+/** @param {string} sort @returns {Column[]} */
+function columns(sort) {
+  const score = sort.endsWith("_score") ? sort : "ma20_score";
+  const scoreName = score.slice(2, -6);
+  // A phone has room for one column beside price and change: that which is sorted by, or else the last.
+  const isExtra = (key) => ["volume", "volume_changed"].includes(sort) ? key === sort : key === "last";
+  const narrow = (key) => (isExtra(key) ? "" : "wide");
+  return [
+    { name: "Close", key: "close", className: "", cell: (row, unitOf) => price(row.close, unitOf(row.symbol)) },
+    { name: "Change", key: "close_changed", className: "", cell: (row) => change(row.close_changed) },
+    { name: "Volume", key: "volume", className: narrow("volume"), cell: (row) => compact(row.volume) },
+    {
+      name: "Vol. ch.", key: "volume_changed", className: narrow("volume_changed"),
+      title: "Change of volume",
+      cell: (row) => percent(row.volume_changed, 0),
+    },
+    sort === "total_money_changed"
+      ? {
+          name: "Money", key: sort, className: narrow("last"),
+          title: "Change of price times volume",
+          cell: (row) => signedCompact(row.total_money_changed),
+        }
+      : {
+          name: `MA${scoreName}`, key: score, className: narrow("last"),
+          title: `Close above or below its ${scoreName}-day average`,
+          cell: (row) => change(row[score]),
+        },
+  ];
+}
+
+/**
+ * @param {HTMLTableElement} table
+ * @param {object[]} performers
+ * @param {{sort: string, symbol: string, unitOf: (symbol: string) => import("./format.js").Unit, onPick: (symbol: string) => void}} how
+ */
+export function showPerformers(table, performers, { sort, symbol, unitOf, onPick }) {
+  const shown = columns(sort);
+  const heads = shown.map((column) => headCell(column, sort));
+  table.tHead.replaceChildren(el("tr", {}, el("th", { scope: "col", textContent: "Ticker" }), ...heads));
+  const bodies = performers.map((row) => {
+    const isCurrent = row.symbol === symbol;
+    const pick = el("button", { type: "button", class: "link", textContent: row.symbol, title: sectorName(row.sector) });
+    if (isCurrent) pick.setAttribute("aria-current", "true");
+    const line = el("tr", { class: isCurrent ? "current" : "", onclick: () => onPick(row.symbol) }, el("th", { scope: "row" }, pick));
+    line.append(...shown.map((column) => el("td", { class: column.className }, column.cell(row, unitOf))));
+    pick.dataset.key = row.symbol;
+    return line;
+  });
+  keepingFocus(table, () => table.tBodies[0].replaceChildren(...bodies));
+}
+
+function headCell({ name, key, title, className }, sort) {
+  const cell = el("th", { scope: "col", textContent: name, class: className });
+  if (title) cell.title = title;
+  if (key === sort) cell.classList.add("sorted");
+  return cell;
+}

@@ -1,0 +1,56 @@
+/** The requests the page has made, each as a line to paste into a terminal. */
+
+import { announce, byId, fillSelect } from "./dom.js";
+
+const FEEDBACK_MS = 1_600;
+const KINDS = [
+  ["bars", "Bars"],
+  ["profile", "Volume profile"],
+  ["performers", "Performers"],
+  ["sectors", "Sector strength"],
+];
+
+/** In single quotes a shell takes everything as it is; a single quote itself never stands unescaped in a URL of ours. */
+const line = (url) => `curl '${url.replaceAll("'", "%27")}'`;
+
+export class RequestLine {
+  constructor() {
+    this._urls = {};
+    this._which = byId("which");
+    fillSelect(this._which, KINDS);
+    this._which.addEventListener("change", () => this._show());
+    byId("copy").addEventListener("click", () => this._copy());
+    this._show();
+  }
+
+  /** @param {"bars" | "profile" | "performers" | "sectors"} kind @param {string} url */
+  made(kind, url) {
+    this._urls[kind] = url;
+    this._show();
+  }
+
+  _show() {
+    const url = this._urls[this._which.value];
+    byId("curl").textContent = url ? line(url) : "not asked yet";
+    byId("copy").disabled = !url;
+  }
+
+  async _copy() {
+    const text = byId("curl").textContent;
+    const said = (await copied(text)) ? "Copied" : "Select and copy";
+    byId("copy").textContent = said;
+    announce(said);
+    setTimeout(() => (byId("copy").textContent = "Copy"), FEEDBACK_MS);
+  }
+}
+
+/** Whether it is on the clipboard now. Over plain HTTP browsers have no clipboard for pages: then it is selected to be copied. */
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(byId("curl"));
+    return document.execCommand("copy");
+  }
+}

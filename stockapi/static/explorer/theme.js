@@ -1,0 +1,54 @@
+/** Light or dark: the system's, or the one chosen here, which is remembered. theme-early.js applies it at the start. */
+
+const KEY = "theme";
+const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+
+/** @returns {"light" | "dark"} */
+export function currentTheme() {
+  return document.documentElement.dataset.theme ?? systemTheme();
+}
+
+/**
+ * @param {HTMLButtonElement} button switches between the two
+ * @param {() => void} onChange called after the colours have changed, by whatever cause
+ */
+export function installTheme(button, onChange) {
+  const show = () => {
+    const other = currentTheme() === "dark" ? "light" : "dark";
+    button.textContent = other === "light" ? "\u2600" : "\u263e";
+    button.setAttribute("aria-label", `Switch to the ${other} theme`);
+    button.title = `Switch to the ${other} theme`;
+  };
+  button.addEventListener("click", () => {
+    choose(currentTheme() === "dark" ? "light" : "dark");
+    show();
+    onChange();
+  });
+  systemIsDark.addEventListener("change", () => {
+    show();
+    onChange();
+  });
+  show();
+}
+
+function systemTheme() {
+  return systemIsDark.matches ? "dark" : "light";
+}
+
+/** A choice that is the system's own is forgotten, so that the page follows the system again. */
+function choose(theme) {
+  const isSystem = theme === systemTheme();
+  if (isSystem) delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  try {
+    if (isSystem) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, theme);
+  } catch {
+    // Storage may be blocked: the choice then lasts as long as the page.
+  }
+}
+
+/** Colours of the current theme by the name of their custom property, without the dashes: `color("up")`. */
+export function color(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
