@@ -6,16 +6,16 @@ import io
 import json
 import os
 import re
-import selectors
+import resource
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection
@@ -27,6 +27,7 @@ import brotli
 import pytest
 from backports import zstd
 from conftest import Stores, environment, make_bars
+from gunicorn.config import Config
 from server import ROOT, Server, clean_environment, gunicorn_command, receive_all, running_server
 
 from stockapi.api.server import ApiWorker
@@ -178,6 +179,104 @@ def test_every_error_is_json_whoever_answers(server: Server, request_line: str, 
         assert set(headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "text"),
+    [
+        (b"GET /livez HTTP/1.1\nHost: x\n\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\nHost: x\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET  /livez HTTP/1.1\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/0.9\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.0 \r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/2.0\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /li\0vez HTTP/1.1\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\nX: a\0b\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\nX : a\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\n X: a\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\nX: a\r\n b\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\n: a\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"G\xc3\x89T /livez HTTP/1.1\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (
+            b"GET /livez HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            400,
+            "the request is not well-formed HTTP/1.1",
+        ),
+        (b"GET /livez HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /livez HTTP/1.1\r\nContent-Length: 1_0\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (
+            b"GET /livez HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "the request is not well-formed HTTP/1.1",
+        ),
+        (
+            b"GET /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "the request is not well-formed HTTP/1.1",
+        ),
+        (
+            b"GET /livez HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+            400,
+            "the request is not well-formed HTTP/1.1",
+        ),
+        (b"GET /" + b"a" * 70_000, 414, "the request line is too long; allowed: 8190 bytes"),
+        (b"G" * 9_000, 414, "the request line is too long; allowed: 8190 bytes"),
+        (
+            b"GET /livez HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"y" * 8_000) for n in range(9)),
+            431,
+            "the headers are too large; allowed: 100 headers of 8190 bytes each, 65536 bytes in all",
+        ),
+        (b"DELETE /livez HTTP/1.1\r\n\r\n", 405, "method 'DELETE' is not allowed here; allowed: GET, HEAD, OPTIONS"),
+        (b"TRACE /livez HTTP/1.1\r\n\r\n", 405, "method 'TRACE' is not allowed here; allowed: GET, HEAD, OPTIONS"),
+        (b"BREW /livez HTTP/1.1\r\n\r\n", 405, "method 'BREW' is not allowed here; allowed: GET, HEAD, OPTIONS"),
+        (b"GET /%6civez%00 HTTP/1.1\r\n\r\n", 404, "there is nothing at this path"),
+        (b"GET /livez%0d%0aX:1 HTTP/1.1\r\n\r\n", 404, "there is nothing at this path"),
+        (b"GET /livez;x=1 HTTP/1.1\r\n\r\n", 404, "there is nothing at this path"),
+        (b"GET \\livez HTTP/1.1\r\n\r\n", 400, "the request is not well-formed HTTP/1.1"),
+        (b"GET /tickers?symbol=%ff HTTP/1.1\r\n\r\n", 400, "symbol "),
+    ],
+)
+def test_what_is_not_quite_http_is_refused(server: Server, request_bytes: bytes, status: int, text: str) -> None:
+    """With the connection closed: where the next request would begin is anyone's guess."""
+    with server.connect() as connection:
+        connection.sendall(request_bytes.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1))
+        found, headers, message = error_of(receive_all(connection))
+    assert (found, message[: len(text)]) == (status, text)
+    assert headers["Connection"] == "close"
+
+
+def test_a_smuggled_second_request_is_not_answered(server: Server) -> None:
+    smuggled = b"0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert server.send(head + smuggled).count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 10000000\r\n\r\n" + b"x" * 10_000_000,
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"2710\r\n" + b"x" * 10_000 + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 100 + b"\r\n",
+    ],
+)
+def test_a_body_of_any_size_and_form_is_not_waited_for(server: Server, body: bytes) -> None:
+    with server.connect() as connection:
+        connection.settimeout(5)
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        with suppress(OSError):  # the server may close before it has all of it
+            connection.sendall(body)
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+    assert get(server, "/livez").status == 200
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "Script-Name", "X-Original-URL", "X-Rewrite-URL"])
+def test_no_header_changes_the_path(server: Server, name: str) -> None:
+    answer = server.send(f"GET /livez HTTP/1.1\r\n{name}: /metrics\r\nConnection: close\r\n\r\n".encode())
+    assert answer.endswith(b'{"status":"ok"}')
+
+
 def test_a_body_nobody_asked_for_does_not_disturb_the_next_request(server: Server) -> None:
     one = b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
     two = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -207,31 +306,197 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, directory: Path) -> None
         assert get(server, "/tickers?symbol=VCB").status == 200
 
 
-def test_silent_connections_take_no_thread(server: Server) -> None:
-    """A thread that waited for each of them, as gunicorn's own workers do, would keep the request for 50 seconds."""
-    with ExitStack() as open_connections:
-        for _ in range(40):
-            open_connections.enter_context(server.connect())
-        assert get(server, "/livez").status == 200
+# Out of descriptors
 
 
-def test_half_a_request_holds_its_thread_for_a_while_only(tmp_path: Path, directory: Path) -> None:
+@contextmanager
+def no_more_files(pid: int) -> Iterator[None]:
+    """The process cannot open one more. What it has open it keeps."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, hard))  # not 0: poll() takes no more sockets than that
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def seconds_of_processor(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_out_of_descriptors_old_connections_are_served_and_new_ones_wait(tmp_path: Path, directory: Path) -> None:
     variables = environment(directory, WEB_CONCURRENCY="1", GUNICORN_THREADS="1")
-    with running_server(tmp_path, variables) as server, server.connect() as stalled:
-        stalled.sendall(b"GET /livez HT")
-        time.sleep(0.2)  # until the only thread has taken it
-        assert get(server, "/livez").status == 200
-        assert receive_all(stalled) == b""
-        assert "a client stopped half way" in server.log
+    with running_server(tmp_path, variables) as server, ExitStack() as stack:
+        (worker,) = map(int, re.findall(r"Booting worker with pid: (\d+)", server.log))
+        old = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=10)))
+        old.request("GET", "/tickers?symbol=VCB&limit=3")
+        body = old.getresponse().read()
+        with no_more_files(worker):
+            new = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=10)))
+            new.request("GET", "/livez")
+            busy = seconds_of_processor(worker)
+            for _ in range(4):
+                old.request("GET", "/tickers?symbol=VCB&limit=3")
+                response = old.getresponse()
+                assert (response.status, response.read()) == (200, body)
+                time.sleep(0.4)
+            assert seconds_of_processor(worker) - busy < 0.2, "it does not try without end"
+        asked = time.monotonic()
+        response = new.getresponse()
+        assert (response.status, response.read()) == (200, b'{"status":"ok"}')
+        assert time.monotonic() - asked < 0.9, "and does not sleep on"
+        assert server.log.count("Booting worker") == 1
+        (line,) = [line for line in server.log.splitlines() if "event=accept_failed" in line]
+        assert LOG_LINE.fullmatch(line)
+
+
+# Slow and idle clients
+
+
+@contextmanager
+def few_threads(tmp_path: Path, directory: Path, *options: str) -> Iterator[Server]:
+    """One process of two threads."""
+    variables = environment(directory, WEB_CONCURRENCY="1", GUNICORN_THREADS="2")
+    with running_server(tmp_path, variables, *options) as server:
+        yield server
+
+
+def send_slowly(connection: socket.socket, data: bytes, stop: threading.Event) -> None:
+    """A byte every tenth of a second, until the server closes the connection."""
+    with suppress(OSError):
+        for byte in data:
+            if stop.wait(0.1):
+                return
+            connection.sendall(bytes([byte]))
+
+
+def put_up(connections: ExitStack, server: Server, kind: str) -> None:
+    """One client that is not done in seconds."""
+    connection = connections.enter_context(server.connect())
+    stop = threading.Event()
+    connections.callback(stop.set)
+    match kind:
+        case "silent":
+            pass
+        case "half a request":
+            connection.sendall(b"GET /livez HT")
+        case "byte by byte":
+            head = b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 90
+            threading.Thread(target=send_slowly, args=(connection, head, stop), daemon=True).start()
+        case "a large head, then byte by byte":
+            connection.sendall(
+                b"GET /livez HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"y" * 8_000) for n in range(8))
+            )
+            threading.Thread(target=send_slowly, args=(connection, b"X: y\r\n" * 90, stop), daemon=True).start()
+        case "half of a second request":
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT")
+        case "a body that does not come":
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        case "a chunk that does not come":
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe")
+        case "an answered one that does not close":
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        case "a refused one that does not close":
+            connection.sendall(b"GARBAGE\r\n\r\n")
+
+
+SLOW_CLIENTS = [
+    "silent",
+    "half a request",
+    "byte by byte",
+    "a large head, then byte by byte",
+    "half of a second request",
+    "a body that does not come",
+    "a chunk that does not come",
+    "an answered one that does not close",
+    "a refused one that does not close",
+]
+
+
+def seconds_to_answer_among(server: Server, kind: str) -> float:
+    """How long /livez takes beside 20 slow clients; infinite when there is no answer in 10 seconds."""
+    with ExitStack() as connections:
+        for _ in range(20):
+            put_up(connections, server, kind)
+        time.sleep(0.5)
+        started = time.perf_counter()
+        try:
+            assert get(server, "/livez").status == 200
+        except TimeoutError:
+            return float("inf")
+        return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("kind", SLOW_CLIENTS)
+def test_slow_clients_take_no_thread(tmp_path: Path, directory: Path, kind: str) -> None:
+    with few_threads(tmp_path, directory) as server:
+        assert seconds_to_answer_among(server, kind) < 1.0
         assert "Traceback" not in server.log
 
 
-def test_a_client_that_stops_reading_is_given_up_on() -> None:
+@pytest.mark.parametrize("kind", ["silent", "half a request", "an answered one that does not close"])
+def test_of_the_worker_of_gunicorn_itself_they_take_all(tmp_path: Path, directory: Path, kind: str) -> None:
+    with few_threads(tmp_path, directory, "--worker-class", "gthread") as server:
+        assert seconds_to_answer_among(server, kind) > 2.0
+
+
+def test_a_request_that_takes_too_long_to_arrive_is_cut_off(tmp_path: Path, directory: Path) -> None:
+    with few_threads(tmp_path, directory) as server, ExitStack() as connections:
+        slow = connections.enter_context(server.connect())
+        stop = threading.Event()
+        connections.callback(stop.set)
+        started = time.monotonic()
+        threading.Thread(target=send_slowly, args=(slow, b"GET /" + b"a" * 1_000, stop), daemon=True).start()
+        assert receive_all(slow) == b""
+        assert 4.5 < time.monotonic() - started < 9.0
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_a_request_in_pieces_is_answered_when_it_is_whole(server: Server, size: int) -> None:
+    request = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(request), size):
+            connection.sendall(request[start : start + size])
+            time.sleep(0.005)
+        assert receive_all(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_requests_on_one_connection_in_one_piece_are_all_answered(server: Server) -> None:
+    one = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /tickers?symbol=VCB&limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = server.send(one * 20 + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 21
+    assert b'"symbol":"VCB"' in answer
+
+
+def test_a_second_request_in_two_pieces_is_answered(server: Server) -> None:
+    one = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with server.connect() as connection:
+        connection.sendall(one + last[:20])
+        time.sleep(0.3)
+        connection.sendall(last[20:])
+        assert receive_all(connection).count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_client_that_closes_its_side_early_is_answered_or_let_go(server: Server) -> None:
+    for request, expected in [(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200"), (b"GET /livez HT", b"")]:
+        with server.connect() as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            assert receive_all(connection)[:12] == expected
+
+
+def test_a_client_that_stops_reading_is_given_up_on(tmp_path: Path, directory: Path) -> None:
+    """Half a minute is long for a test: that the limit is set is looked up, that it works is the kernel's matter."""
     worker = ApiWorker.__new__(ApiWorker)
-    worker.pending_conns = deque()
+    worker.cfg = Config()
     ours, theirs = socket.socketpair()
-    with ours, theirs, selectors.DefaultSelector() as worker.poller:
-        worker.enqueue_req(SimpleNamespace(sock=ours, initialized=False, data_ready=False, set_timeout=lambda: None))
+    with ours, theirs:
+        theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert worker._is_ready(SimpleNamespace(sock=ours, parser=None))
         seconds, _ = struct.unpack("ll", ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16))
         assert seconds == 30
 

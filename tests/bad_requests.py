@@ -1,0 +1,431 @@
+"""Every parameter of every route, and what must not pass for a value of it, with the exact answer.
+
+Written by hand from docs/api.md: nothing here is computed by the code that it is to judge.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+Answer = Callable[[str], str]
+"""The text of the error for a value."""
+
+
+@dataclass(frozen=True)
+class BadRequest:
+    route: str
+    query: str
+    """As it stands in the URL, percent-encoded."""
+    status: int
+    error: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.route}?{self.query}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Parameters that are read alike. `answer` gets the name first, then the value."""
+
+    answer: Callable[[str, str], str]
+    bad: Sequence[str]
+    is_list: bool = False
+
+
+# What is no value of anything: nothing, blanks, control characters, paths, code in a dozen languages, names of
+# nothing, characters that look like others or are no characters at all.
+NO_VALUE = [
+    "",
+    " ",
+    "\0",
+    "\n",
+    "\r\n",
+    "\t",
+    "\x1b[31m",
+    "\x7f",
+    "..",
+    "../../etc/passwd",
+    "..\\..\\windows\\win.ini",
+    "%2e%2e%2f",
+    "%252e%252e%252f",
+    "....//....//etc/passwd",
+    "/etc/passwd",
+    "~/.ssh/id_rsa",
+    "file:///etc/passwd",
+    "http://127.0.0.1/",
+    "' OR 1=1 --",
+    "1; DROP TABLE vn_daily",
+    '" OR ""="',
+    "*",
+    "<script>alert(1)</script>",
+    "${jndi:ldap://x}",
+    "{{7*7}}",
+    "$(id)",
+    "`id`",
+    "|id",
+    "=cmd",
+    "[]",
+    "{}",
+    '{"$gt":""}',
+    "[object Object]",
+    "\ufeff",
+    "\u200b",
+    "\u202eDB",
+    "\xa0",
+    "\xe9",
+    "\u0131",  # a dotless i, whose capital is an ASCII I
+    "\u212a",  # the Kelvin sign, whose small letter is an ASCII k
+    "\U0001f4a5",
+    "\ufffd",
+]
+WORDS = ["null", "None", "undefined", "NaN", "Infinity", "-Infinity", "nil"]
+NO_NUMBER = [
+    "five",
+    "0x10",
+    "0b1",
+    "1_000",
+    "\uff11\uff12",  # full-width digits
+    "\u0665",  # an Arabic-Indic digit
+    "\xb2",
+    "\xbd",
+    " 5",
+    "5 ",
+    "5\n",
+    "5\0",
+    "+5",
+    "5;",
+    "5%",
+    "--5",
+    "5-",
+    "1.2.3",
+    "$5",
+]
+NO_WHOLE = ["1.0", "1e3", ".5", "5.", "-0.0"]
+NO_BOOLEAN = ["yes", "no", "on", "off", "t", "f", "y", "2", "-1", "01", "1.0", " true", "true ", "true\n", "tru\u0435"]
+NO_DATE = [
+    "2024-13-01",
+    "2024-00-01",
+    "2024-02-30",
+    "2023-02-29",
+    "1900-02-29",
+    "2024-1-1",
+    "24-01-01",
+    "20240101",
+    "2024/01/01",
+    "2024.01.01",
+    "01-01-2024",
+    "2024-W01-1",
+    "2024-001",
+    "2024-01",
+    "2024",
+    "-2024-01-01",
+    "+2024-01-01",
+    "12024-01-01",
+    "2024-01-01\n",
+    "2024-01-01\0",
+    "\uff12\uff10\uff12\uff14-01-01",
+    "2024\u201301\u201301",
+    "now",
+    "today",
+    "yesterday",
+    "1704067200",
+    "1e9",
+    "-1",
+]
+TOO_EARLY = ["0001-01-01", "1969-12-31", "1900-01-01"]
+NO_MOMENT = [
+    "2024-01-01T",
+    "2024-01-01T10",
+    "2024-01-01T24:00:00",
+    "2024-01-01T25:00:00",
+    "2024-01-01T10:60:00",
+    "2024-01-01T10:00:60",
+    "2024-01-01T10:00:00.",
+    "2024-01-01T10:00:00+25:00",
+    "2024-01-01T10:00:00+05:99",
+    "2024-01-01T10:00:00+0500",
+    "2024-01-01T10:00:00+5",
+    "2024-01-01T10:00:00ZZ",
+    "2024-01-01_10:00:00",
+    "2024-01-01T1000",
+    "T10:00:00",
+]
+WITH_BLANKS = [" 2024-01-01", "2024-01-01 ", "2024-01-01T10:00:00 07:00", "2024-01-01  10:00:00"]
+
+INTERVALS = "1D, 1H, 1m, 5m, 15m, 30m, 4h, 1W, 2W, 1M (1m is a minute, 1M a month)"
+MARKETS = "vn, crypto (aliases stock, stocks, cryptos)"
+SYMBOL = "a symbol is 1 to 20 of A-Z 0-9 . _ -, beginning with a letter or digit"
+BAR_FIELDS = (
+    "time, open, high, low, close, volume, symbol, mode, ma10, ma20, ma50, ma100, ma200, ma10_score, ma20_score, "
+    "ma50_score, ma100_score, ma200_score, close_changed, volume_changed, total_money_changed"
+)
+SORT_KEYS = (
+    "close_changed, volume, volume_changed, total_money_changed, "
+    "ma10_score, ma20_score, ma50_score, ma100_score, ma200_score"
+)
+PLUS_HINT = "; the + of an offset is written %2B in a URL"
+
+
+def one_of(allowed: str) -> Callable[[str, str], str]:
+    return lambda name, value: f"{name} {value!r} is not allowed; allowed: {allowed}"
+
+
+def of_moment(name: str, value: str) -> str:
+    hint = PLUS_HINT if " " in value else ""
+    return (
+        f"{name} {value!r} is not allowed; allowed: a date such as 2024-01-31 or a time such as 2024-01-31T09:15:00Z, "
+        f"in the years 1970 to 9999{hint}"
+    )
+
+
+def whole(low: int, high: int) -> Kind:
+    bad = [*NO_VALUE, *WORDS, *NO_NUMBER, *NO_WHOLE, str(low - 1), str(high + 1), "-5", "9" * 40]
+    return Kind(one_of(f"a whole number from {low} to {high}"), bad)
+
+
+def choice(allowed: str, *more: str) -> Kind:
+    return Kind(one_of(allowed), [*NO_VALUE, *WORDS, *more])
+
+
+def of_symbol(_: str, value: str) -> str:
+    return f"symbol {value!r} is not allowed; {SYMBOL}"
+
+
+BAD_SYMBOLS = [
+    *(value for value in NO_VALUE if value != " "),
+    "A" * 21,
+    "VCB\n",
+    "VCB\0",
+    "VCB/1D",
+    "VCB\\1D",
+    "VCB 1",
+    "VCB;",
+    "VCB'",
+    "VCB:",
+    "vn:VCB",
+    "-VCB",
+    ".VCB",
+    "_VCB",
+    "VC\u0412",  # a Cyrillic letter
+    "\uff36\uff23\uff22",
+    "v\u0131c",
+]
+MARKET = Kind(
+    lambda _, value: f"mode {value!r} is unknown; allowed: {MARKETS}",
+    [
+        *NO_VALUE,
+        *WORDS,
+        "nyse",
+        "vn ",
+        " vn",
+        "vn\n",
+        "vn,crypto",
+        "v",
+        "vnn",
+        "all",
+        "stock market",
+        "0",
+        "\uff56\uff4e",
+    ],
+)
+MARKET_OR_ALL = choice("vn, crypto, stock, stocks, cryptos, all", "nyse", "vn ", " vn", "vn\n", "vn,crypto", "any", "0")
+INTERVAL = Kind(
+    lambda _, value: f"interval {value!r} is unknown; allowed: {INTERVALS}",
+    [
+        *NO_VALUE,
+        *WORDS,
+        "5M",
+        "2D",
+        "1Y",
+        "60",
+        "1 D",
+        "1D ",
+        "1D\n",
+        "1D,1H",
+        "10m",
+        "0m",
+    ],
+)
+STORED_INTERVAL = choice("1D, 1H, 1m", "5m", "15m", "30m", "4h", "1W", "2W", "1M", "1D ", "1D\n", "1D,1H")
+BOOLEAN = choice("true, 1, false, 0", *NO_BOOLEAN)
+MOMENT = Kind(
+    of_moment, [*NO_VALUE, *WORDS, *NO_DATE, *NO_MOMENT, *WITH_BLANKS, *TOO_EARLY, "9999-12-31T23:59:59-01:00"]
+)
+DAY = Kind(
+    one_of("a date such as 2024-01-31, in the years 1970 to 9999"),
+    [*NO_VALUE, *WORDS, *NO_DATE, *NO_MOMENT, *WITH_BLANKS, *TOO_EARLY, "2024-01-01T00:00:00", "2024-01-01 00:00:00"],
+)
+SYMBOLS = Kind(of_symbol, BAD_SYMBOLS, is_list=True)
+ONE_SYMBOL = Kind(of_symbol, [*BAD_SYMBOLS, " ", " VCB", "VCB ", "VCB,FPT"])
+COLUMNS = Kind(
+    one_of(f"{BAR_FIELDS} (mode with mode=all only)"),
+    [*(value for value in NO_VALUE if value != " "), *WORDS, "price", "ma20_scores", "time\n", "id", "created_at"],
+    is_list=True,
+)
+SECTOR = Kind(
+    one_of("BANKS, STEEL"), [*NO_VALUE, *WORDS, "BANK", "BANKS ", " BANKS", "BANKS,STEEL", "BANKS\n", "\uff22ANKS"]
+)
+MORE_NUMBERS = ["1_0", "1e", "e1", "1e1000", "0x1p3", "1,5", "1 5"]
+
+# route, parameters that must be there, and the kind of each parameter
+ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
+    (
+        "/tickers",
+        "",
+        {
+            "symbol": SYMBOLS,
+            "interval": INTERVAL,
+            "start_date": MOMENT,
+            "end_date": MOMENT,
+            "limit": whole(1, 1_000_000),
+            "legacy": BOOLEAN,
+            "format": choice("json, csv, ndjson", "xml", "json ", "text/csv", "json\n", "parquet", "c\u015fv"),
+            "cache": BOOLEAN,
+            "mode": MARKET_OR_ALL,
+            "ma": BOOLEAN,
+            "ema": BOOLEAN,
+            "columns": COLUMNS,
+            "shape": choice("rows, columns", "row", "column", "rows ", "table", "rows,columns"),
+        },
+    ),
+    ("/tickers/group", "", {"mode": MARKET}),
+    ("/tickers/names", "", {"mode": MARKET}),
+    ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "mode": MARKET}),
+    ("/adjustments", "", {"mode": MARKET, "since": MOMENT}),
+    (
+        "/analysis/top-performers",
+        "",
+        {
+            "date": DAY,
+            "sort_by": choice(SORT_KEYS, "close", "ma20", "symbol", "close_changed ", "close_changed,volume", "1"),
+            "direction": choice("desc, asc", "up", "descending", "desc ", "-1", "asc;desc"),
+            "limit": whole(1, 100),
+            "sector": SECTOR,
+            "min_volume": whole(0, 1_000_000_000_000_000),
+            "with_hour": BOOLEAN,
+            "mode": MARKET,
+        },
+    ),
+    (
+        "/analysis/ma-scores-by-sector",
+        "",
+        {
+            "date": DAY,
+            "ma_period": choice("10, 20, 50, 100, 200", "7", "0", "-20", "20.0", "020", "ma20", "20 ", "\uff12\uff10"),
+            "min_score": Kind(
+                one_of("a number from -1000000 to 1000000"),
+                [*NO_VALUE, *WORDS, *NO_NUMBER, *MORE_NUMBERS, "1000000.1", "-1e7", "1e999", "9" * 40],
+            ),
+            "above_threshold_only": BOOLEAN,
+            "top_per_sector": whole(1, 50),
+            "mode": MARKET,
+        },
+    ),
+    (
+        "/analysis/volume-profile",
+        "symbol=VCB&date=2024-01-31",
+        {
+            "symbol": ONE_SYMBOL,
+            "date": DAY,
+            "bins": Kind(
+                one_of("a whole number; it is clamped to 2 to 200"), [*NO_VALUE, *WORDS, *NO_NUMBER, *NO_WHOLE]
+            ),
+            "value_area_pct": Kind(
+                one_of("a number; it is clamped to 60 to 90"), [*NO_VALUE, *WORDS, *NO_NUMBER, *MORE_NUMBERS]
+            ),
+            "mode": MARKET,
+        },
+    ),
+    ("/analysis/volume-profile", "symbol=VCB&end_date=2024-01-31", {"start_date": DAY}),
+    ("/analysis/volume-profile", "symbol=VCB&start_date=2024-01-31", {"end_date": DAY}),
+]
+PASS = {("value_area_pct", "1e1000")}
+"""A number, though beyond what a float holds: it is clamped like any other."""
+
+_TOGETHER = "allowed: either date, or start_date with or without end_date"
+COMBINED = [
+    (
+        "/tickers",
+        "start_date=2024-02-01&end_date=2024-01-31",
+        "start_date is after end_date; give a start_date on or before end_date",
+    ),
+    ("/tickers", "ma=false&ema=true", "ma=false and ema=true do not go together; allowed: one of them"),
+    ("/tickers", "ema=1&ma=0&symbol=VCB", "ma=false and ema=true do not go together; allowed: one of them"),
+    ("/tickers", "shape=columns&format=csv", "shape=columns does not go with format=csv; allowed: format=json"),
+    ("/tickers", "shape=columns&format=ndjson", "shape=columns does not go with format=ndjson; allowed: format=json"),
+    (
+        "/tickers",
+        "columns=time,mode",
+        "columns mode are not in this answer (mode is with mode=all, indicators are not with ma=false); "
+        f"allowed: {BAR_FIELDS.replace(', mode', '')}",
+    ),
+    (
+        "/tickers",
+        "columns=ma20,close,ma10&ma=false",
+        "columns ma10, ma20 are not in this answer (mode is with mode=all, indicators are not with ma=false); "
+        "allowed: time, open, high, low, close, volume, symbol",
+    ),
+    (
+        "/tickers",
+        "limit=0&interval=x",
+        f"interval 'x' is unknown; allowed: {INTERVALS}; "
+        "limit '0' is not allowed; allowed: a whole number from 1 to 1000000",
+    ),
+    ("/tickers", "symbol=VCB,,FPT", of_symbol("", "")),
+    ("/tickers", "symbol=VCB,", of_symbol("", "")),
+    ("/tickers", "symbol=VCB&symbol=%2e%2e", of_symbol("", "..")),
+    ("/tickers", "symbol=VCB%252f..", of_symbol("", "VCB%2f..")),
+    ("/tickers", "symbol=%c0%ae%c0%ae", of_symbol("", "%C0%AE%C0%AE")),
+    ("/tickers", "symbol=%ff", of_symbol("", "%FF")),
+    ("/tickers", "symbol=%zz", of_symbol("", "%zz")),
+    ("/tickers", "symbol", of_symbol("", "")),
+    ("/tickers", "limit", "limit '' is not allowed; allowed: a whole number from 1 to 1000000"),
+    ("/tickers", "start_date=2024-01-01T10:00:00+07:00", of_moment("start_date", "2024-01-01T10:00:00 07:00")),
+    (
+        "/analysis/volume-profile",
+        "date=2024-01-31",
+        f"symbol is missing; allowed: one symbol, {SYMBOL.removeprefix('a symbol is ')}",
+    ),
+    ("/analysis/volume-profile", "symbol=VCB", f"date is missing; {_TOGETHER}"),
+    ("/analysis/volume-profile", "symbol=VCB&end_date=2024-01-31", f"start_date is missing; {_TOGETHER}"),
+    (
+        "/analysis/volume-profile",
+        "symbol=VCB&date=2024-01-31&start_date=2024-01-31",
+        f"date is given together with start_date or end_date; {_TOGETHER}",
+    ),
+    (
+        "/analysis/volume-profile",
+        "symbol=VCB&start_date=2024-02-01&end_date=2024-01-31",
+        "start_date is after end_date; give a start_date on or before end_date",
+    ),
+]
+
+
+def of_parameter(route: str, base: str, name: str, kind: Kind) -> Iterator[BadRequest]:
+    """Every wrong value of one parameter; one that is too long; and, unless it is a list, two right ones."""
+    others = "&".join(each for each in base.split("&") if each and not each.startswith(f"{name}="))
+
+    def request(value: str, error: str) -> BadRequest:
+        query = f"{name}={quote(value, safe='')}"
+        return BadRequest(route, f"{others}&{query}" if others else query, 400, error)
+
+    for value in kind.bad:
+        if (name, value) not in PASS and not (kind.is_list and "," in value):
+            yield request(value, kind.answer(name, value))
+    for length in (65, 4_000):
+        yield request("x" * length, f"{name} '{'x' * 32}...' is {length} characters long; allowed: at most 64")
+    if not kind.is_list:
+        for times in (2, 50):
+            query = "&".join([*filter(None, [others]), *[f"{name}=1"] * times])
+            yield BadRequest(route, query, 400, f"{name} is given {times} times; allowed: once")
+
+
+def all_requests() -> list[BadRequest]:
+    table = [
+        request
+        for route, base, kinds in ROUTES
+        for name, kind in kinds.items()
+        for request in of_parameter(route, base, name, kind)
+    ]
+    return table + [BadRequest(route, query, 400, error) for route, query, error in COMBINED]
