@@ -1,0 +1,138 @@
+"""`python -m tests.faults`: do to real processes everything docs/reliability.md speaks of, and print what came of it.
+
+Without names all scenarios run but the soak, which `--minutes` adds. Exits 1 when a promise was not kept, or when one
+was kept although its guard had been taken away.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.faults import crash, csvs, damage, databases, disk, power, soak, sources, systems
+from tests.faults.outcome import Outcome, save, table
+from tests.faults.rig import running
+
+SEED = 1
+KILLS, CUTS, FLIPS, TIMES = 300, 20, 200, 3
+CONTROL_KILLS = 20
+
+
+def main() -> None:
+    arguments = _arguments()
+    names = arguments.names or [name for name in SCENARIOS if name != "soak" or arguments.minutes]
+    outcomes = []
+    with tempfile.TemporaryDirectory() as directory:
+        for name in names:
+            for outcome in SCENARIOS[name](Path(directory) / name, arguments):
+                outcomes.append(outcome)
+                print(outcome.row(), flush=True)
+                for line in [*outcome.broken, *outcome.examples[: 0 if outcome.is_control else 5]]:
+                    print(f"    {line}", file=sys.stderr, flush=True)
+    text = table(outcomes)
+    print(f"\n{text}")
+    if arguments.write:
+        save(text)
+    failed = [outcome.fault for outcome in outcomes if outcome.is_whole == outcome.is_control]
+    if failed:
+        sys.exit(f"faults: not as promised: {', '.join(failed)}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help="some of: " + ", ".join(SCENARIOS))
+    parser.add_argument("--kills", type=int, default=KILLS, help=f"of the writer (default {KILLS})")
+    parser.add_argument("--minutes", type=float, default=0.0, help="how long to soak")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
+    arguments = parser.parse_args()
+    if arguments.write and arguments.names:
+        parser.error("--write takes a run of everything")
+    if "soak" in arguments.names and not arguments.minutes:
+        parser.error("soak takes --minutes")
+    return arguments
+
+
+def _name(text: str) -> str:
+    if text not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {', '.join(SCENARIOS)}")
+    return text
+
+
+Scenario = Callable[[Path, argparse.Namespace], Iterator[Outcome]]
+
+
+def _crash(directory: Path, arguments: argparse.Namespace) -> Iterator[Outcome]:
+    yield crash.crash(directory / "whole", arguments.kills, seed=SEED)
+    for guard in ("journal", "settle"):
+        yield crash.crash(directory / guard, CONTROL_KILLS, seed=SEED, without=guard)
+
+
+def _power(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    if _can(power.why_not()):
+        for guard in (None, "fsync", "directory fsync"):
+            yield power.power_cut(directory / str(guard), CUTS, seed=SEED, without=guard)
+
+
+def _disk(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    if _can(disk.why_not()):
+        for place in disk.PLACES:
+            yield disk.disk_full(directory / place, place)
+
+
+def _damage(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    yield damage.byte_flips(directory, FLIPS, seed=SEED)
+
+
+def _stores(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    yield databases.without_fallback(directory / "without")
+    with running(directory / "whole", *databases.ARGUMENTS, variables=databases.VARIABLES) as rig:
+        rig.writer.keep_alive = True
+        rig.clients.start()
+        for name in databases.LASTING:
+            yield databases.lasting(rig, name, TIMES)
+            rig.resume()
+        for name in databases.PASSING:
+            yield databases.passing(rig, name, TIMES)
+            rig.resume()
+        for name in csvs.FAULTS:
+            yield csvs.tampered(rig, name, TIMES)
+            rig.resume()
+
+
+def _source(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    with sources.chain(directory) as chain:
+        for kind, kinds in sources.KINDS.items():
+            yield sources.source(chain, kind, kinds)
+        yield sources.stopped_mid_download(chain)
+
+
+def _system(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    for scenario in (systems.read_only, systems.second_worker, systems.clock_moved):
+        yield scenario(directory / scenario.__name__)
+
+
+def _soak(directory: Path, arguments: argparse.Namespace) -> Iterator[Outcome]:
+    yield soak.soak(directory, arguments.minutes, seed=SEED)
+
+
+def _can(obstacle: str | None) -> bool:
+    if obstacle is not None:
+        print(f"left out: {obstacle}", file=sys.stderr)
+    return obstacle is None
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "crash": _crash,
+    "power": _power,
+    "disk": _disk,
+    "damage": _damage,
+    "stores": _stores,
+    "source": _source,
+    "system": _system,
+    "soak": _soak,
+}
+
+
+if __name__ == "__main__":
+    main()

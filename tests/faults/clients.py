@@ -1,0 +1,156 @@
+"""Clients that ask at random, and compare every answer with the market to the last digit."""
+
+import itertools
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from stockapi.models import Interval
+from tests.faults.market import Row, Series, Truth, version_of
+from tests.faults.outcome import Outcome
+
+TIMEOUT_S = 15.0
+PAUSE_S = 0.004
+MOST_EXAMPLES = 5
+FROM_CSV = 0.3
+LIMITS = (1, 12, 60, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The newest `limit` bars of some series of one interval; `from_csv` asks for CSV and not SQLite."""
+
+    tickers: Sequence[str]
+    interval: Interval
+    limit: int
+    from_csv: bool
+
+    @property
+    def path(self) -> str:
+        cache = "&cache=false" if self.from_csv else ""
+        return f"/tickers?symbol={','.join(self.tickers)}&interval={self.interval.value}&limit={self.limit}{cache}"
+
+
+class Clients:
+    """A few threads, each with a connection that stays open. They run from `start` to `stop`.
+
+    `floor`: per series the newest version acknowledged in both stores, which is looked up before each question.
+    `from_csv`: the share of questions that ask for CSV.
+    """
+
+    from_csv = FROM_CSV
+
+    def __init__(self, port: int, series: Sequence[Series], floor: Mapping[Series, int], threads: int) -> None:
+        self._port, self._series, self._floor, self._count = port, series, floor, threads
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._outcome = Outcome("clients")
+        self._truth = Truth()
+        self._numbers = itertools.count()
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(self._count)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def report(self, outcome: Outcome) -> None:
+        """Add what they have seen since the last report."""
+        with self._lock:
+            seen, self._outcome = self._outcome, Outcome("clients")
+        outcome.answers += seen.answers
+        outcome.wrong += seen.wrong
+        outcome.old += seen.old
+        outcome.statuses += seen.statuses
+        outcome.sources += seen.sources
+        outcome.examples += seen.examples
+
+    def newest_bar(self, ticker: str, interval: Interval, limit: int = 1) -> tuple[str, int] | None:
+        """Source and time of the newest bar of an answer, or None when there is none; not counted as an answer."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+        status, source, body = get(connection, Question([ticker], interval, limit, False).path)
+        connection.close()
+        rows = json.loads(body).get(ticker) if status == 200 else None
+        return (source, _seconds(rows[-1])) if rows else None
+
+    def ask(self, question: Question, connection: HTTPConnection) -> int:
+        """One question, its answer checked and counted. :returns: the status, 0 for no answer."""
+        floors = {ticker: self._floor.get((ticker, question.interval), -1) for ticker in question.tickers}
+        status, source, body = get(connection, question.path)
+        problem, is_old = self._judge(question, floors, body) if status == 200 else (None, False)
+        with self._lock:
+            self._outcome.answers += 1
+            self._outcome.statuses += Counter([status])
+            self._outcome.sources += Counter([source] if source else [])
+            self._outcome.old += is_old
+            if problem is not None:
+                self._outcome.wrong += 1
+                self._outcome.examples += [f"{question.path} from {source}: {problem}"][: self._room()]
+        return status
+
+    def _room(self) -> int:
+        return MOST_EXAMPLES - len(self._outcome.examples)
+
+    def _ask_on(self) -> None:
+        dice = random.Random(next(self._numbers))
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+        tickers = sorted({ticker for ticker, _ in self._series})
+        while not self._stop.is_set():
+            chosen = tickers if dice.random() < 0.25 else [dice.choice(tickers)]
+            self.ask(
+                Question(chosen, dice.choice(list(Interval)), dice.choice(LIMITS), dice.random() < self.from_csv),
+                connection,
+            )
+            time.sleep(PAUSE_S)
+        connection.close()
+
+    def _judge(self, question: Question, floors: Mapping[str, int], body: bytes) -> tuple[str | None, bool]:
+        """:returns: what is wrong with the answer, if anything, and whether it is older than what was acknowledged."""
+        answer: dict[str, list[Row]] = json.loads(body)
+        if set(answer) != set(question.tickers):
+            return f"has {sorted(answer)} for {sorted(question.tickers)}", False
+        is_old = False
+        for ticker, rows in answer.items():
+            version = version_of(ticker, question.interval, _seconds(rows[-1]))
+            expected = self._truth.rows(ticker, question.interval, version, question.limit) if version >= 0 else []
+            if rows != expected:
+                return f"{ticker} is not as in version {version}: {_difference(rows, expected)}", False
+            is_old |= version < floors[ticker]
+        return None, is_old
+
+
+def get(connection: HTTPConnection, path: str) -> tuple[int, str, bytes]:
+    """Status, source and body; 0 when there was no whole answer."""
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.headers.get("X-Data-Source", ""), response.read()
+    except (OSError, HTTPException):
+        connection.close()
+        return 0, "", b""
+
+
+def _seconds(row: Mapping[str, Any]) -> int:
+    return int(datetime.fromisoformat(row["time"]).replace(tzinfo=UTC).timestamp())
+
+
+def _difference(rows: list[Row], expected: list[Row]) -> str:
+    if len(rows) != len(expected):
+        return f"{len(rows)} bars for {len(expected)}"
+    got, wanted = next((got, wanted) for got, wanted in zip(rows, expected, strict=True) if got != wanted)
+    differing = [name for name in wanted if got.get(name) != wanted[name]]
+    return f"{', '.join(f'{name} {got.get(name)} for {wanted[name]}' for name in differing[:3])} at {wanted['time']}"

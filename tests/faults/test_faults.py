@@ -1,0 +1,187 @@
+"""The scenarios of `python -m tests.faults`, smaller: what they promise, and that without a guard they see the loss."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults import crash, csvs, damage, databases, disk, outcome, power, soak, sources, systems
+from tests.faults.outcome import Outcome
+from tests.faults.rig import running
+
+pytestmark = pytest.mark.long
+
+FAILED_AT_MOST = 0.5
+"""Of the answers, while nobody can open a file; in all other scenarios none may fail."""
+
+
+def assert_whole(seen: Outcome, *, injected: int = 1) -> None:
+    """As promised, and the scenario has really taken place."""
+    what = "\n".join([seen.row(), *seen.broken, *seen.examples])
+    assert seen.is_whole, what
+    assert seen.injected >= injected, what
+    assert seen.answers > 10, what
+    assert seen.statuses[200] > 10, what
+
+
+def assert_nothing_failed(seen: Outcome) -> None:
+    assert seen.failures == 0, seen.row()
+
+
+# A writer that is killed
+
+
+def test_kills_lose_nothing_and_no_answer_is_torn_or_old(tmp_path: Path) -> None:
+    seen = crash.crash(tmp_path, 40, seed=1)
+    assert_whole(seen, injected=40)
+    assert_nothing_failed(seen)
+    assert seen.old == 0
+    assert seen.sources["sqlite"] > 10
+    assert seen.sources["csv"] > 10
+
+
+def test_without_the_journal_kills_lose_bars(tmp_path: Path) -> None:
+    # How many answers are torn depends on how often clients get to ask: `make crash` shows them.
+    assert crash.crash(tmp_path, 16, seed=1, without="journal").lost > 0
+
+
+def test_without_settling_kills_leave_the_stores_apart(tmp_path: Path) -> None:
+    seen = crash.crash(tmp_path, 10, seed=1, without="settle")
+    assert seen.divergent > 0
+    assert seen.lost > 0, "SQLite has not got what was acknowledged"
+
+
+# A power cut
+
+
+@pytest.fixture(scope="module")
+def strace() -> None:
+    obstacle = power.why_not()
+    if obstacle is not None:
+        pytest.skip(obstacle)
+
+
+@pytest.mark.usefixtures("strace")
+def test_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
+    seen = power.power_cut(tmp_path, 20, seed=1)
+    assert seen.is_whole, [seen.row(), *seen.examples]
+    assert seen.injected == 20
+    assert "lost newest commits in 0 of" not in seen.row(), "the cuts have taken nothing: they prove nothing"
+
+
+@pytest.mark.usefixtures("strace")
+def test_without_fsync_of_directories_power_cuts_lose_bars(tmp_path: Path) -> None:
+    assert power.power_cut(tmp_path, 10, seed=1, without="directory fsync").lost > 0
+
+
+# A full disk
+
+
+@pytest.fixture(scope="module")
+def tmpfs() -> None:
+    obstacle = disk.why_not()
+    if obstacle is not None:
+        pytest.skip(obstacle)
+
+
+@pytest.mark.usefixtures("tmpfs")
+@pytest.mark.parametrize("place", list(disk.PLACES))
+def test_a_full_disk_heals_when_space_returns(tmp_path: Path, place: str) -> None:
+    seen = disk.disk_full(tmp_path, place)
+    assert_whole(seen)
+    assert_nothing_failed(seen)
+    assert seen.restarts == 0
+
+
+# Damage
+
+
+def test_flipped_bytes_are_found_and_bring_no_answer_down(tmp_path: Path) -> None:
+    seen = damage.byte_flips(tmp_path, 40, seed=1)
+    assert_whole(seen, injected=40)
+    assert_nothing_failed(seen)
+
+
+def test_every_fault_of_the_database_heals(tmp_path: Path) -> None:
+    with running(tmp_path, *databases.ARGUMENTS, variables=databases.VARIABLES) as rig:
+        rig.writer.keep_alive = True
+        rig.clients.start()
+        for name in databases.LASTING:
+            seen = databases.lasting(rig, name)
+            assert_whole(seen)
+            assert_nothing_failed(seen)
+            rig.resume()
+        for name in databases.PASSING:
+            seen = databases.passing(rig, name)
+            assert_whole(seen)
+            assert (
+                seen.failures < seen.answers * FAILED_AT_MOST
+                if name == databases.OUT_OF_DESCRIPTORS
+                else not seen.failures
+            )
+            rig.resume()
+
+
+def test_without_the_fallback_a_missing_database_brings_answers_down(tmp_path: Path) -> None:
+    seen = databases.without_fallback(tmp_path)
+    assert seen.statuses[503] > 0
+    assert (seen.wrong, seen.lost) == (0, 0)
+
+
+def test_every_fault_of_the_csv_files_heals(tmp_path: Path) -> None:
+    with running(tmp_path, *databases.ARGUMENTS) as rig:
+        rig.clients.start()
+        for name in csvs.FAULTS:
+            seen = csvs.tampered(rig, name, 2)
+            assert_whole(seen, injected=2)
+            assert_nothing_failed(seen)
+            rig.resume()
+
+
+# The source
+
+
+def test_a_source_that_fails_and_a_stop_while_it_stalls_spoil_nothing(tmp_path: Path) -> None:
+    with sources.chain(tmp_path) as chain:
+        for kind, kinds in sources.KINDS.items():
+            seen = sources.source(chain, kind, kinds[:1])
+            assert_whole(seen)
+            assert_nothing_failed(seen)
+        assert_whole(sources.stopped_mid_download(chain))
+
+
+# The machine, and who runs it
+
+
+@pytest.mark.parametrize("scenario", [systems.clock_moved, systems.read_only])
+def test_the_system(tmp_path: Path, scenario: Callable[[Path], Outcome]) -> None:
+    seen = scenario(tmp_path)
+    assert_whole(seen)
+    assert_nothing_failed(seen)
+
+
+# The measuring itself
+
+
+def test_samples_tell_what_grows() -> None:
+    seen = Outcome("soak")
+    flat, growing = [100_000, 101_000] * 15, list(range(100_000, 130_000, 1_000))
+    soak.Samples(flat, [40] * 30, flat, [9] * 30, [1 << 20] * 30).judge(seen)
+    assert seen.broken == []
+    soak.Samples(growing, [40] * 30, flat, list(range(30)), [65 << 20] * 30).judge(seen)
+    assert [problem.split(" grew")[0] for problem in seen.broken] == [
+        "memory of web",
+        "descriptors of writer",
+        "the write-ahead log passed 64 MiB",
+    ]
+
+
+def test_the_table_goes_between_its_marks(tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    report.write_text(f"before\n{outcome.BEGIN}old\n{outcome.END}\nafter\n")
+    text = outcome.table([Outcome("fire", injected=3, answers=1_000, seconds_to_heal=1.25)])
+    outcome.save(text, report)
+    assert report.read_text() == f"before\n{outcome.BEGIN}{text}{outcome.END}\nafter\n"
+    assert "| fire | 3 | 1,000 | 0 | 0 | 1.2 |" in text
+    outcome.save("new\n", report)
+    assert report.read_text() == f"before\n{outcome.BEGIN}new\n{outcome.END}\nafter\n"

@@ -1,0 +1,211 @@
+"""`python -m tests.faults.writer`: the worker's start and cycles, on a market whose versions are known.
+
+It reads lines `go VERSION` and forks a writer for each, which begins with that version and takes the next one with each
+cycle: a process that can be killed, ready to write within milliseconds. On standard output it says what happens:
+
+    born PID                    the writer process is there
+    ready                       it has recovered what its predecessor left
+    ack TICKER INTERVAL VERSION both|csv STAMP    a series is saved, in both stores or in CSV alone
+    begin                       a cycle begins
+    end FAILED                  all series have been tried, so many failed
+    dead STATUS                 it has ended
+    failed REASON               it could not start
+
+SIGTERM ends a writer as it ends a worker; SIGUSR1 sets its clock back by an hour, SIGUSR2 forward.
+
+`--without GUARD` takes one guard of the product away, to show what it is good for.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+from stockapi.config import Settings
+from stockapi.errors import AppError
+from stockapi.logs import configure_logging
+from stockapi.models import Interval, Mode
+from stockapi.services import csv_enhancer, csv_files, sync
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.writer_lock import writer_lock
+from tests.faults.market import TICKERS, VersionedProvider
+from workers import __main__ as worker
+from workers import loop
+
+GUARDS = ("journal", "settle", "fsync", "directory fsync")
+
+
+def main() -> None:
+    arguments = _arguments()
+    settings = Settings.load()
+    configure_logging(settings.log_level)
+    _take_away(arguments.without)
+    if arguments.slow_ms:
+        csv_files.os = _slow_os(arguments.slow_ms / 1000)
+    write = partial(_write, settings, arguments)
+    if arguments.cycles:
+        write(0)
+        return
+    for line in sys.stdin:
+        _fork(partial(write, int(line.split()[1])))
+
+
+def say(*words: object) -> None:
+    """One write, which a kill does not tear."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.writer", description=__doc__)
+    parser.add_argument("--tickers", default=",".join(TICKERS))
+    parser.add_argument("--cycles", type=int, help="write so many in this process, from version 0 on, and end")
+    parser.add_argument("--scheduled", action="store_true", help="a cycle a second, by the worker's own timetable")
+    parser.add_argument("--pause-ms", type=int, default=0, help="between two cycles")
+    parser.add_argument("--slow-ms", type=int, default=0, help="stop in the middle of each write in place")
+    parser.add_argument("--user", type=int, help="whose permissions it has")
+    parser.add_argument("--without", choices=GUARDS)
+    return parser.parse_args()
+
+
+def _fork(write: Callable[[], None]) -> None:
+    child = os.fork()
+    if child == 0:
+        sys.stdin.close()
+        try:
+            write()
+        except AppError as exc:
+            say("failed", exc)
+            os._exit(1)
+        os._exit(0)
+    say("born", child)
+    _, status = os.waitpid(child, 0)
+    say("dead", os.waitstatus_to_exitcode(status))
+
+
+def _write(settings: Settings, arguments: argparse.Namespace, version: int) -> None:
+    """As `python -m workers` does, but for the market, the pace, and that it says what it has saved."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGUSR1, _Clock.move)
+    signal.signal(signal.SIGUSR2, _Clock.move)
+    loop.schedule.datetime = SimpleNamespace(**{**vars(loop.schedule.datetime), "datetime": _Clock})
+    loop.sync_ticker = _acknowledged
+    if arguments.user:
+        os.seteuid(arguments.user)
+    provider = VersionedProvider(arguments.tickers.split(","), Path("listed"))
+    job = loop.Job("daily", Mode.VN, tuple(Interval), loop.all_tickers, lambda _now: 1)
+    with writer_lock(settings, [Mode.VN]):
+        db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+        if arguments.without != "settle":
+            worker._recover(Mode.VN, db_manager, csv_store, stop)
+        say("ready")
+        provider.version = version
+        cycles = _Cycles([job], provider, db_manager, csv_store, stop, lambda: _Clock.now(UTC))
+        if arguments.scheduled:
+            cycles.run()
+        while not stop.is_set() and provider.version - version != arguments.cycles:
+            cycles.run_once()
+            stop.wait(arguments.pause_ms / 1000)
+        db_manager.close()
+
+
+class _Cycles(loop.WorkerLoop):
+    """Says when a cycle begins and ends, and takes the next version with each."""
+
+    def _guarded_cycle(self, job: loop.Job) -> int:
+        say("begin")
+        failed = super()._guarded_cycle(job)
+        say("end", failed)
+        assert isinstance(self._provider, VersionedProvider)
+        self._provider.version += 1
+        return failed
+
+
+class _Clock(datetime):
+    """The wall clock of this process, which a signal sets back by an hour, and another one forward."""
+
+    moved = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + cls.moved
+
+    @classmethod
+    def move(cls, signum: int, _frame: object) -> None:
+        cls.moved += timedelta(hours=-1 if signum == signal.SIGUSR1 else 1)
+
+
+def _acknowledged(
+    provider: VersionedProvider,
+    ticker: str,
+    interval: Interval,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+) -> sync.SyncStats:
+    stats = sync.sync_ticker(provider, ticker, interval, db_manager, csv_store, now)
+    where = "csv" if stats.saved.sqlite_error else "both"
+    say("ack", ticker, interval.value, provider.version, where, csv_store.stamp(Mode.VN, ticker, interval))
+    return stats
+
+
+# The guards
+
+
+def _take_away(guard: str | None) -> None:
+    match guard:
+        case "journal":
+            _replace(csv_files, "replace_tail", _write_tail_in_place)
+        case "settle":
+            _replace(sync, "settle_if_out_of_step", lambda *_: None)
+            _replace(loop, "settle_out_of_step", lambda *_: {})
+            _replace(csv_enhancer._Partition, "settle", lambda _self: (csv_enhancer.EnhancementStats(), None))
+        case "fsync":
+            csv_files.os = _os_with(fsync=lambda _descriptor: None)
+        case "directory fsync":
+            _replace(csv_files, "fsync_directory", lambda _directory: None)
+
+
+def _replace(owner: Any, name: str, value: object) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: there is nothing to take away"
+    setattr(owner, name, value)
+
+
+def _os_with(**functions: Callable[..., Any]) -> Any:
+    return SimpleNamespace(**{**vars(os), **functions})
+
+
+def _slow_os(seconds: float) -> Any:
+    """Half of the bytes, a while later the rest: what the disk of a busy machine may do to any write."""
+
+    def pwrite(descriptor: int, data: Any, offset: int) -> int:
+        half = os.pwrite(descriptor, data[: (len(data) + 1) // 2], offset)
+        time.sleep(seconds)
+        return half
+
+    return _os_with(pwrite=pwrite)
+
+
+def _write_tail_in_place(path: Any, offset: int, tail: bytes) -> None:
+    """What `replace_tail` does, less the journal: under the lock, and durable."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        with csv_files.locked(path.parent, exclusive=True):
+            os.ftruncate(descriptor, offset)
+            csv_files._write_range(descriptor, offset, tail)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
