@@ -27,7 +27,9 @@ from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.indicators import enhance
 from stockapi.services.ticker_groups import load_ticker_groups, sector_of
-from tests.bench.__main__ import ROOT, Row, describe_machine, environment, save_table, server
+from tests.bench import servers
+from tests.bench.load import load
+from tests.bench.machine import ROOT, Row, environment, heading, save, table
 from workers.daily_worker import DAILY
 from workers.loop import Job, WorkerLoop
 from workers.slow_worker import MINUTE
@@ -71,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, upstream() as variables:
         work = Path(name)
         rows = [*_daily(work / "daily", variables), *_minute(work / "minute", variables), *_idle(work / "idle")]
-    save_table("cycles", f"{datetime.now(UTC):%Y-%m-%d}, {describe_machine()}.", rows, write=arguments.write)
+    save("cycles", f"{heading()}\n\n{table(('what', 'measured'), rows)}", write=arguments.write)
 
 
 @contextmanager
@@ -144,14 +146,15 @@ def _save(bench: Bench, ticker: str, bars: Bars, interval: Interval) -> None:
 def _latencies(bench: Bench, directory: Path) -> Iterator[Row]:
     """Latency of the API at rest and while minute cycles run one after the other, in turn."""
     busy, rest = [], []
-    with server(directory, PATH) as (url, _):
+    with servers.product(directory) as product:
+        url = product.url + PATH
         for number in range(3):
-            rest.append(_p99_ms(url + PATH))
+            rest.append(load(url, 4, LOAD_S, {}).p99_ms)
             stop = threading.Event()
             minutes = 10 + 40 * number
             writer = threading.Thread(target=_write_on, args=(bench, minutes, stop))
             writer.start()
-            busy.append(_p99_ms(url + PATH))
+            busy.append(load(url, 4, LOAD_S, {}).p99_ms)
             stop.set()
             writer.join()
     quiet, loud = statistics.median(rest), statistics.median(busy)
@@ -163,14 +166,6 @@ def _write_on(bench: Bench, minutes: int, stop: threading.Event) -> None:
     while not stop.is_set():
         minutes += 1
         bench.cycle([MINUTE], IN_SESSION + timedelta(minutes=minutes))
-
-
-def _p99_ms(url: str) -> float:
-    command = ["wrk", "-t1", "-c4", f"-d{LOAD_S}s", "--latency", url]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"99%\s+([\d.]+)(us|ms|s)", output)
-    assert found is not None, output
-    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
 
 
 def _idle(directory: Path) -> Iterator[Row]:

@@ -1,0 +1,94 @@
+"""Queries without HTTP: the service from SQLite and from CSV, SQLite alone, and all of that in a market of 1 %."""
+
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from stockapi.config import Settings
+from stockapi.models import Interval, Mode
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.data_store import DataStore
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.sqlite_tables import MAX_TIME, TableInfo
+from tests.bench.machine import environment
+from tests.bench.questions import SYMBOL, Question
+
+QUERIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Median milliseconds of one query. `whole_csv_ms`: its file parsed whole; `alone_ms`: SQLite only steps."""
+
+    bars: int
+    sqlite_ms: float
+    csv_ms: float
+    whole_csv_ms: float
+    alone_ms: float
+    small_ms: float
+
+
+@contextmanager
+def data_store(directory: Path) -> Iterator[tuple[DataStore, CsvStore]]:
+    settings = Settings.from_mapping(environment(directory))
+    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+    try:
+        yield DataStore(settings, db_manager, csv_store), csv_store
+    finally:
+        db_manager.close()
+
+
+def measure(question: Question, large: Path, small: Path) -> Times:
+    """`small`: a market with a hundredth of the tickers."""
+    database = f"file:{large / 'vn_data.db'}?mode=ro"
+    with (
+        data_store(large) as (store, csv_store),
+        data_store(small) as (small_store, _),
+        closing(sqlite3.connect(database, uri=True)) as connection,
+    ):
+        assert isinstance(question.interval, Interval)
+        query, from_csv = question.query(), question.query(use_sqlite=False)
+        bars = len(store.get_data_smart_sqlite(query).bars[SYMBOL])
+        assert bars == len(small_store.get_data_smart_sqlite(query).bars[SYMBOL])
+        sqlite_ms, csv_ms, alone_ms, small_ms = medians_ms(
+            [
+                partial(store.get_data_smart_sqlite, query),
+                partial(store.get_data_smart_sqlite, from_csv),
+                stepping(connection, question),
+                partial(small_store.get_data_smart_sqlite, query),
+            ],
+            QUERIES,
+        )
+        (whole_ms,) = medians_ms([partial(csv_store.read, Mode.VN, SYMBOL, question.interval)], QUERIES // 20)
+    return Times(bars, sqlite_ms, csv_ms, whole_ms, alone_ms, small_ms)
+
+
+def stepping(connection: sqlite3.Connection, question: Question) -> Callable[[], object]:
+    """SQLite reads every column of the same rows, and hands out only their maxima: no row becomes Python's."""
+    query = question.query()
+    assert isinstance(question.interval, Interval)
+    table = TableInfo.of(Mode.VN, question.interval)
+    if query.start is None:
+        inner, values = table.select_latest, (SYMBOL, MAX_TIME, query.limit)
+    else:
+        inner, values = table.select_range, (SYMBOL, query.start, query.end)
+    cursor = connection.execute(inner, values)
+    maxima = ", ".join(f"max({column[0]})" for column in cursor.description)
+    cursor.close()
+    return lambda: connection.execute(f"SELECT {maxima} FROM ({inner})", values).fetchall()
+
+
+def medians_ms(runs: Sequence[Callable[[], object]], count: int) -> list[float]:
+    """Of each, run in turn so that a noisy machine disturbs all alike; the first time is not counted."""
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(count + 1):
+        for run, spent in zip(runs, times, strict=True):
+            started = time.perf_counter()
+            run()
+            spent.append((time.perf_counter() - started) * 1000)
+    return [statistics.median(spent[1:]) for spent in times]
