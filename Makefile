@@ -9,10 +9,10 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint fmt check bench clean
+.PHONY: help run venv test test-long lint fmt check bench faults crash soak audit clean
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.runtime  ## Serve on http://127.0.0.1:3000 and keep the stores up to date; Ctrl-C stops
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -29,6 +29,7 @@ run: $(VENV)/.runtime  ## Serve on http://127.0.0.1:3000 and keep the stores up 
 	printf '\n%s\n\n' "Try, in another terminal:"
 	printf '    curl "%s"\n' "$$url/tickers?symbol=VCB,VNINDEX&limit=3" \
 		"$$url/tickers?mode=crypto&symbol=BTC&interval=4h&limit=5&format=csv" "$$url/health"
+	printf '\n%s\n' "In a browser: $$url/explorer shows the market, $$url/docs tries out every request."
 	printf '\n%s\n\n' "Ctrl-C stops the server and the worker."
 	# honcho would put .env above the environment, and has a default port of its own.
 	honcho --env /dev/null start --port "$$port" || [ $$? -eq 130 ]
@@ -36,7 +37,11 @@ run: $(VENV)/.runtime  ## Serve on http://127.0.0.1:3000 and keep the stores up 
 venv: $(VENV)/.dev  ## Make .venv with everything the tests and checks need
 
 test: $(VENV)/.dev  ## Run the tests; ARGS="-k bars" to choose
-	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+	@# Much of the time goes by in waiting for servers: one process more than there are cores.
+	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) $(ARGS)
+
+test-long: $(VENV)/.dev  ## Run the long tests: faults against real processes; two minutes
+	@$(BIN)/python -m pytest --numprocesses auto -m long $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, format and types
 	@$(BIN)/ruff check .
@@ -47,10 +52,24 @@ fmt: $(VENV)/.dev  ## Put style and format right
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test  ## lint, then test
+check: lint test-long test  ## lint and all tests
 
-bench: $(VENV)/.dev  ## Measure; see docs/benchmarks.md
+bench: $(VENV)/.dev $(VENV)/.bench  ## Measure against others; see docs/benchmarks.md; ARGS=--quick for half an hour
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+faults: $(VENV)/.dev  ## Do to real processes all that docs/reliability.md speaks of; ARGS="--write --minutes 30" keeps the table
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+crash: $(VENV)/.dev  ## Kill the writer 300 times while clients check every answer; KILLS=1000 for more
+	@$(BIN)/python -m tests.faults crash --kills $(or $(KILLS),300)
+
+soak: $(VENV)/.dev  ## Half an hour of clients, a worker and a fault a minute; MINUTES=5 for less
+	@$(BIN)/python -m tests.faults soak --minutes $(or $(MINUTES),30)
+
+audit: $(VENV)/.dev  ## Ask the advisory database about all installed packages; needs the network
+	@$(PYTHON) -m venv --clear $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	$(VENV)/audit/bin/pip-audit --strict --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(ARGS)
 
 clean:  ## Remove .venv and all caches; stored data stays
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -66,6 +85,13 @@ $(VENV)/.runtime: requirements.txt | $(VENV)/.created
 $(VENV)/.dev: requirements.txt requirements-dev.txt | $(VENV)/.created
 	@echo "Installing requirements-dev.txt into $(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# What the benchmark compares with lives apart: the project depends on none of it.
+$(VENV)/.bench: tests/bench/requirements.txt | $(VENV)/.dev
+	@echo "Installing tests/bench/requirements.txt into $(VENV)/bench"
+	$(BIN)/python -m venv --clear --without-pip $(VENV)/bench
+	$(BIN)/python -m pip --python $(VENV)/bench/bin/python install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
 	touch $@
 
 $(VENV)/.created:
