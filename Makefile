@@ -40,7 +40,7 @@ test: $(VENV)/.dev  ## Run the tests; ARGS="-k bars" to choose
 	@# Much of the time goes by in waiting for servers: one process more than there are cores.
 	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) $(ARGS)
 
-test-long: $(VENV)/.dev  ## Run the long tests: faults against real processes; two minutes
+test-long: $(VENV)/.dev  ## Run the long tests, of faults and load on real processes; two minutes
 	@$(BIN)/python -m pytest --numprocesses auto -m long $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, format and types

@@ -315,7 +315,7 @@ def kill_backups(stores: Stores, directory: Path, kind: str) -> list[Path]:
     return sorted(directory.glob("vn_data-*.db"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_backup_that_is_killed_leaves_no_file_that_looks_like_one(stores: Stores, tmp_path: Path) -> None:
     stores.save("VCB", (bars := make_bars(100_000, Interval.MINUTE)), Interval.MINUTE)
     settle_to_disk(stores)
@@ -328,7 +328,7 @@ def test_a_backup_that_is_killed_leaves_no_file_that_looks_like_one(stores: Stor
     assert names(directory) == {made.name, LOCK_FILE}, "the lock fell with the process, its leftovers are gone"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_the_partial_name_a_killed_backup_looks_like_one_and_is_none(stores: Stores, tmp_path: Path) -> None:
     stores.save("VCB", make_bars(100_000, Interval.MINUTE), Interval.MINUTE)
     settle_to_disk(stores)

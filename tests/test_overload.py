@@ -252,7 +252,7 @@ def serve(directory: Path, **more: str) -> AbstractContextManager[Server]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_small_queries_and_livez_answer_while_more_large_ones_come_than_may_run(directory: Path) -> None:
     with serve(directory) as server:
         load = put_under_load(server, heavy_clients=6, seconds=4)
@@ -267,8 +267,8 @@ def test_small_queries_and_livez_answer_while_more_large_ones_come_than_may_run(
     assert after.statuses("heavy") == {200}, "no turn was lost"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_the_bound_large_queries_keep_small_ones_waiting(directory: Path) -> None:
     with serve(directory, MAX_HEAVY_QUERIES="256") as server:
         load = put_under_load(server, heavy_clients=6, seconds=4)
-    assert load.seconds("small", 0.5) > 1.0
+    assert load.seconds("small", 0.99) > 1.0

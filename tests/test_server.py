@@ -435,6 +435,7 @@ def test_slow_clients_take_no_thread(tmp_path: Path, directory: Path, kind: str)
         assert "Traceback" not in server.log
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["silent", "half a request", "an answered one that does not close"])
 def test_of_the_worker_of_gunicorn_itself_they_take_all(tmp_path: Path, directory: Path, kind: str) -> None:
     with few_threads(tmp_path, directory, "--worker-class", "gthread") as server:
