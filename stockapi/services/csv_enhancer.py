@@ -218,9 +218,9 @@ def csv_alone_if_allowed(db_manager: DatabaseManager, what: str) -> Iterator[lis
 _locks: dict[tuple[Mode, str, Interval], threading.RLock] = {}
 
 
-def _lock_of(key: tuple[Mode, str, Interval]) -> threading.RLock:
-    """One writer at a time for each series: the nightly repair meets the workers' saves in one process."""
-    return _locks.setdefault(key, threading.RLock())
+def series_lock(mode: Mode, ticker: str, interval: Interval) -> threading.RLock:
+    """Held through every save and repair of a series in this process, from the first store to the second."""
+    return _locks.setdefault((mode, ticker, interval), threading.RLock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class _Partition:
 
     def save(self, part: Bars, cutoff: int | None) -> SaveResult:
         """`part` takes the place of the bars from `cutoff` on; None: of all."""
-        with _lock_of(self.key):
+        with series_lock(*self.key):
             before = self.csv_store.stamp(*self.key)
             started = time.perf_counter()
             if cutoff is None:
@@ -291,7 +291,7 @@ class _Partition:
 
     def settle(self) -> tuple[EnhancementStats, SqliteError | None]:
         """:returns: what it did, and SQLite's error when it went on without it."""
-        with _lock_of(self.key):
+        with series_lock(*self.key):
             started = time.perf_counter()
             sides, error = self.read_sides()
             read_done = time.perf_counter()
@@ -321,7 +321,7 @@ class _Partition:
         return stats, error
 
     def rescue(self) -> None:
-        with _lock_of(self.key):
+        with series_lock(*self.key):
             sides = read_sides(*self.key, self.csv_store, self.sqlite)
             self.settle_csv(sides, self.enhanced(sides.choice.bars))
 

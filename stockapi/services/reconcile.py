@@ -14,7 +14,14 @@ from stockapi.errors import CsvError, SqliteError, SqliteFault
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.services.both_sides import Sides, read_sides
-from stockapi.services.csv_enhancer import EnhancementStats, csv_alone_if_allowed, rescue, settle, stored_tickers
+from stockapi.services.csv_enhancer import (
+    EnhancementStats,
+    csv_alone_if_allowed,
+    rescue,
+    series_lock,
+    settle,
+    stored_tickers,
+)
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import NEVER, DatabaseManager
 from stockapi.services.database_utils import DATABASE_FILES, DatabaseUtils, beside
@@ -131,7 +138,8 @@ def verify(
 ) -> Iterator[PartitionReport]:
     """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
 
-    :param others_write: a difference counts when it is the same at two looks: a writer may be between the two stores.
+    :param others_write: a writer may be between the two stores. One of this process is waited for; of another process
+        nobody knows, so that a difference counts when it is the same at two looks.
     :raises SqliteError: when the ledger cannot be read: then there is nothing to compare.
     """
     SqliteStore(db_manager).ledger(mode)
@@ -143,7 +151,9 @@ def verify(
             for _ in range(_MOST_LOOKS if others_write else 0):
                 if not report.problems or stop.wait(_BETWEEN_LOOKS_S):
                     break
-                earlier, report = report, _compare(mode, ticker, interval, db_manager, csv_store)
+                earlier = report
+                with series_lock(mode, ticker, interval):
+                    report = _compare(mode, ticker, interval, db_manager, csv_store)
                 if earlier == report:
                     break
             yield report
