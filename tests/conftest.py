@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -15,6 +16,10 @@ from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.indicators import enhance
 from stockapi.services.sqlite_store import SqliteStore
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("stockapi", deadline=None)
+hypothesis.settings.load_profile("stockapi")
 
 NOW = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
 """A Monday, 12:00 in Ho Chi Minh City."""

@@ -76,6 +76,8 @@ def with_failing_store(app: Flask, error: Exception) -> FlaskClient:
         def get_data_smart_sqlite(self, _params: object) -> None:
             raise error
 
+        get_recent_json = get_data_smart_sqlite
+
     context.install(app, replace(app.extensions["stockapi"], data_store=FailingStore()))
     return app.test_client()
 

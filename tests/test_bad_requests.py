@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from server import running_server
 
 from stockapi import create_app
-from stockapi.api import parameters
+from stockapi.api import parameters, schemas
 from stockapi.models import Mode
 
 PARAMETERS = [(route, base, name) for route, base, kinds in ROUTES for name in kinds]
@@ -112,6 +112,14 @@ def test_a_sample_of_the_table_over_the_wire(make_stores: MakeStores, tmp_path: 
 # The table finds a parser that was made lax
 
 
+@pytest.fixture
+def parsed_anew() -> Iterator[None]:
+    """What a lax parser takes must not be remembered, nor what a strict one took."""
+    schemas._remembered_query.cache_clear()
+    yield
+    schemas._remembered_query.cache_clear()
+
+
 def lax_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parameters, "parse_symbol", str.upper)
 
@@ -128,6 +136,7 @@ def lax_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stockapi.models.timestamps._DATE", re.compile(r"\d{4}-?\d{2}-?\d{2}\s*"))
 
 
+@pytest.mark.usefixtures("parsed_anew")
 @pytest.mark.parametrize(
     ("name", "make_lax"),
     [("symbol", lax_symbol), ("limit", lax_whole), ("limit", lax_length), ("start_date", lax_moment)],

@@ -581,6 +581,7 @@ def test_verify_of_stores_that_are_the_same(stores: Stores, run: Run) -> None:
 
 
 NEWER = "CSV is right: its file is newer than the one SQLite was made equal to"
+TEXTS = "the ready answers are not those of the rows"
 DIGEST_OF_CSV = "CSV is right: its bars have the digest of the ledger"
 DIGEST_OF_SQLITE = "SQLite is right: its bars have the digest of the ledger"
 
@@ -623,14 +624,14 @@ def rot_csv(stores: Stores) -> tuple[str, str]:
 def delete_rows(stores: Stores) -> tuple[str, str]:
     with stores.db_manager.transaction(Mode.VN) as connection:
         connection.execute("DELETE FROM vn_daily WHERE ticker = 'VCB' ORDER BY time LIMIT 2")
-    problem = f"2 bars only in CSV, the ledger does not describe the rows; {DIGEST_OF_CSV}"
+    problem = f"2 bars only in CSV, the ledger does not describe the rows, {TEXTS}; {DIGEST_OF_CSV}"
     return problem, "0 bars changed in CSV, 2 in SQLite"
 
 
 def change_row(stores: Stores) -> tuple[str, str]:
     with stores.db_manager.transaction(Mode.VN) as connection:
         connection.execute("UPDATE vn_daily SET low = low - 1 WHERE ticker = 'VCB' ORDER BY time DESC LIMIT 1")
-    problem = f"1 bars with other values, the ledger does not describe the rows; {DIGEST_OF_CSV}"
+    problem = f"1 bars with other values, the ledger does not describe the rows, {TEXTS}; {DIGEST_OF_CSV}"
     return problem, "0 bars changed in CSV, 1 in SQLite"
 
 

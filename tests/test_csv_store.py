@@ -107,7 +107,49 @@ def test_tickers_are_the_directories_with_a_known_file(store: CsvStore, tmp_path
         put(tmp_path / "vn" / name, "")
     (tmp_path / "vn" / "NONE").mkdir()
     assert store.tickers(VN) == ["AAA", "B.1", "VIC"]
+    assert store.tickers(VN, besides={"B.1", "XYZ"}) == ["AAA", "VIC"]
     assert store.tickers(Mode.CRYPTO) == []
+
+
+def test_a_new_ticker_is_seen_at_once_and_one_that_is_gone_no_more(store: CsvStore, tmp_path: Path) -> None:
+    for interval in Interval:
+        store.write(VN, "VCB", interval, flat_bars([START]))
+        assert store.tickers(VN) == ["VCB"]
+        store.path(VN, "VCB", interval).unlink()
+        assert store.tickers(VN) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [("vn/VCB", ["LINK", "VCB"]), ("vn/LINK", ["VCB"]), ("gone", ["VCB"]), ("file", ["VCB"])]
+)
+def test_a_link_to_a_directory_inside_is_a_ticker_of_its_own(
+    store: CsvStore, tmp_path: Path, target: str, expected: list[str]
+) -> None:
+    store.write(*DAYS, flat_bars([START]))
+    put(tmp_path / "file", "")
+    (tmp_path / "vn" / "LINK").symlink_to(tmp_path / target)
+    assert store.tickers(VN) == expected
+
+
+def test_a_directory_that_cannot_be_listed_is_an_error_and_not_empty(store: CsvStore, tmp_path: Path) -> None:
+    put(tmp_path / "vn", "")
+    with pytest.raises(CsvError, match="Not a directory"):
+        store.tickers(VN)
+    (tmp_path / "vn").unlink()
+    (tmp_path / "vn").symlink_to(tmp_path / "vn")
+    with pytest.raises(CsvError, match="symbolic links"):
+        store.tickers(VN)
+
+
+def test_tickers_that_are_known_already_are_not_looked_at(
+    store: CsvStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ticker in ("AAA", "BBB"):
+        store.write(VN, ticker, Interval.MINUTE, flat_bars([START]))
+    looked_at, lstat = [], os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: (looked_at.append(Path(path).parent.name), lstat(path))[1])
+    assert store.tickers(VN, besides={"AAA"}) == ["BBB"]
+    assert set(looked_at) == {"BBB"}
 
 
 # Reading and writing

@@ -104,7 +104,8 @@ def test_once_a_night_what_differs_is_mended(filled: Stores, clocks: Clocks, cap
         clocks.move(minutes=10)
         worker.look()
     assert caplog.text.count("event=verified") == 2, "the one missed before the start, and that of the night"
-    assert "vn VCB 1D: 1 bars with other values, the ledger does not describe the rows; CSV is right" in caplog.text
+    found = "1 bars with other values, the ledger does not describe the rows"
+    assert f"vn VCB 1D: {found}, the ready answers are not those of the rows; CSV is right" in caplog.text
     assert "event=verified mode=vn series=1 bars=60 integrity=ok differing=1 left=0 rebuilt=False" in caplog.text
     assert filled.in_sqlite("VCB").equals(make_bars(60))
 

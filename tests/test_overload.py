@@ -17,6 +17,7 @@ from server import Server, receive_all, running_server
 from stockapi import create_app
 from stockapi.api import overload
 from stockapi.config import Settings
+from stockapi.errors import DeadlineError
 from stockapi.models import Interval, Mode
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
@@ -107,6 +108,10 @@ def test_so_many_are_answered_at_once(make_app: Callable[..., Flask]) -> None:
     assert statuses == [200, 200, 200, 503]
 
 
+def _too_late(*_: object) -> None:
+    raise DeadlineError("stopped at the deadline")
+
+
 @pytest.mark.parametrize("end", ["read", "closed", "not modified", "head", "deadline", "broken"])
 def test_a_turn_ends_with_its_request_however_that_ends(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, end: str
@@ -130,13 +135,13 @@ def test_a_turn_ends_with_its_request_however_that_ends(
                 assert answer.status_code == 200
         case "deadline":
             with monkeypatch.context() as patched:
-                patched.setattr("stockapi.services.data_store.DataStore._deadline", lambda _: 1e-9)
+                patched.setattr("stockapi.services.sqlite_store.check_budget", _too_late)
                 with client.get(path) as answer:
                     assert answer.status_code == 503
                     assert answer.json != REFUSAL
         case "broken":
             with monkeypatch.context() as patched:
-                patched.setattr("stockapi.api.responses.json_body", None)
+                patched.setattr("stockapi.api.responses.json_text_body", None)
                 with client.get(path) as answer:
                     assert answer.status_code == 500
     for _ in range(3):

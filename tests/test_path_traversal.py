@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from server import Server, running_server
 
 from stockapi import create_app
-from stockapi.api import parameters
+from stockapi.api import parameters, schemas
 from stockapi.models import Mode
 from stockapi.services import csv_store, ticker_groups
 
@@ -145,6 +145,15 @@ GUARDS = {
 }
 
 
+@pytest.fixture
+def parsed_anew() -> Iterator[None]:
+    """Queries that were parsed without a guard are to be forgotten, and those parsed with it."""
+    schemas._remembered_query.cache_clear()
+    yield
+    schemas._remembered_query.cache_clear()
+
+
+@pytest.mark.usefixtures("parsed_anew")
 @pytest.mark.parametrize("left", [*GUARDS, None])
 def test_each_of_three_guards_is_enough_and_without_any_a_file_outside_is_opened(
     client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str | None

@@ -10,7 +10,8 @@ from stockapi.models import AggregatedInterval, Interval, Mode
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.services.query_cost import QueryCost, most_rows, rows_in
 from stockapi.services.read_plan import ReadPlan
-from stockapi.services.sqlite_store import LedgerEntry, Window
+from stockapi.services.sqlite_ledger import LedgerEntry
+from stockapi.services.sqlite_store import Window
 
 DAY = 86_400
 ENTRY = LedgerEntry("VCB", Interval.DAILY, 100, FIRST_DAY, FIRST_DAY + 99 * DAY, "", "")
@@ -104,7 +105,7 @@ def test_a_small_query_costs_no_look_at_the_database(
     filled: Callable[..., Stores], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estimate = cost(filled())
-    monkeypatch.setattr("stockapi.services.sqlite_store.SqliteStore.ledger", None)
+    monkeypatch.setattr("stockapi.services.sqlite_store.SqliteStore.entries", None)
     assert not estimate.is_heavy([query(symbols=("VCB",), limit=249)], NOW)
     with pytest.raises(TypeError):
         estimate.is_heavy([query(symbols=("VCB",), limit=250)], NOW)

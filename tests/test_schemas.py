@@ -353,3 +353,29 @@ def test_whatever_is_asked_is_parsed_or_refused_in_one_printable_line(pairs: lis
         message = str(exc)
     assert message.isprintable()
     assert len(message) < 2_000
+
+
+# Queries that were parsed before
+
+
+@pytest.mark.parametrize("length", [1, 100], ids=["short, remembered", "long, parsed anew"])
+def test_a_query_is_the_same_each_time(length: int) -> None:
+    symbols = ",".join(f"S{number}" for number in range(length))
+    first, again = parse(f"symbol={symbols}&limit=5"), parse(f"symbol={symbols}&limit=5")
+    assert first == again == parse(f"limit=5&symbol={symbols}")
+    assert (first is again) == (length == 1)
+    assert parse(f"symbol={symbols}&limit=6") != first
+
+
+def test_what_is_wrong_is_wrong_each_time() -> None:
+    assert (
+        refusal("limit=0")
+        == refusal("limit=0")
+        == "limit '0' is not allowed; allowed: a whole number from 1 to 1000000"
+    )
+    assert refusal("limit=1&limit=2") == "limit is given 2 times; allowed: once"
+
+
+def test_values_of_one_name_and_of_two_are_not_mixed_up() -> None:
+    assert parameters("symbol=A&symbol=B").symbols == parameters("symbol=A,B").symbols == ("A", "B")
+    assert parameters("symbol=A&x=B").symbols == ("A",)

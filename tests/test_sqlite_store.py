@@ -295,11 +295,11 @@ def test_a_series_is_forgotten_only_when_there_are_no_bars_of_it(stores: Stores)
 def test_entry_and_bars_come_from_one_state(stores: Stores) -> None:
     bars = make_bars(5)
     replace(stores, "VCB", bars)
-    entry, held = stores.sqlite_store.recorded(Mode.VN, "VCB", DAY)
-    assert held.equals(bars)
-    assert entry == stores.sqlite_store.ledger(Mode.VN)["VCB", DAY]
-    entry, held = stores.sqlite_store.recorded(Mode.VN, "ACB", DAY)
-    assert (entry, len(held)) == (None, 0)
+    recorded = stores.sqlite_store.recorded(Mode.VN, "VCB", DAY)
+    assert recorded.bars.equals(bars)
+    assert recorded.entry == stores.sqlite_store.ledger(Mode.VN)["VCB", DAY]
+    recorded = stores.sqlite_store.recorded(Mode.VN, "ACB", DAY)
+    assert (recorded.entry, len(recorded.bars)) == (None, 0)
 
 
 @pytest.mark.parametrize(

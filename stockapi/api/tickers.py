@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, request
 
@@ -20,30 +21,58 @@ blueprint = Blueprint("tickers", __name__)
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A rendered body, in pieces, and what the log tells of it."""
+
+    body: list[bytes]
+    content_type: str
+    source: DataSource
+    tickers: int
+    rows: int
+    timings_ms: Mapping[str, float]
+
+
 @blueprint.get("/tickers")
 def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
     query = parse_tickers_query(request.args)
-    results = _results(query)
-    series = _series(results)
-    body, content_type = _render(query, series)
-    response = responses.conditional(body, content_type, cache_max_age_s(services().clock()))
-    response.headers["X-Data-Source"] = DataSource.of_all(result.source for result in results.values()).value
+    every = [replace(query.parameters, mode=mode) for mode in Mode] if query.is_every_market else [query.parameters]
+    overload.admit(*every)
+    answer = _ready(query) or _rendered(query)
+    response = responses.conditional(answer.body, answer.content_type, cache_max_age_s(services().clock()))
+    response.headers["X-Data-Source"] = answer.source.value
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    _log_performance(query, results, body, response, started)
+    _log_performance(query, answer, response, started)
     return response
 
 
-def _results(query: TickersQuery) -> dict[Mode, QueryResult]:
+def _ready(query: TickersQuery) -> _Answer | None:
+    """The answer that SQLite holds as text, if it does."""
+    result = services().data_store.get_recent_json(query.parameters) if query.is_default_json else None
+    if result is None:
+        return None
+    body = responses.json_text_body(result.texts)
+    return _Answer(body, responses.JSON_TYPE, DataSource.SQLITE, len(result.texts), result.rows, result.timings_ms)
+
+
+def _rendered(query: TickersQuery) -> _Answer:
+    """The answer made of bars."""
     store = services().data_store
     if query.is_every_market:
-        overload.admit(*(replace(query.parameters, mode=mode) for mode in Mode))
-        return store.get_data_of_every_market(query.parameters)
-    overload.admit(query.parameters)
-    return {query.parameters.mode: store.get_data_smart_sqlite(query.parameters)}
+        results = store.get_data_of_every_market(query.parameters)
+    else:
+        results = {query.parameters.mode: store.get_data_smart_sqlite(query.parameters)}
+    series = _series(results)
+    body, content_type = _render(query, series)
+    timings_ms = Counter[str]()
+    for result in results.values():
+        timings_ms.update(result.timings_ms)
+    source = DataSource.of_all(result.source for result in results.values())
+    return _Answer(body, content_type, source, len(series), sum(len(each.bars) for each in series), timings_ms)
 
 
 def _series(results: dict[Mode, QueryResult]) -> list[Series]:
@@ -72,24 +101,18 @@ def _render(query: TickersQuery, series: list[Series]) -> tuple[list[bytes], str
             return responses.json_body(series, interval, fields), responses.JSON_TYPE
 
 
-def _log_performance(
-    query: TickersQuery, results: dict[Mode, QueryResult], body: list[bytes], response: Response, started: float
-) -> None:
+def _log_performance(query: TickersQuery, answer: _Answer, response: Response, started: float) -> None:
     """One line per answer. `bytes`: the body before compression; `ms`: from parsing to here, `<store>_ms` its part."""
-    bars = [each for result in results.values() for each in result.bars.values()]
-    timings_ms = Counter[str]()
-    for result in results.values():
-        timings_ms.update(result.timings_ms)
     fields: dict[str, object] = {
         "endpoint": request.path,
         "status": response.status_code,
         "mode": "all" if query.is_every_market else query.parameters.mode.value,
         "interval": query.parameters.interval.value,
-        "tickers": len(bars),
-        "rows": sum(map(len, bars)),
-        "bytes": sum(map(len, body)),
-        "source": response.headers["X-Data-Source"],
+        "tickers": answer.tickers,
+        "rows": answer.rows,
+        "bytes": sum(map(len, answer.body)),
+        "source": answer.source.value,
         "ms": (time.perf_counter() - started) * 1000,
     }
-    fields |= {f"{store}_ms": spent_ms for store, spent_ms in timings_ms.items()}
+    fields |= {f"{store}_ms": spent_ms for store, spent_ms in answer.timings_ms.items()}
     logger.info(key_values(**fields))

@@ -13,7 +13,8 @@ from stockapi.services.csv_store import CsvStore, is_older, is_storable
 from stockapi.services.digest import digest, to_text
 from stockapi.services.evidence import Choice, FileState, choose
 from stockapi.services.quarantine import Quarantine
-from stockapi.services.sqlite_store import LedgerEntry, SqliteStore
+from stockapi.services.sqlite_ledger import LedgerEntry
+from stockapi.services.sqlite_store import Recorded, SqliteStore
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 class Sides:
     """`in_sqlite` in order of time, even where a damaged index gave it otherwise. `stamp`: of the CSV file as read.
 
+    `has_true_texts`: whether SQLite's ready texts are those of its bars.
     `unstorable`: those rows of SQLite that no file could hold, and so were never saved: they are no choice.
     """
 
@@ -31,6 +33,7 @@ class Sides:
     in_sqlite: Bars
     unstorable: Bars
     choice: Choice
+    has_true_texts: bool
 
     @property
     def in_csv(self) -> Bars:
@@ -69,7 +72,8 @@ def read_sides(
     """
     stamp, parsed = csv_store.stamp(mode, ticker, interval), csv_store.read(mode, ticker, interval)
     nothing = Bars.empty(whole_volume=mode.has_whole_volume)
-    entry, in_sqlite = (None, nothing) if sqlite is None else sqlite.recorded(mode, ticker, interval)
+    recorded = Recorded(None, nothing, True) if sqlite is None else sqlite.recorded(mode, ticker, interval)
+    entry, in_sqlite = recorded.entry, recorded.bars
     if not (in_sqlite.time[1:] > in_sqlite.time[:-1]).all():
         in_sqlite = nothing.merge(in_sqlite)
     storable = is_storable(in_sqlite, interval)
@@ -80,7 +84,7 @@ def read_sides(
         _file_state(stamp, entry),
         prefer_possible=prefer_possible,
     )
-    return Sides(parsed, stamp, entry, in_sqlite, in_sqlite.take(~storable), choice)
+    return Sides(parsed, stamp, entry, in_sqlite, in_sqlite.take(~storable), choice, recorded.has_true_texts)
 
 
 def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:

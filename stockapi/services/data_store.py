@@ -1,5 +1,6 @@
 """Bars for a query: from SQLite first, from CSV where SQLite fails or has nothing."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ import numpy as np
 
 from stockapi.config import Settings
 from stockapi.constants import MA_FIELDS
-from stockapi.errors import CsvError, DeadlineError
+from stockapi.errors import CsvError, DeadlineError, SqliteError
 from stockapi.models.bars import Bars, Float
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -22,7 +23,9 @@ from stockapi.services.indicators import enhance, round_half_even, with_exponent
 from stockapi.services.read_plan import ReadPlan
 from stockapi.services.sqlite_store import SqliteStore, Window
 
-__all__ = ["DataSource", "DataStore", "QueryResult"]
+__all__ = ["DataSource", "DataStore", "JsonResult", "QueryResult"]
+
+log = logging.getLogger(__name__)
 
 _LEGACY_DIVISOR = 1000.0
 _CSV_READ_ATTEMPTS = 5
@@ -37,6 +40,15 @@ class QueryResult:
 
     bars: dict[str, Bars]
     source: DataSource
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonResult:
+    """Otherwise as `QueryResult`, all of it from SQLite: the bars as JSON objects with commas between."""
+
+    texts: dict[str, bytes]
+    rows: int
     timings_ms: dict[str, float]
 
 
@@ -57,6 +69,34 @@ class DataStore:
         :raises TooManyRowsError: past the row budget.
         """
         return self._answer(params, self._deadline(), self._row_budget())
+
+    def get_recent_json(self, params: QueryParameters) -> JsonResult | None:
+        """The same answer, each bar as a JSON object of all fields, where SQLite has all of it ready; else None.
+
+        :raises DeadlineError, TooManyRowsError: as `get_data_smart_sqlite`.
+        """
+        plan = ReadPlan.of(params)
+        is_plain = params.indicators is Indicators.SIMPLE and not plan.reads_more and not params.legacy
+        if not (is_plain and params.use_sqlite and self._fallback.uses_sqlite):
+            return None
+        started = time.perf_counter()
+        try:
+            found = self._sqlite.recent_json(
+                params.mode,
+                plan.base,
+                params.symbols,
+                plan.window,
+                deadline=self._deadline(),
+                row_budget=self._row_budget(),
+            )
+        except SqliteError as exc:
+            log.warning("the ready answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
+            return None
+        if found is None or self._fallback.may_lack(params.mode, params.symbols, found):
+            return None
+        timings_ms = {DataSource.SQLITE.value: (time.perf_counter() - started) * 1000}
+        texts = {symbol: each.text for symbol, each in found.items() if each.rows}
+        return JsonResult(texts, sum(each.rows for each in found.values()), timings_ms)
 
     def get_data_of_every_market(self, params: QueryParameters) -> dict[Mode, QueryResult]:
         """The same query put to each market; `params.mode` does not matter.

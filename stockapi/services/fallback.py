@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -57,6 +57,10 @@ class Fallback:
         self._settings = settings
         self._csv = csv_store
 
+    @property
+    def uses_sqlite(self) -> bool:
+        return self._settings.sqlite_reads and self._settings.sqlite_writes
+
     def find(
         self,
         mode: Mode,
@@ -77,14 +81,14 @@ class Fallback:
         timings_ms: dict[str, float] = {}
         in_sqlite: dict[str, _T] | None = None
         in_csv: dict[str, _T] = {}
-        asks_sqlite = use_sqlite and self._settings.sqlite_reads and self._settings.sqlite_writes
+        asks_sqlite = use_sqlite and self.uses_sqlite
         if asks_sqlite:
             with _timed(timings_ms, DataSource.SQLITE):
                 in_sqlite = self._unless_sqlite_fails(mode, from_sqlite)
         if self._settings.fallback_to_csv or not asks_sqlite:
             if in_sqlite is None:
                 self._require_csv_tree(mode, must_hold=asks_sqlite)
-            missing = self._missing(mode, symbols, in_sqlite)
+            missing = self._missing(mode, symbols, in_sqlite or {})
             if missing:
                 with _timed(timings_ms, DataSource.CSV):
                     in_csv = from_csv(missing)
@@ -113,9 +117,14 @@ class Fallback:
             if must_hold and not any(entry.is_dir() for entry in entries):
                 raise CsvError(f"{root} holds no ticker")
 
-    def _missing(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: dict[str, _T] | None) -> list[str]:
-        known = self._csv.tickers(mode) if symbols is None else symbols
-        return sorted(set(known) - (in_sqlite or {}).keys())
+    def may_lack(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> bool:
+        """Whether CSV is to be asked although SQLite has answered for these tickers."""
+        return self._settings.fallback_to_csv and bool(self._missing(mode, symbols, in_sqlite))
+
+    def _missing(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> list[str]:
+        if symbols is None:
+            return self._csv.tickers(mode, besides=in_sqlite)
+        return sorted(symbol for symbol in symbols if symbol not in in_sqlite)
 
 
 def _source(in_sqlite: dict[str, _T] | None, in_csv: dict[str, _T]) -> DataSource:

@@ -10,7 +10,8 @@ from stockapi.models.query import QueryParameters
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.read_plan import ReadPlan
-from stockapi.services.sqlite_store import LedgerEntry, SqliteStore, Window
+from stockapi.services.sqlite_ledger import LedgerEntry
+from stockapi.services.sqlite_store import SqliteStore, Window
 
 _MOST_TICKERS: Final = 10_000
 """More than any market here has: what is small even then is small without a look at the ledger."""
@@ -39,16 +40,11 @@ class QueryCost:
         if of_one * count < enough:
             return of_one * count
         try:
-            ledger = self._sqlite.ledger(query.mode)
+            entries = self._sqlite.entries(query.mode, plan.base, query.symbols)
         except SqliteError:
             # CSV answers, or nobody. Then only the bound is known.
             return of_one * (len(self._csv.tickers(query.mode)) if query.symbols is None else count)
-        symbols = None if query.symbols is None else set(query.symbols)
-        return sum(
-            rows_in(entry, plan.window)
-            for (ticker, interval), entry in ledger.items()
-            if interval is plan.base and (symbols is None or ticker in symbols)
-        )
+        return sum(rows_in(entry, plan.window) for entry in entries)
 
 
 def most_rows(plan: ReadPlan, now: int) -> int:

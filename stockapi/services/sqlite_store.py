@@ -12,20 +12,18 @@ from itertools import repeat
 
 import numpy as np
 
-from stockapi.errors import SqliteError, SqliteFault
+from stockapi.errors import SqliteError
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.models.query import is_symbol
 from stockapi.models.row_budget import RowBudget
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.digest import digest, replaced, to_text
 from stockapi.services.gaps import Extent
+from stockapi.services.sqlite_ledger import LedgerEntry, advanced, find_entry, ledger_entries, to_entry, whole
+from stockapi.services.sqlite_recent import RecentJson, RecentTable
 from stockapi.services.sqlite_tables import (
     DELETE_LEDGER_ENTRY,
     SELECT_LEDGER,
-    SELECT_LEDGER_ENTRY,
-    SELECT_LEDGER_OF_INTERVAL,
     SET_CSV_STAMP,
     UPSERT_LEDGER,
     TableInfo,
@@ -33,23 +31,17 @@ from stockapi.services.sqlite_tables import (
 )
 from stockapi.services.sqlite_windows import Window, check_budget, read_days, read_window
 
-__all__ = ["LedgerEntry", "SqliteStore", "Window"]
+__all__ = ["RecentJson", "Recorded", "SqliteStore", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """What SQLite holds of one ticker and interval.
+class Recorded:
+    """A series in one state of the database: what the ledger says of it, its bars, and whether its ready texts are
+    those of the bars."""
 
-    `csv_stamp` names the state of the CSV file that holds the same bars; "" while a save is under way.
-    """
-
-    ticker: str
-    interval: Interval
-    rows: int
-    first_time: int
-    last_time: int
-    digest: str
-    csv_stamp: str
+    entry: LedgerEntry | None
+    bars: Bars
+    has_true_texts: bool
 
 
 class SqliteStore:
@@ -79,11 +71,38 @@ class SqliteStore:
         """
         table = TableInfo.of(mode, interval)
         with self._db.snapshot(mode, deadline) as connection:
-            entries = _ledger_entries(connection, interval, symbols)
+            entries = ledger_entries(connection, interval, symbols)
             if row_budget is not None:
                 check_budget(connection, table, [(entry.ticker, entry.rows) for entry in entries], window, row_budget)
             for entry in entries:
                 yield entry.ticker, read_window(connection, table, mode, entry.ticker, window)
+
+    def recent_json(
+        self,
+        mode: Mode,
+        interval: Interval,
+        symbols: Sequence[str] | None,
+        window: Window,
+        *,
+        deadline: float,
+        row_budget: RowBudget,
+    ) -> dict[str, RecentJson] | None:
+        """As `read_each`, the bars as JSON objects of `json_format.DEFAULT_FIELDS`; None unless all are there as such.
+
+        :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
+        """
+        texts = RecentTable.of(mode, interval)
+        found: dict[str, RecentJson] = {}
+        with self._db.snapshot(mode, deadline) as connection:
+            entries = ledger_entries(connection, interval, symbols)
+            held = [(entry.ticker, entry.rows) for entry in entries]
+            check_budget(connection, TableInfo.of(mode, interval), held, window, row_budget)
+            for entry in entries:
+                text = texts.read(connection, entry.ticker, window, entry.first_time, entry.last_time)
+                if text is None:
+                    return None
+                found[entry.ticker] = text
+        return found
 
     def read(self, mode: Mode, ticker: str, interval: Interval, window: Window | None = None) -> Bars:
         """One ticker's bars, whether or not the ledger knows it; empty when there are none."""
@@ -105,7 +124,7 @@ class SqliteStore:
                 each.ticker: Extent(
                     each.first_time, each.last_time, each.rows, read_days(connection, table, each.ticker)
                 )
-                for each in _ledger_entries(connection, interval, symbols)
+                for each in ledger_entries(connection, interval, symbols)
             }
 
     def ledger(self, mode: Mode) -> dict[tuple[str, Interval], LedgerEntry]:
@@ -114,22 +133,28 @@ class SqliteStore:
         :raises SqliteError: when the database cannot be read.
         """
         with self._db.snapshot(mode) as connection:
-            entries = [_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
+            entries = [to_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
         return {(entry.ticker, entry.interval): entry for entry in entries}
 
-    def recorded(self, mode: Mode, ticker: str, interval: Interval) -> tuple[LedgerEntry | None, Bars]:
-        """What the ledger says of a series, and its bars, of one state of the database.
+    def entries(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None) -> list[LedgerEntry]:
+        """What is held of every ticker asked for (None: all), in alphabetical order.
 
-        :raises SqliteError: when either cannot be read.
+        :raises SqliteError: when the database cannot be read.
         """
+        with self._db.snapshot(mode) as connection:
+            return ledger_entries(connection, interval, symbols)
+
+    def recorded(self, mode: Mode, ticker: str, interval: Interval) -> Recorded:
+        """:raises SqliteError: when it cannot be read."""
         with self._db.snapshot(mode, deadline=float("inf")) as connection:
-            entry = _find_entry(connection, ticker, interval)
-            return entry, read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window())
+            entry = find_entry(connection, ticker, interval)
+            bars = read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window())
+            return Recorded(entry, bars, RecentTable.of(mode, interval).is_true_of(connection, ticker, bars))
 
     def csv_stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
         """Which state of the CSV file holds the same bars; "" when none is known to."""
         with self._db.snapshot(mode) as connection:
-            entry = _find_entry(connection, ticker, interval)
+            entry = find_entry(connection, ticker, interval)
         return entry.csv_stamp if entry else ""
 
     # Writing
@@ -151,7 +176,7 @@ class SqliteStore:
                 return False
             if entry is not None and len(stored):
                 partition.turn(stored, bars)
-                partition.record(_advanced(entry, stored, bars, csv_stamp))
+                partition.record(advanced(entry, stored, bars, csv_stamp))
                 return True
         self._grow(mode, ticker, interval, entry, bars, csv_stamp, now)
         return True
@@ -169,7 +194,8 @@ class SqliteStore:
                 kept = np.isin(stored.time, bars.time)
                 partition.delete(stored.take(~kept))
                 partition.turn(stored.take(kept), bars)
-                partition.record(_whole(ticker, interval, bars, csv_stamp))
+                partition.forget_false_texts(bars)
+                partition.record(whole(ticker, interval, bars, csv_stamp))
                 return
         self._grow(mode, ticker, interval, None, bars, csv_stamp, now)
 
@@ -187,7 +213,24 @@ class SqliteStore:
             if len(read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window(limit=1))):
                 return False
             connection.execute(DELETE_LEDGER_ENTRY, (ticker, interval.value))
+            connection.execute(RecentTable.of(mode, interval).clear, (ticker,))
             return True
+
+    def fill_texts(self, mode: Mode) -> int:
+        """Make the ready texts of every series that has none, as after the migration that brought them: how many.
+
+        :raises SqliteError: when they cannot be written; those before stay.
+        """
+        count = 0
+        for interval in Interval:
+            texts = RecentTable.of(mode, interval)
+            with self._db.snapshot(mode) as connection:
+                lacking = connection.execute(texts.lacking, (interval.value,)).fetchall()
+            for (ticker,) in lacking:
+                with self._db.transaction(mode) as connection:
+                    texts.fill(connection, ticker)
+            count += len(lacking)
+        return count
 
     def _grow(
         self,
@@ -212,10 +255,10 @@ class SqliteStore:
             with self._partition(mode, ticker, interval, now) as partition:
                 partition.turn(nothing, chunk)
                 if entry is not None:
-                    entry = _advanced(entry, nothing, chunk, csv_stamp if is_last else "")
+                    entry = advanced(entry, nothing, chunk, csv_stamp if is_last else "")
                     partition.record(entry)
                 elif is_last:
-                    partition.record(_whole(ticker, interval, bars, csv_stamp))
+                    partition.record(whole(ticker, interval, bars, csv_stamp))
 
     @contextmanager
     def _partition(self, mode: Mode, ticker: str, interval: Interval, now: int) -> Iterator["_Partition"]:
@@ -238,14 +281,19 @@ class _Partition:
     def table(self) -> TableInfo:
         return TableInfo.of(self.mode, self.interval)
 
+    @property
+    def texts(self) -> RecentTable:
+        return RecentTable.of(self.mode, self.interval)
+
     def entry(self) -> LedgerEntry | None:
-        return _find_entry(self.connection, self.ticker, self.interval)
+        return find_entry(self.connection, self.ticker, self.interval)
 
     def bars(self, window: Window) -> Bars:
         return read_window(self.connection, self.table, self.mode, self.ticker, window)
 
     def delete(self, bars: Bars) -> None:
         self.connection.executemany(self.table.delete, zip(repeat(self.ticker), bars.time.tolist()))
+        self.texts.remove(self.connection, self.ticker, bars)
 
     def turn(self, stored: Bars, bars: Bars) -> None:
         """Make of `stored`, whose times are all in `bars`, `bars`; write only what differs.
@@ -256,6 +304,8 @@ class _Partition:
         for begin in range(0, len(changed), self.batch_size):
             rows = to_rows(self.ticker, changed.take(slice(begin, begin + self.batch_size)), self.now)
             self.connection.executemany(self.table.upsert, rows)
+        if len(changed):
+            self.texts.update(self.connection, self.ticker, changed)
         first, last = int(bars.time[0]), int(bars.time[-1])
         held = self.connection.execute(self.table.bounds_since, (self.ticker, first)).fetchone()
         if held != (len(bars), first, last):
@@ -264,29 +314,18 @@ class _Partition:
                 f"where {(len(bars), first, last)} was written"
             )
 
+    def forget_false_texts(self, bars: Bars) -> None:
+        """`bars`: all there are now."""
+        if not self.texts.is_true_of(self.connection, self.ticker, bars):
+            self.connection.execute(self.texts.clear, (self.ticker,))
+
     def record(self, entry: LedgerEntry) -> None:
+        """The end of a save, or of a part of one that may stand alone."""
+        self.texts.fill(self.connection, self.ticker)
         if entry == self.entry():
             return
         values = (entry.rows, entry.first_time, entry.last_time, entry.digest, entry.csv_stamp, self.now)
         self.connection.execute(UPSERT_LEDGER, (entry.ticker, entry.interval.value, *values))
-
-
-def _advanced(entry: LedgerEntry, stored: Bars, bars: Bars, csv_stamp: str) -> LedgerEntry:
-    """The ledger entry after `stored`, a part of what it describes, has become `bars`."""
-    return LedgerEntry(
-        entry.ticker,
-        entry.interval,
-        entry.rows - len(stored) + len(bars),
-        min(entry.first_time, int(bars.time[0])),
-        max(entry.last_time, int(bars.time[-1])),
-        to_text(replaced(int(entry.digest, 16), digest(stored), digest(bars))),
-        csv_stamp,
-    )
-
-
-def _whole(ticker: str, interval: Interval, bars: Bars, csv_stamp: str) -> LedgerEntry:
-    first, last = int(bars.time[0]), int(bars.time[-1])
-    return LedgerEntry(ticker, interval, len(bars), first, last, to_text(digest(bars)), csv_stamp)
 
 
 def _changed(stored: Bars, bars: Bars) -> Bars:
@@ -295,37 +334,3 @@ def _changed(stored: Bars, bars: Bars) -> Bars:
     changed = ~is_stored
     changed[is_stored] = bars.take(is_stored).differing_from(stored)
     return bars.take(changed)
-
-
-def _ledger_entries(
-    connection: sqlite3.Connection, interval: Interval, symbols: Sequence[str] | None
-) -> list[LedgerEntry]:
-    if symbols is None:
-        return [_entry(row) for row in connection.execute(SELECT_LEDGER_OF_INTERVAL, (interval.value,)).fetchall()]
-    entries = [_find_entry(connection, symbol, interval) for symbol in sorted(symbols)]
-    return [entry for entry in entries if entry is not None]
-
-
-def _find_entry(connection: sqlite3.Connection, ticker: str, interval: Interval) -> LedgerEntry | None:
-    row = connection.execute(SELECT_LEDGER_ENTRY, (ticker, interval.value)).fetchone()
-    return None if row is None else _entry(row)
-
-
-def _entry(row: Sequence[object]) -> LedgerEntry:
-    """:raises SqliteError: when it is none that was ever written: a damaged page may still be a row to SQLite."""
-    ticker, interval, rows, first_time, last_time, text, stamp = row
-    try:
-        if not is_symbol(str(ticker)) or int(str(text), 16) < 0:
-            raise ValueError(ticker, text)
-        return LedgerEntry(
-            str(ticker), Interval(interval), _int(rows), _int(first_time), _int(last_time), str(text), str(stamp)
-        )
-    except ValueError as exc:
-        raise SqliteError(f"a row of the ledger cannot be one: {row!r}", SqliteFault.CORRUPT) from exc
-
-
-def _int(value: object) -> int:
-    """:raises ValueError: for anything else."""
-    if not isinstance(value, int):
-        raise ValueError(value)
-    return value

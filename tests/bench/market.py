@@ -24,6 +24,7 @@ from stockapi.services.csv_enhancer import save_enhanced_csv_and_sqlite
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.indicators import enhance
+from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.ticker_groups import groups_for
 from tests.bench.machine import environment
 
@@ -96,7 +97,18 @@ def build(directory: Path, minutes: int, share_of_tickers: float = 1.0) -> Marke
         return _make(directory, minutes, share_of_tickers)
     if market.minutes != minutes:
         sys.exit(f"bench: {directory} holds a market of {market.minutes} minutes; name another directory or remove it")
+    _bring_up_to_date(directory)
     return market
+
+
+def _bring_up_to_date(directory: Path) -> None:
+    """As a worker of a newer version does when it starts."""
+    db_manager = DatabaseManager(Settings.from_mapping(environment(directory)))
+    for mode in Mode:
+        db_manager.upgrade(mode)
+        SqliteStore(db_manager).fill_texts(mode)
+        db_manager.checkpoint(mode, "TRUNCATE")
+    db_manager.close()
 
 
 def _make(directory: Path, minutes: int, share: float) -> Market:

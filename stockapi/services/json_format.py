@@ -1,0 +1,96 @@
+"""Bars as JSON objects: the one place that knows how a bar is written in an answer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import orjson
+
+from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
+from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.interval import AnyInterval, Interval
+from stockapi.models.timestamps import format_times
+
+BARE_FIELDS = ("time", *PRICE_FIELDS, "volume", "symbol", "mode")
+BAR_FIELDS = (*BARE_FIELDS, *INDICATOR_FIELDS)
+"""Everything a bar may have, in the order of every answer."""
+NAMING_FIELDS = ("symbol", "mode")
+"""Those that are the same in all bars of a series."""
+DEFAULT_FIELDS = tuple(name for name in BAR_FIELDS if name != "mode")
+"""What a bar has in the answer to a query of one market that says nothing about it."""
+
+_INDICATOR_BITS = 1 << np.arange(len(INDICATOR_FIELDS))
+_BARS_AT_ONCE = 4_096
+"""Bars that exist as Python objects at one time: some 3 MB, where a million would take a gigabyte."""
+
+
+def parts(bars: Bars) -> Iterator[Bars]:
+    """The bars in pieces of a bearable size."""
+    return (bars.take(slice(start, start + _BARS_AT_ONCE)) for start in range(0, len(bars), _BARS_AT_ONCE))
+
+
+def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+    """Bars as objects with commas between, without their absent indicators, a part at a time.
+
+    :param names: the values of NAMING_FIELDS.
+    :param fields: some of BAR_FIELDS, in its order.
+    """
+    return (orjson.dumps(_rows(names, part, interval, fields))[1:-1] for part in parts(bars))
+
+
+def default_rows(ticker: str, bars: Bars, interval: Interval) -> list[str]:
+    """One object per bar, of DEFAULT_FIELDS: joined by commas they are `json_rows`, byte for byte."""
+    return [orjson.dumps(row).decode() for row in _rows({"symbol": ticker}, bars, interval, DEFAULT_FIELDS)]
+
+
+def json_numbers(name: str, bars: Bars) -> bytes:
+    """One field of all bars as an array, null where absent."""
+    # Straight from the array; orjson writes NaN as null.
+    return orjson.dumps(np.ascontiguousarray(_numbers(name, bars)), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def json_times(bars: Bars, interval: AnyInterval) -> Iterator[bytes]:
+    """Times with commas between, a part at a time."""
+    return (orjson.dumps(format_times(part.time, interval))[1:-1] for part in parts(bars))
+
+
+def _rows(
+    names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]
+) -> list[dict[str, object]]:
+    """One dict per bar, without its absent indicators. 2.2 us per bar, orjson included."""
+    patterns = _INDICATOR_BITS @ np.isnan(bars.indicators)
+    different = set(patterns.tolist())
+    if len(different) == 1:
+        return _rows_without(different.pop(), names, bars, interval, fields)
+    rows: list[dict[str, object]] = [{}] * len(bars)
+    # Few sets of absent indicators occur in one series: build the rows of each set in one go.
+    for pattern in different:
+        where = np.flatnonzero(patterns == pattern)
+        alike = _rows_without(pattern, names, bars.take(where), interval, fields)
+        for position, row in zip(where.tolist(), alike, strict=True):
+            rows[position] = row
+    return rows
+
+
+def _rows_without(
+    pattern: int, names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]
+) -> list[dict[str, object]]:
+    """`pattern` has bit i set where indicator i is absent from all of these bars."""
+    absent = {name for bit, name in enumerate(INDICATOR_FIELDS) if pattern >> bit & 1} if pattern else ()
+    keys = [name for name in fields if name not in absent]
+    if not keys:
+        return [{}] * len(bars)
+    columns = [_values(name, names, bars, interval) for name in keys]
+    return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(name: str, names: Mapping[str, str], bars: Bars, interval: AnyInterval) -> Sequence[object]:
+    """One field of some bars of a series."""
+    if name in NAMING_FIELDS:
+        return [names[name]] * len(bars)
+    return format_times(bars.time, interval) if name == "time" else _numbers(name, bars).tolist()
+
+
+def _numbers(name: str, bars: Bars) -> Int | Float:
+    if name == "volume":
+        return bars.volume
+    return bars.prices[PRICE_FIELDS.index(name)] if name in PRICE_FIELDS else bars.indicator(name)
