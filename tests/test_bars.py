@@ -71,6 +71,13 @@ def test_indicators_are_absent_until_given() -> None:
     assert np.isnan(bars.indicators).all()
 
 
+def test_all_but_the_indicators_may_be_kept() -> None:
+    bars = bars_at(5, 7)
+    bare = bars.without_indicators()
+    assert bare.equals(Bars.of(bars.time, bars.prices, bars.volume))
+    assert not np.isnan(bars.indicators).any()
+
+
 @pytest.mark.parametrize(("whole_volume", "dtype"), [(True, np.int64), (False, np.float64)])
 def test_an_empty_series_has_all_columns_of_the_right_kind(whole_volume: bool, dtype: type) -> None:
     bars = Bars.empty(whole_volume=whole_volume)

@@ -1,6 +1,7 @@
 """Rows of CSV: exact on the way out, tolerant on the way in."""
 
 import re
+from collections.abc import Callable
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode
 from stockapi.services import csv_format
-from stockapi.services.csv_format import HEADER, DamagedLine, ParsedCsv, format_rows, parse_rows
+from stockapi.services.csv_format import HEADER, DamagedLine, ParsedCsv, format_fields, format_rows, parse_rows
+from stockapi.services.indicators import enhance
 
 BASE_HEADER = "ticker,time,open,high,low,close,volume"
 NAN = float("nan")
@@ -133,6 +135,41 @@ def test_rounded_numbers_have_the_decimals_of_the_market(mode: Mode, data: st.Da
                 assert re.fullmatch(r"\d+(\.\d+)?", text)
             else:
                 assert re.fullmatch(rf"-?\d+\.\d{{{places}}}" if places else r"-?\d+", text) or text == ""
+
+
+# Both halves of the writer
+
+
+@pytest.mark.parametrize("mode", Mode)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_writing_by_columns_agrees_with_writing_by_rows(mode: Mode, data: st.DataObject) -> None:
+    interval = data.draw(st.sampled_from(Interval))
+    bars = data.draw(any_bars(mode, interval))
+    bars = rounded(bars, mode) if data.draw(st.booleans()) else bars
+    fields = data.draw(st.frozensets(st.sampled_from(HEADER.split(",")[1:])))
+    first = data.draw(st.lists(st.sampled_from(["VCB", "vn", "X-1.2_3"]), max_size=2))
+    by_columns, by_rows = (
+        with_columns_from(rows, lambda: format_fields(first, fields, bars, interval, mode)) for rows in (1, 1_000)
+    )
+    assert by_columns == by_rows
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_market_like_numbers_are_written_by_columns(mode: Mode) -> None:
+    random = np.random.default_rng(1)
+    bars = Bars.of(times(300), random.uniform(1, 90_000, (4, 300)), random.integers(0, 10**8, 300))
+    enhanced = enhance(
+        bars if mode.has_whole_volume else Bars.of(bars.time, bars.prices, bars.volume / 8), mode, is_index=False
+    )
+    with patch.object(csv_format, "_plain_lines", side_effect=AssertionError):
+        by_columns = format_rows("VCB", enhanced, Interval.MINUTE, mode)
+    assert by_columns == with_columns_from(1_000, lambda: format_rows("VCB", enhanced, Interval.MINUTE, mode))
+
+
+def with_columns_from(rows: int, write: Callable[[], str]) -> str:
+    with patch.object(csv_format, "_DIGITS_FROM_ROWS", rows):
+        return write()
 
 
 # Reading: what the contract says readers accept
@@ -334,6 +371,22 @@ def test_an_indicator_that_is_no_number_is_absent_and_the_bar_is_kept(indicator:
     np.testing.assert_array_equal(parsed.bars.indicators[:, 0], [NAN, *[2.0] * 12])
 
 
+def test_indicators_may_be_left_unread() -> None:
+    text = f"{HEADER}\nVCB,2024-01-01,1,2,3,4,5{',6' * 13}\nVCB,2024-01-02,1,2,3,4,5{',x' * 13}\n"
+    parsed = parse_rows(text, "VCB", Interval.DAILY, Mode.VN, with_indicators=False)
+    assert parsed.damaged == []
+    assert parsed.bars.equals(vn(text).bars.without_indicators())
+
+
+def test_lines_torn_among_unread_indicators_are_damaged() -> None:
+    # Together the two have the twenty fields of a row.
+    torn = ("VCB,2024-01-01,1,2,3,4,5,6,7", "x,2,3,4,5,6,7,8,9,10,11")
+    text = "\n".join((HEADER, *torn, f"VCB,2024-01-02,1,2,3,4,5{',6' * 13}", ""))
+    parsed = parse_rows(text, "VCB", Interval.DAILY, Mode.VN, with_indicators=False)
+    assert [(line.number, line.text) for line in parsed.damaged] == [(2, torn[0]), (3, torn[1])]
+    assert len(parsed.bars) == 1
+
+
 def test_without_a_known_header_every_line_is_judged_by_itself() -> None:
     parsed = vn("date,close\n2024-01-01,5\n" + day(2) + "\n")
     assert closes(parsed) == [(2, 10.0)]
@@ -358,9 +411,9 @@ def test_numbers_of_damaged_lines_count_from_the_top_of_a_long_file() -> None:
 # Both halves of the reader
 
 
-def row_by_row(text: str, mode: Mode, interval: Interval) -> ParsedCsv:
+def row_by_row(text: str, mode: Mode, interval: Interval, *, with_indicators: bool) -> ParsedCsv:
     with patch.object(csv_format, "parse_plain", return_value=None):
-        return parse_rows(text, "X1", interval, mode)
+        return parse_rows(text, "X1", interval, mode, with_indicators=with_indicators)
 
 
 _PIECES = st.sampled_from(
@@ -382,7 +435,9 @@ def test_reading_by_columns_agrees_with_reading_row_by_row(mode: Mode, data: st.
         position = data.draw(st.integers(below_header, len(text)))
         cut = data.draw(st.integers(0, 3))
         text = text[:position] + data.draw(_PIECES) + text[position + cut :]
-    by_columns, by_rows = parse_rows(text, "X1", interval, mode), row_by_row(text, mode, interval)
+    with_indicators = data.draw(st.booleans())
+    by_columns = parse_rows(text, "X1", interval, mode, with_indicators=with_indicators)
+    by_rows = row_by_row(text, mode, interval, with_indicators=with_indicators)
     assert by_columns.damaged == by_rows.damaged
     assert by_columns.bars.equals(by_rows.bars)
     assert by_columns.bars.volume.dtype == by_rows.bars.volume.dtype

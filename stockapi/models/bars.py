@@ -74,6 +74,10 @@ class Bars:
         """The bars at a slice, at ascending positions, or where a mask is true."""
         return type(self)(self.time[which], self.prices[:, which], self.volume[which], self.indicators[:, which])
 
+    def without_indicators(self) -> Self:
+        """The same bars, all indicators absent."""
+        return self.of(self.time, self.prices, self.volume)
+
     def between(self, start: int | None, end: int | None) -> Self:
         """The bars with start <= time <= end (Unix seconds); None is open."""
         first = 0 if start is None else int(np.searchsorted(self.time, start, side="left"))
@@ -87,6 +91,8 @@ class Bars:
     def merge(self, newer: Self) -> Self:
         """Both series in one; where a time is in both, the bar of `newer` wins. Indicators come along as they are."""
         joined = self.concatenate([self, newer])
+        if (joined.time[1:] > joined.time[:-1]).all():
+            return joined
         # A stable sort keeps the newer of two equal times last; of each run of equal times keep the last.
         order = np.argsort(joined.time, kind="stable")
         time = joined.time[order]

@@ -22,8 +22,10 @@ _TIME_SHAPES = {len(shape): np.frombuffer(shape, dtype=np.uint8) for shape in (b
 _PRICES = len(PRICE_FIELDS)
 
 
-def parse_plain(rows: str, width: int, ticker: str, interval: Interval, mode: Mode) -> Bars | None:
-    """The bars of `rows`, in their order; None when any row is other than plain.
+def parse_plain(
+    rows: str, width: int, ticker: str, interval: Interval, mode: Mode, *, with_indicators: bool = True
+) -> Bars | None:
+    """The bars of `rows`, in their order; None when any row is other than plain. Indicators may be left unread.
 
     Plain rows have the first `width` columns of a file in their order, the ticker as given, times of one width
     without an offset, finite numbers (indicators may be absent) and nothing that could not be stored.
@@ -31,15 +33,18 @@ def parse_plain(rows: str, width: int, ticker: str, interval: Interval, mode: Mo
     rows = rows.removesuffix("\n")
     cells = rows.replace("\n", ",\n").split(",")
     count, rest = divmod(len(cells), width)
-    # Every newline now begins a cell. When the tickers have one each, and no other cell is allowed any, rows have
-    # their width.
+    # Every newline now begins a cell. When the tickers have one each, and there are no others, rows have their width.
     tickers = cells[::width]
-    if rest or tickers[0] != ticker or tickers.count(f"\n{ticker}") != count - 1:
+    if rest or tickers[0] != ticker or not tickers.count(f"\n{ticker}") == rows.count("\n") == count - 1:
         return None
     time = _times(cells[1::width], interval)
     volume_texts = cells[len(BASE_CSV_FIELDS) - 1 :: width]
-    del cells[::width]
-    del cells[:: width - 1]
+    if with_indicators:
+        del cells[::width]
+        del cells[:: width - 1]
+    else:
+        cells = _interleaved([cells[column::width] for column in range(2, len(BASE_CSV_FIELDS))])
+        width = len(BASE_CSV_FIELDS)
     numbers = _numbers(cells, count)
     if time is None or numbers is None:
         return None
@@ -47,6 +52,14 @@ def parse_plain(rows: str, width: int, ticker: str, interval: Interval, mode: Mo
     if volume is None:
         return None
     return Bars.of(time, numbers[:_PRICES], volume, numbers[_PRICES + 1 :] if width > len(BASE_CSV_FIELDS) else None)
+
+
+def _interleaved(columns: list[list[str]]) -> list[str]:
+    """The cells of the columns, row after row."""
+    cells = [""] * (len(columns) * len(columns[0]))
+    for position, column in enumerate(columns):
+        cells[position :: len(columns)] = column
+    return cells
 
 
 def _times(texts: list[str], interval: Interval) -> Int | None:

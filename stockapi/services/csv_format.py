@@ -5,16 +5,14 @@ stored from is taken, whatever cannot is handed back with the reason.
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Self
+from itertools import chain
+from typing import Final
 
 import numpy as np
 
 from stockapi.constants import (
-    BASE_CSV_FIELDS,
     CHANGE_FIELDS,
     CSV_FIELDS,
     INDICATOR_FIELDS,
@@ -22,14 +20,17 @@ from stockapi.constants import (
     MONEY_FIELD,
     PRICE_FIELDS,
     SCORE_FIELDS,
-    SECONDS_PER_DAY,
 )
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.interval import AnyInterval, Interval
 from stockapi.models.mode import Mode
-from stockapi.models.timestamps import format_times, parse_time
+from stockapi.models.timestamps import format_times
+from stockapi.services import csv_digits
 from stockapi.services.csv_columns import parse_plain
+from stockapi.services.csv_lines import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, Series, parse_lines
 from stockapi.services.indicators import SCORE_DECIMALS
+
+__all__ = ["HEADER", "DamagedLine", "ParsedCsv", "format_fields", "format_rows", "parse_rows"]
 
 HEADER: Final = ",".join(CSV_FIELDS)
 """First line of a file, without its line end."""
@@ -38,34 +39,9 @@ _VALUE_FIELDS: Final = frozenset(CSV_FIELDS[1:])
 _PERCENT_FIELDS = (*SCORE_FIELDS, *CHANGE_FIELDS)
 _EMPTY_FIELD = '""'
 _Column = tuple[str, Sequence[object]]  # the format of its values, and these
-_MAX_INTEGER = (1 << 63) - 1
 _WRITE_BLOCK_ROWS = 2_000
+_DIGITS_FROM_ROWS = 50  # for fewer rows `%` is faster
 _READ_BLOCK_CHARS = 1 << 17  # split into fields, text takes some ten times its size: never a whole file of it
-_SHOWN_CHARS = 500
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
-_OFFSET = re.compile(r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedLine:
-    """A line no bar could be made of.
-
-    `number` counts from 1, the header included; `text` is cut after 500 characters.
-    """
-
-    number: int
-    reason: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedCsv:
-    """`duplicates`: rows whose time a later row of the file has too."""
-
-    bars: Bars
-    damaged: list[DamagedLine]
-    duplicates: int = 0
 
 
 def format_rows(ticker: str, bars: Bars, interval: AnyInterval, mode: Mode) -> str:
@@ -88,13 +64,41 @@ def format_fields(first: Sequence[str], fields: frozenset[str], bars: Bars, inte
 
 
 def _format_block(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+    if len(bars) >= _DIGITS_FROM_ROWS and len(fields & _VALUE_FIELDS) > 1:
+        lines = _digit_lines(first, fields, bars, interval, mode)
+        if lines is not None:
+            return lines
+    return _plain_lines(first, fields, bars, interval, mode)
+
+
+def _digit_lines(
+    first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode
+) -> str | None:
+    """All rows by columns of digits; None when a number has more decimals than those of the market."""
+    columns = csv_digits.texts(format_times(bars.time, interval)) if "time" in fields else []
+    prices, *indicators = (csv_digits.fixed_point(*group) for group in _fixed_groups(fields, bars, mode))
+    for words in (prices, _volume_words(bars, mode) if "volume" in fields else [], *indicators):
+        if words is None:
+            return None
+        columns += words
+    return csv_digits.join(first, columns).decode()
+
+
+def _volume_words(bars: Bars, mode: Mode) -> list[csv_digits.Words] | None:
+    if mode.has_whole_volume:
+        return csv_digits.whole(bars.volume.astype(np.int64, copy=False))
+    return csv_digits.texts(_shortest_each(bars.volume))
+
+
+def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
     """All rows by one `%` over one flat tuple, which takes half the time of one `%` per row."""
-    columns = _columns_before_indicators(fields, bars, interval, mode)
+    prices, *indicators = (_fixed(*group) for group in _fixed_groups(fields, bars, mode))
+    columns: list[_Column] = [("%s", format_times(bars.time, interval))] if "time" in fields else []
+    columns += prices
+    if "volume" in fields:
+        columns.append(("%d", bars.volume.tolist()) if mode.has_whole_volume else ("%s", _shortest_each(bars.volume)))
     count = len(columns)
-    averages, rest = bars.indicators[: len(MA_FIELDS)], bars.indicators[len(MA_FIELDS) :]
-    columns += _fixed(_named(averages, MA_FIELDS, fields), mode.price_decimals)
-    columns += _fixed(_named(rest[:-1], _PERCENT_FIELDS, fields), SCORE_DECIMALS)
-    columns += _fixed(rest[-1:] if MONEY_FIELD in fields else rest[:0], mode.money_decimals)
+    columns += chain(*indicators)
     cells: list[object] = [None] * (len(columns) * len(bars))
     for position, (_, values) in enumerate(columns):
         cells[position :: len(columns)] = values
@@ -109,13 +113,15 @@ def _format_block(first: Sequence[str], fields: frozenset[str], bars: Bars, inte
     return "".join([templates[pattern] for pattern in patterns]) % present
 
 
-def _columns_before_indicators(fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> list[_Column]:
-    columns: list[_Column] = [("%s", format_times(bars.time, interval))] if "time" in fields else []
-    columns += _fixed(_named(bars.prices, PRICE_FIELDS, fields), mode.price_decimals)
-    if "volume" in fields:
-        volume = bars.volume.tolist()
-        columns.append(("%d", volume) if mode.has_whole_volume else ("%s", [*map(_shortest, volume)]))
-    return columns
+def _fixed_groups(fields: frozenset[str], bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
+    """The numbers with fixed decimals, and how many: prices, which the volume follows, and the three kinds after it."""
+    averages, rest = bars.indicators[: len(MA_FIELDS)], bars.indicators[len(MA_FIELDS) :]
+    return [
+        (_named(bars.prices, PRICE_FIELDS, fields), mode.price_decimals),
+        (_named(averages, MA_FIELDS, fields), mode.price_decimals),
+        (_named(rest[:-1], _PERCENT_FIELDS, fields), SCORE_DECIMALS),
+        (rest[-1:] if MONEY_FIELD in fields else rest[:0], mode.money_decimals),
+    ]
 
 
 def _named(rows: Float, names: Sequence[str], fields: frozenset[str]) -> Float:
@@ -146,52 +152,22 @@ def _fixed_or_shortest(value: float, decimals: int) -> object:
     return text if float(text) == value else _shortest(value)
 
 
+def _shortest_each(values: Int | Float) -> list[str]:
+    return [_shortest(value) for value in values.tolist()]
+
+
 def _shortest(value: float) -> str:
     text = repr(value)
     return format(Decimal(text), "f") if "e" in text else text
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where a row has its fields. `in_order`: as `CSV_FIELDS` has them, or the first 7 of those."""
-
-    fields: tuple[str, ...]
-
-    @property
-    def width(self) -> int:
-        return len(self.fields)
-
-    @property
-    def in_order(self) -> bool:
-        return self.fields in (BASE_CSV_FIELDS, CSV_FIELDS)
-
-    @classmethod
-    def of_header(cls, line: str) -> Self | None:
-        """None when the line is no header: one that names at least the seven base columns, in any order or case."""
-        names = tuple(name.strip().lower() for name in line.split(","))
-        names = tuple("ticker" if name == "symbol" else name for name in names)  # as in our own CSV answers
-        return cls(names) if set(BASE_CSV_FIELDS) <= set(names) else None
-
-
-_WITHOUT_HEADER = (_Layout(BASE_CSV_FIELDS), _Layout(CSV_FIELDS))
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """What the rows of one file have to agree with."""
-
-    ticker: str
-    interval: Interval
-    mode: Mode
-
-
-def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode) -> ParsedCsv:
+def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode, *, with_indicators: bool = True) -> ParsedCsv:
     """The bars of a file's text, ascending; of rows with the same time the last one counts.
 
     The header names the columns (unknown ones are passed over); without one, rows have the 7 or 20 columns of
     `HEADER`. Accepts CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left
     out, when its ticker, time, price or volume cannot be stored. An indicator that is no number is taken as absent:
-    the bar is whole without it.
+    the bar is whole without it. Unless `with_indicators`, all are: to leave them unread halves the time.
     """
     text = text.removeprefix("\ufeff")
     if "\r" in text:
@@ -199,17 +175,19 @@ def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode) -> Parsed
     rows = text.lstrip("\n")
     number = len(text) - len(rows) + 1
     header, _, below_header = rows.partition("\n")
-    layout = _Layout.of_header(header)
+    layout = Layout.of_header(header)
     if layout is not None:
         rows, number = below_header, number + 1
-    series = _Series(ticker, interval, mode)
+    series = Series(ticker, interval, mode)
     parts, damaged = [Bars.empty(whole_volume=mode.has_whole_volume)], list[DamagedLine]()
     for block in _blocks(rows):
-        bars = parse_plain(block, layout.width, ticker, interval, mode) if layout and layout.in_order else None
+        bars = None
+        if layout is not None and layout.in_order:
+            bars = parse_plain(block, layout.width, ticker, interval, mode, with_indicators=with_indicators)
         if bars is None:
-            layouts = _WITHOUT_HEADER if layout is None else (layout,)
-            parsed = _parse_lines(block, number, layouts, series)
-            bars = parsed.bars
+            layouts = WITHOUT_HEADER if layout is None else (layout,)
+            parsed = parse_lines(block, number, layouts, series)
+            bars = parsed.bars if with_indicators else parsed.bars.without_indicators()
             damaged += parsed.damaged
         parts.append(bars)
         number += block.count("\n")
@@ -231,96 +209,3 @@ def _in_order(bars: Bars) -> Bars:
     if (bars.time[1:] > bars.time[:-1]).all():
         return bars
     return bars.take(slice(0)).merge(bars)
-
-
-def _parse_lines(block: str, number: int, layouts: tuple[_Layout, ...], series: _Series) -> ParsedCsv:
-    """The rows one by one; `number` is that of the first line, `layouts` are those a row may have."""
-    rows, damaged = list[tuple[int, list[float], float, list[float]]](), list[DamagedLine]()
-    lines = block.split("\n")
-    for index, line in enumerate(lines):
-        if not line.strip():
-            continue
-        try:
-            rows.append(_parse_line(line, layouts, series))
-        except ValueError as exc:
-            is_torn = index == len(lines) - 1  # only the end of the file has no newline behind it
-            reason = f"torn last line: {exc}" if is_torn else str(exc)
-            damaged.append(DamagedLine(number + index, reason, line[:_SHOWN_CHARS]))
-    if not rows:
-        return ParsedCsv(Bars.empty(whole_volume=series.mode.has_whole_volume), damaged)
-    time, prices, volumes, indicators = zip(*rows, strict=True)
-    whole = series.mode.has_whole_volume
-    volume: Int | Float = np.array(volumes, dtype=np.int64) if whole else np.array(volumes, dtype=np.float64)
-    bars = Bars(np.array(time, dtype=np.int64), _columns(prices), volume, _columns(indicators))
-    return ParsedCsv(bars, damaged)
-
-
-def _columns(rows: Sequence[list[float]]) -> Float:
-    return np.ascontiguousarray(np.array(rows, dtype=np.float64).T)
-
-
-def _parse_line(
-    line: str, layouts: tuple[_Layout, ...], series: _Series
-) -> tuple[int, list[float], float, list[float]]:
-    """:raises ValueError: with the reason, when no bar can be made of the line."""
-    cells = line.split(",")
-    layout = next((each for each in layouts if each.width == len(cells)), None)
-    if layout is None:
-        allowed = " or ".join(str(each.width) for each in layouts)
-        raise ValueError(f"{len(cells)} fields, a row has {allowed}")
-    row = dict(zip(layout.fields, cells, strict=True))
-    if row["ticker"].upper() != series.ticker:
-        raise ValueError(f"ticker {_shown(row['ticker'])} is not {series.ticker}")
-    volume = row["volume"]
-    return (
-        _parse_row_time(row["time"], series.interval),
-        [_parse_number(name, row[name]) for name in PRICE_FIELDS],
-        _parse_whole("volume", volume) if series.mode.has_whole_volume else _parse_number("volume", volume),
-        [_parse_indicator(row.get(name, "")) for name in INDICATOR_FIELDS],
-    )
-
-
-def _parse_row_time(text: str, interval: Interval) -> int:
-    """A day may also be written as its midnight, in UTC or in the offset beside it."""
-    try:
-        readings = parse_time(text), parse_time(_OFFSET.sub("", text))
-    except ValueError:
-        raise ValueError(f"time {_shown(text)} is not a time") from None
-    step = 1 if interval.is_intraday else SECONDS_PER_DAY
-    seconds = next((reading for reading in readings if reading % step == 0), None)
-    if seconds is None:
-        raise ValueError(f"time {_shown(text)} is not a day")
-    return seconds
-
-
-def _parse_number(name: str, text: str) -> float:
-    if not _NUMBER.fullmatch(text):
-        raise ValueError(f"{name} {_shown(text)} is not a number")
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{name} {_shown(text)} is not finite")
-    if number < 0.0:
-        raise ValueError(f"{name} {_shown(text)} is negative")
-    return number
-
-
-def _parse_whole(name: str, text: str) -> int:
-    number = _parse_number(name, text)
-    if number > 2.0**63:
-        raise ValueError(f"{name} {_shown(text)} is beyond 63 bits")
-    # Decimal, since a float has 53 bits; zero apart, since it may have any exponent, and int() would write that out.
-    exact = Decimal(text) if number else Decimal(0)
-    if exact != exact.to_integral_value():
-        raise ValueError(f"{name} {_shown(text)} is not a whole number")
-    if exact > _MAX_INTEGER:
-        raise ValueError(f"{name} {_shown(text)} is beyond 63 bits")
-    return int(exact)
-
-
-def _parse_indicator(text: str) -> float:
-    number = float(text) if _NUMBER.fullmatch(text) else math.nan
-    return number if math.isfinite(number) else math.nan
-
-
-def _shown(text: str) -> str:
-    return repr(text[:40])

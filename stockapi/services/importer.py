@@ -99,7 +99,7 @@ def import_files(
     """
     quarantine = Quarantine(db_manager.settings)
     for file in files:
-        parsed = parse_rows(_read_text(file.path), file.ticker, file.interval, mode)
+        parsed = parse_rows(_read_text(file.path), file.ticker, file.interval, mode, with_indicators=False)
         if parsed.damaged:
             quarantine.add(mode, str(file.path), parsed.damaged, now)
         bars = parsed.bars
