@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import re
 import resource
@@ -328,24 +329,49 @@ def test_what_a_killed_worker_counted_stays_and_what_it_was_doing_does_not(tmp_p
         assert Samples(get(server, "/metrics")).by("source", REQUESTS, route="/tickers") == {"sqlite": 1}
 
 
+@contextmanager
+def out_of_descriptors(server: Server) -> Iterator[HTTPConnection]:
+    """A connection to a process that is just started, has answered nothing yet, and can open nothing."""
+    (first,) = booted(server)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(booted(server)) == 2)
+    worker = booted(server)[1]
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=15)) as connection:
+        connection.connect()
+        wait_until(lambda: count_of_sockets(worker) == 2)  # the listener, and the connection
+        soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (1, hard))
+        yield connection
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.slow
 def test_the_first_request_of_a_process_is_counted_though_it_can_open_no_file(tmp_path: Path) -> None:
     with serving(tmp_path, processes=1) as server:
-        (first,) = booted(server)
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: len(booted(server)) == 2)
-        worker = booted(server)[1]
-        with closing(HTTPConnection("127.0.0.1", server.port, timeout=15)) as connection:
-            connection.connect()
-            wait_until(lambda: count_of_sockets(worker) == 2)  # the listener, and the connection
-            soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-            resource.prlimit(worker, resource.RLIMIT_NOFILE, (1, hard))
+        with out_of_descriptors(server) as connection:
             connection.request("GET", "/livez")
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
-            resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
         samples = Samples(get(server, "/metrics"))
         assert samples.by("status", REQUESTS, route="/livez", method="GET").keys() == {"200"}
+
+
+@pytest.mark.slow
+def test_a_scrape_that_can_open_no_file_says_so(tmp_path: Path) -> None:
+    """And not that nothing was counted, nor that something went wrong here."""
+    with serving(tmp_path, processes=1) as server:
+        get(server, "/tickers?symbol=VCB")
+        with out_of_descriptors(server) as connection:
+            connection.request("GET", "/metrics")
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert answer.headers["Retry-After"] == "5"
+            body = json.loads(answer.read())
+            assert body == {"error": "the metrics cannot be read right now; try again shortly"}
+        assert "Traceback" not in server.log
+        samples = Samples(get(server, "/metrics"))
+        assert samples.by("source", REQUESTS, route="/tickers") == {"sqlite": 1}
+        assert samples.by("status", REQUESTS, route="/metrics") == {"503": 1}
 
 
 def count_of_sockets(pid: int) -> int:

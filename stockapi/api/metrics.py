@@ -1,7 +1,9 @@
 """GET /metrics: what was answered and how fast, and the state of the stores and workers, as Prometheus text."""
 
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -11,12 +13,15 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import ValueClass
+
+from stockapi.errors import AppError
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -28,6 +33,28 @@ _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "
 _OTHER_METHOD: Final = "other"
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """From an answer out of SQLite's cache to QUERY_DEADLINE_MS."""
+
+
+class MetricsUnreadableError(AppError):
+    """The files in which the processes count cannot be read, as when there is no descriptor left."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    @property
+    def public_message(self) -> str:
+        return "the metrics cannot be read right now; try again shortly"
+
+
+class _AllProcesses(MultiProcessCollector):
+    """Reads what the processes of one gunicorn have counted."""
+
+    def collect(self) -> Iterable[Metric]:
+        """:raises OSError: also when the files cannot be listed: for `glob`, which it replaces, there are none then,
+        and all that was counted would be missing from an answer like any other.
+        """
+        files = [str(path) for path in Path(self._path).iterdir() if path.suffix == ".db"]
+        metrics: Iterable[Metric] = self.merge(files)  # type: ignore[no-untyped-call]
+        return metrics
 
 
 class _RequestMetrics:
@@ -93,14 +120,21 @@ def install(app: Flask, stores: Collector) -> None:
     if ValueClass._multiprocess:  # then what is counted stands in files, those of other processes among them
         requests.open_files()
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        _AllProcesses(registry)  # type: ignore[no-untyped-call]
     registry.register(stores)
     app.extensions[_KEY] = registry
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """For Prometheus, inside: a proxy should keep it from the outside."""
-    response = Response(generate_latest(current_app.extensions[_KEY]), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    """For Prometheus, inside: a proxy should keep it from the outside.
+
+    :raises MetricsUnreadableError: 503, rather than a part of them.
+    """
+    try:
+        text = generate_latest(current_app.extensions[_KEY])
+    except OSError as exc:
+        raise MetricsUnreadableError(f"the metrics cannot be read: {exc}") from exc
+    response = Response(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
     response.cache_control.no_store = True
     return response

@@ -233,6 +233,7 @@ _SERVICE: Final = (
         answer="Prometheus text, version 0.0.4.",
         content={"text/plain": _TEXT},
         is_conditional=False,
+        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
     ),
 )
 
