@@ -305,12 +305,28 @@ def test_a_failing_migration_leaves_the_ones_before_it(
 
 
 def test_a_database_of_a_newer_program_is_refused(stores: Stores) -> None:
-    stores.db_manager.upgrade(Mode.VN)
+    latest = stores.db_manager.upgrade(Mode.VN)
     with stores.db_manager.transaction(Mode.VN) as connection:
-        connection.execute("INSERT INTO schema_migrations VALUES (99, 'later', 0)")
+        connection.execute("INSERT INTO schema_migrations VALUES (?, 'later', 0)", (latest + 1,))
     stores.db_manager.close()
-    with pytest.raises(SqliteError, match=r"schema version 99, this program knows up to \d+"):
+    expected = rf"schema version {latest + 1}, this program knows up to {latest}"
+    with pytest.raises(SqliteError, match=expected) as caught:
         stores.db_manager.upgrade(Mode.VN)
+    assert caught.value.fault is SqliteFault.OTHER
+
+
+@pytest.mark.parametrize("flipped", [0, 5, 6, 12, 70, 1 << 40])
+def test_version_numbers_that_no_program_writes_are_damage(stores: Stores, flipped: int) -> None:
+    """Of 1, 2, 3, 4 the second becomes another, whether that is one we know or not."""
+    latest = stores.db_manager.upgrade(Mode.VN)
+    flipped += latest if flipped else 0
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        connection.execute("UPDATE schema_migrations SET version = ? WHERE version = 2", (flipped,))
+    stores.db_manager.close()
+    expected = rf"schema_migrations holds .*\b{flipped}\b.*; allowed: 1, 2, 3"
+    with pytest.raises(SqliteError, match=expected) as caught:
+        stores.db_manager.upgrade(Mode.VN)
+    assert caught.value.fault is SqliteFault.CORRUPT
 
 
 def test_stats_count_from_the_ledger(stores: Stores) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from faults import assert_in_step, heal, problems
 
 from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models import Bars, Interval, Mode
-from stockapi.services import reconcile
+from stockapi.services import reconcile, schema
 from stockapi.services.database_utils import DatabaseUtils
 from stockapi.services.reconcile import PartitionReport, rebuild, settle_out_of_step, verify
+from stockapi.services.schema import SCHEMA_VERSION, migrations
 from stockapi.services.sqlite_store import SqliteStore
 
 DAY, HOUR, MINUTE = Interval
@@ -122,15 +124,37 @@ def with_one_cell_absent(bars: Bars) -> Bars:
         ),
         (
             lambda stores: execute(stores, f"DELETE FROM vn_daily WHERE ticker = 'VCB' AND time = {BARS.time[9]}"),
-            ("1 bars only in CSV", "the ledger does not describe the rows"),
+            (
+                "1 bars only in CSV",
+                "the ledger does not describe the rows",
+                "the ready answers are not those of the rows",
+            ),
         ),
         (
             lambda stores: execute(stores, "UPDATE vn_daily SET close = close + 1 WHERE ticker = 'VCB'"),
-            ("60 bars with other values", "the ledger does not describe the rows"),
+            (
+                "60 bars with other values",
+                "the ledger does not describe the rows",
+                "the ready answers are not those of the rows",
+            ),
         ),
         (
             lambda stores: execute(stores, "DELETE FROM vn_daily WHERE ticker = 'VCB'"),
-            ("60 bars only in CSV", "the ledger does not describe the rows"),
+            (
+                "60 bars only in CSV",
+                "the ledger does not describe the rows",
+                "the ready answers are not those of the rows",
+            ),
+        ),
+        (
+            lambda stores: execute(
+                stores, "UPDATE vn_daily_json SET json = replace(json, '1', '2') WHERE ticker = 'VCB'"
+            ),
+            ("the ready answers are not those of the rows",),
+        ),
+        (
+            lambda stores: execute(stores, f"DELETE FROM vn_daily_json WHERE ticker = 'VCB' AND time = {BARS.time[9]}"),
+            ("the ready answers are not those of the rows",),
         ),
     ],
 )
@@ -385,9 +409,48 @@ def test_readers_never_see_a_part_of_the_new_database(filled: Stores, monkeypatc
 
 def test_a_database_of_a_newer_program_is_not_touched(filled: Stores) -> None:
     """It is not damaged, and this program would put less in its place."""
-    execute(filled, "INSERT INTO schema_migrations VALUES (99, 'of the future', 0)")
+    newer = filled.db_manager.upgrade(Mode.VN) + 1
+    execute(filled, f"INSERT INTO schema_migrations VALUES ({newer}, 'of the future', 0)")
     filled.db_manager.close()
     heal(filled)
     assert asides(filled) == []
     with filled.db_manager.snapshot(Mode.VN) as connection:
-        assert connection.execute("SELECT max(version) FROM schema_migrations").fetchone() == (99,)
+        assert connection.execute("SELECT max(version) FROM schema_migrations").fetchone() == (newer,)
+
+
+def flip_in_latest_version(stores: Stores, bit: int) -> None:
+    """In the file's one byte for the number of the newest migration: the key of its row, five before the name."""
+    stores.db_manager.close()
+    path = stores.settings.vn_database_path
+    data = bytearray(path.read_bytes())
+    latest = migrations(Mode.VN)[-1]
+    place = data.index(latest.name.encode()) - 5
+    assert data[place] == latest.version
+    data[place] ^= 1 << bit
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_the_schema_version_is_healed(filled: Stores, bit: int) -> None:
+    flip_in_latest_version(filled, bit)
+    heal(filled)
+    assert "vn_data.db.damaged-20260302T050000Z" in {each.name for each in asides(filled)}
+    assert_all_in_step(filled)
+    assert filled.db_manager.upgrade(Mode.VN) == migrations(Mode.VN)[-1].version
+
+
+@pytest.mark.parametrize("bit", [3, 6])
+def test_without_a_look_at_the_numbers_it_stays_for_good(
+    filled: Stores, monkeypatch: pytest.MonkeyPatch, bit: int
+) -> None:
+    flip_in_latest_version(filled, bit)
+
+    def newest(connection: sqlite3.Connection) -> int:
+        version: int = connection.execute(SCHEMA_VERSION).fetchone()[0]
+        return version
+
+    monkeypatch.setattr(schema, "_current_version", newest)
+    heal(filled)
+    assert asides(filled) == []
+    with pytest.raises(SqliteError, match="run a newer version of the program"):
+        filled.db_manager.upgrade(Mode.VN)

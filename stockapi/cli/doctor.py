@@ -31,7 +31,7 @@ def examine_bars(modes: tuple[Mode, ...], intervals: tuple[Interval, ...], mend:
             left = [finding for mode in modes for finding in _examine_market(app, mode, intervals, mend=True)]
     else:
         left = [finding for mode in modes for finding in _examine_market(services(), mode, intervals, mend=False)]
-    if any(finding.kind.is_repairable or finding.kind is Kind.UNREADABLE for finding in left):
+    if any(finding.kind.is_repairable or finding.kind.is_unreadable for finding in left):
         raise SystemExit(1)
 
 

@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from stockapi.errors import SqliteError, SqliteFault, StoreError
+from stockapi.errors import CsvError, SqliteError, StoreError
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -25,64 +25,23 @@ from stockapi.services.digest import digest
 from stockapi.services.evidence import Difference, Evidence
 from stockapi.services.indicators import enhance
 from stockapi.services.quarantine import Quarantine
+from stockapi.services.save_stats import EnhancementStats, SaveResult
 from stockapi.services.sqlite_store import SqliteStore, Window
 
+__all__ = [
+    "EnhancementStats",
+    "SaveResult",
+    "csv_alone_if_allowed",
+    "enhance_interval_filtered_with_sqlite",
+    "rescue",
+    "save_enhanced_csv_and_sqlite",
+    "series_lock",
+    "settle",
+    "settle_if_out_of_step",
+    "stored_tickers",
+]
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SaveResult:
-    """What one save wrote.
-
-    `sqlite_error`, `sqlite_fault`: set when SQLite failed and the save went on with CSV alone.
-    """
-
-    rows: int = 0
-    csv_bytes: int = 0
-    csv_seconds: float = 0.0
-    sqlite_seconds: float = 0.0
-    sqlite_error: str | None = None
-    sqlite_fault: SqliteFault | None = None
-
-    def after(self, error: SqliteError | None) -> "SaveResult":
-        """With the error of the step before, unless this save has found out anew how SQLite is."""
-        return self if self.rows else self.without_sqlite(error)
-
-    def without_sqlite(self, error: SqliteError | None) -> "SaveResult":
-        """With the error that kept SQLite out of it; None: it was not kept out."""
-        if error is None:
-            return replace(self, sqlite_error=None, sqlite_fault=None)
-        return replace(self, sqlite_error=str(error), sqlite_fault=error.fault)
-
-
-@dataclass(frozen=True, slots=True)
-class EnhancementStats:
-    """What enhancing an interval did. Seconds are wall time; `duration` covers everything, reading included.
-
-    `sqlite_faults`: one for each time SQLite failed and the work went on with CSV alone.
-    `csv_changed`, `sqlite_changed`: bars that were added to, changed in or taken out of a store. `set_aside`: bars put
-    into the quarantine, as no stored ones. `evidence`: for each series that differed, why its bars were chosen.
-    """
-
-    tickers: int = 0
-    records: int = 0
-    duration: float = 0.0
-    indicator_seconds: float = 0.0
-    csv_seconds: float = 0.0
-    sqlite_seconds: float = 0.0
-    bytes_written: int = 0
-    sqlite_faults: tuple[SqliteFault, ...] = ()
-    csv_changed: int = 0
-    sqlite_changed: int = 0
-    set_aside: int = 0
-    evidence: tuple[Evidence, ...] = ()
-
-    @property
-    def sqlite_errors(self) -> int:
-        return len(self.sqlite_faults)
-
-    def __add__(self, other: "EnhancementStats") -> "EnhancementStats":
-        return EnhancementStats(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 def save_enhanced_csv_and_sqlite(
@@ -190,13 +149,22 @@ def enhance_interval_filtered_with_sqlite(
 def stored_tickers(interval: Interval, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore) -> list[str]:
     """The tickers either store has bars of, in alphabetical order; those of CSV alone when SQLite cannot be read.
 
+    One whose file cannot even be looked at is among them: whatever is done to it fails, and nothing done to the others.
+
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off.
     """
-    tickers = {ticker for ticker in csv_store.tickers(mode) if csv_store.stamp(mode, ticker, interval)}
+    tickers = {ticker for ticker in csv_store.tickers(mode) if _may_have_bars(mode, ticker, interval, csv_store)}
     if db_manager.settings.sqlite_writes:
         with csv_alone_if_allowed(db_manager, f"{mode.value} {interval.value}"):
             tickers |= {ticker for ticker, each in SqliteStore(db_manager).ledger(mode) if each is interval}
     return sorted(tickers)
+
+
+def _may_have_bars(mode: Mode, ticker: str, interval: Interval, csv_store: CsvStore) -> bool:
+    try:
+        return csv_store.stamp(mode, ticker, interval) != ""
+    except CsvError:  # not swallowed: whoever works on the series meets it again
+        return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
-from stockapi.errors import SqliteError
+from stockapi.errors import CsvError, SqliteError
 from stockapi.models.bars import Bars, Int
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -45,10 +45,15 @@ class Kind(Enum):
     JUMP = "closes jump to a multiple or a fraction"
     GAP = "trading days between the first and the last bar have none"
     UNREADABLE = "database: this series cannot be read from it"
+    UNREADABLE_FILE = "CSV file: it cannot be read"
 
     @property
     def is_repairable(self) -> bool:
         return self in _REPAIRABLE
+
+    @property
+    def is_unreadable(self) -> bool:
+        return self in (Kind.UNREADABLE, Kind.UNREADABLE_FILE)
 
 
 _REPAIRABLE: Final = frozenset({Kind.DAMAGED, Kind.DUPLICATE, Kind.DIFFERENT, Kind.INDICATORS})
@@ -56,7 +61,10 @@ _REPAIRABLE: Final = frozenset({Kind.DAMAGED, Kind.DUPLICATE, Kind.DIFFERENT, Ki
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`count` of something in one series, from `first` to `last` (Unix seconds; None where it has no time)."""
+    """`count` of something in one series, from `first` to `last` (Unix seconds; None where it has no time).
+
+    `reason`: what the system said, where that is what is wrong.
+    """
 
     mode: Mode
     ticker: str
@@ -65,6 +73,7 @@ class Finding:
     count: int
     first: int | None = None
     last: int | None = None
+    reason: str = ""
 
     def __str__(self) -> str:
         when = ""
@@ -72,7 +81,8 @@ class Finding:
             first, last = format_time(self.first, self.interval), format_time(self.last, self.interval)
             when = f", {first}" if first == last else f", {first} to {last}"
         what = f"{self.mode.value} {self.ticker} {self.interval.value}"
-        return f"{what}: {self.count:,} {self.kind.value}{when}; {self.remedy}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{what}: {self.count:,} {self.kind.value}{why}{when}; {self.remedy}"
 
     @property
     def remedy(self) -> str:
@@ -84,6 +94,8 @@ class Finding:
                 return f"ask the source: flask data pull {series} --full"
             case Kind.UNREADABLE:
                 return f"flask data verify --mode {self.mode.value} --repair"
+            case Kind.UNREADABLE_FILE:
+                return "make it readable, or move it away: the worker's next start writes it anew from the database"
             case _:
                 return "kept as the source has sent it"
 
@@ -100,7 +112,7 @@ def examine(
     """The findings of each stored series, in turn; none for a series that is well.
 
     :param others_write: what could be mended counts when it is there at a second look: a writer may be in mid-save.
-    :raises StoreError: when a file cannot be read; when SQLite cannot and FALLBACK_TO_CSV is off.
+    :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
     """
     for interval in intervals:
         for ticker in stored_tickers(interval, mode, db_manager, csv_store):
@@ -114,21 +126,23 @@ def examine(
 def examine_series(
     mode: Mode, ticker: str, interval: Interval, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
 ) -> list[Finding]:
-    """:raises CsvError: when the file cannot be read."""
+    """What cannot be read is a finding, too; of a series without its file there is no other."""
 
     def found(kind: Kind, count: int, time: Int | None = None) -> Finding:
         ends = (None, None) if time is None or not len(time) else (int(time[0]), int(time[-1]))
         return Finding(mode, ticker, interval, kind, count, *ends)
 
-    findings = []
     settings = db_manager.settings
     in_use = settings.sqlite_writes and settings.database_path(mode).exists()
+    sqlite = SqliteStore(db_manager) if in_use else None
+    findings = []
     try:
-        sqlite = SqliteStore(db_manager) if in_use else None
         sides = read_sides(mode, ticker, interval, csv_store, sqlite, prefer_possible=True)
     except SqliteError:
-        findings.append(found(Kind.UNREADABLE, 1))
         in_use, sides = False, read_sides(mode, ticker, interval, csv_store, None)
+        findings.append(found(Kind.UNREADABLE, 1))
+    except CsvError as exc:
+        return [Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
     counts = {Kind.DAMAGED: len(sides.parsed.damaged), Kind.DUPLICATE: sides.parsed.duplicates}
     counts[Kind.DIFFERENT] = _differing(sides) if in_use else 0
     findings += [found(kind, count) for kind, count in counts.items() if count]

@@ -27,7 +27,8 @@ from stockapi.services.database_manager import NEVER, DatabaseManager
 from stockapi.services.database_utils import DATABASE_FILES, DatabaseUtils, beside
 from stockapi.services.evidence import Difference, Evidence
 from stockapi.services.salvage import salvage_tables
-from stockapi.services.sqlite_store import LedgerEntry, SqliteStore, Window
+from stockapi.services.sqlite_ledger import LedgerEntry
+from stockapi.services.sqlite_store import SqliteStore, Window
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +73,25 @@ def settle_out_of_step(
     look at each file's stamp where nothing has happened. A database that is missing or damaged is rebuilt. Once `stop`
     is set it ends after the series in hand; the rest is for the next start.
 
-    :raises StoreError: as `settle`; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
+    A series whose file cannot be read or written stays as it is, and so does a damaged database whose bars could not be
+    brought to such a file; the log says which.
+
+    :raises StoreError: as `settle`, less that; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
     """
     if not db_manager.settings.sqlite_writes:
         return {}
     settled: dict[Series, EnhancementStats] = {}
     with csv_alone_if_allowed(db_manager, mode.value):
         settled, is_sound = _settle_what_is_there(mode, db_manager, csv_store, now, stop)
-        if not is_sound:
-            settled |= rebuild(mode, db_manager, csv_store, now, stop)
+        try:
+            if not is_sound:
+                settled |= rebuild(mode, db_manager, csv_store, now, stop)
+        except CsvError as exc:
+            if not db_manager.settings.fallback_to_csv:
+                raise
+            log.error("the %s database is not filled anew, CSV goes on alone: %s", mode.value, exc)
+    with csv_alone_if_allowed(db_manager, mode.value):
+        SqliteStore(db_manager).fill_texts(mode)
     return settled
 
 
@@ -106,7 +117,7 @@ def rebuild(
         _rescue_each(mode, db_manager, csv_store, now, stop)
     new = DatabaseManager(_elsewhere(db_manager.settings, mode, building))
     try:
-        settled = _settle_each(mode, new, csv_store, now, stop)
+        settled = _settle_each(mode, new, csv_store, now, stop, must_be_whole=not db_manager.settings.fallback_to_csv)
         if stop.is_set():
             log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
             return {}
@@ -192,6 +203,8 @@ def _problems(sides: Sides) -> Iterator[str]:
         yield "no ledger entry"
     elif not sides.is_described:
         yield "the ledger does not describe the rows"
+    if not sides.has_true_texts:
+        yield "the ready answers are not those of the rows"
 
 
 def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
@@ -239,9 +252,19 @@ def _settle_what_is_there(
 
 
 def _settle_each(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
+    mode: Mode,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+    stop: Event,
+    *,
+    must_be_whole: bool = False,
 ) -> dict[Series, EnhancementStats]:
-    """:raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole."""
+    """Those whose file cannot be read or written are left out, and the log says so.
+
+    :param must_be_whole: none may be left out: nobody would answer for it in place of the database.
+    :raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole.
+    """
     ledger = _ledger_or_nothing(mode, db_manager)
     settled: dict[Series, EnhancementStats] = {}
     for interval in Interval:
@@ -249,8 +272,13 @@ def _settle_each(
             if stop.is_set():
                 return settled
             entry = ledger.get((ticker, interval))
-            if entry is None or entry.csv_stamp != csv_store.stamp(mode, ticker, interval):
-                settled[ticker, interval] = settle(ticker, interval, mode, db_manager, csv_store, now)
+            try:
+                if entry is None or entry.csv_stamp != csv_store.stamp(mode, ticker, interval):
+                    settled[ticker, interval] = settle(ticker, interval, mode, db_manager, csv_store, now)
+            except CsvError as exc:
+                if must_be_whole:
+                    raise
+                log.error("%s %s %s is left as it is: %s", mode.value, ticker, interval.value, exc)
     return settled
 
 

@@ -15,6 +15,7 @@ _CREATE_SCHEMA_MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)
 """
+_VERSIONS = "SELECT version FROM schema_migrations ORDER BY rowid"
 _RECORD_MIGRATION = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (?, ?, ?)"
 
 
@@ -35,10 +36,10 @@ def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
     """Apply the migrations the database lacks.
 
     :raises SqliteError: naming the migration that failed, those before it stay applied; also for a database that has
-        more migrations than this program knows.
+        more migrations than this program knows, and as damage for one whose migrations are not numbered 1, 2, 3 ...
     """
     connection.execute(_CREATE_SCHEMA_MIGRATIONS)
-    current = connection.execute(SCHEMA_VERSION).fetchone()[0] or 0
+    current = _current_version(connection)
     known = migrations(mode)
     if current > known[-1].version:
         raise SqliteError(
@@ -49,6 +50,15 @@ def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
     for migration in known:
         if migration.version > current:
             _apply(migration, connection)
+
+
+def _current_version(connection: sqlite3.Connection) -> int:
+    """0 for a new database. A newer program's versions go on where ours end; one that is damaged leaves a gap."""
+    versions = [version for (version,) in connection.execute(_VERSIONS)]
+    if versions != list(range(1, len(versions) + 1)):
+        found = ", ".join(map(str, versions))
+        raise SqliteError(f"schema_migrations holds {found}; allowed: 1, 2, 3 ... without a gap", SqliteFault.CORRUPT)
+    return len(versions)
 
 
 def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
