@@ -107,6 +107,13 @@ def test_it_fills_both_stores_and_stops_on_a_signal(stores: Stores, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_requests_come_before_writing(tmp_path: Path) -> None:
+    with running_worker(tmp_path) as worker:
+        worker.wait_for("event=recovered")
+        assert os.getpriority(os.PRIO_PROCESS, worker.process.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 10
+
+
+@pytest.mark.slow
 def test_a_second_worker_says_who_the_first_is(stores: Stores, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     with running_worker(tmp_path) as first:

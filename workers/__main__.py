@@ -22,7 +22,7 @@ from stockapi.services.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
-from workers.loop import Job, WorkerLoop
+from workers.loop import Job, WorkerLoop, yield_to_readers
 from workers.nightly import NightlyVerification
 from workers.slow_worker import HOURLY, MINUTE
 
@@ -45,6 +45,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         configure_logging(settings.log_level)
+        yield_to_readers()
         is_well = _run(settings, arguments.only, arguments.once, _stop_on_signals())
     except AppError as exc:
         sys.exit(f"workers: {exc}")

@@ -16,7 +16,7 @@ from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.writer_lock import writer_lock
 from tests.bench.market import SIZES, WideMarket
-from workers.loop import WorkerLoop
+from workers.loop import WorkerLoop, yield_to_readers
 from workers.slow_worker import MINUTE
 
 _MOST_S: Final = 60 * SECONDS_PER_DAY
@@ -25,6 +25,7 @@ _MOST_S: Final = 60 * SECONDS_PER_DAY
 def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    yield_to_readers()
     settings = Settings.load()
     db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
     provider = WideMarket(Mode.VN, SIZES[Mode.VN])

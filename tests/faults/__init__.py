@@ -13,7 +13,7 @@ from stockapi.errors import SqliteError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.services.digest import digest, to_text
 from stockapi.services.reconcile import settle_out_of_step, verify
-from stockapi.services.sqlite_store import LedgerEntry
+from stockapi.services.sqlite_ledger import LedgerEntry
 from tests.conftest import NOW, Stores
 
 NOBODY = 65_534
@@ -22,9 +22,10 @@ NOBODY = 65_534
 def assert_in_step(
     stores: Stores, ticker: str, bars: Bars, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN
 ) -> None:
-    """Both stores hold just these bars, and the ledger says so."""
+    """Both stores hold just these bars, the ledger says so, and the ready texts are theirs."""
     assert stores.in_csv(ticker, interval, mode).equals(bars)
     assert stores.in_sqlite(ticker, interval, mode).equals(bars)
+    assert stores.sqlite_store.recorded(mode, ticker, interval).has_true_texts
     assert stores.sqlite_store.ledger(mode)[ticker, interval] == LedgerEntry(
         ticker,
         interval,

@@ -1,5 +1,6 @@
 """Clients that ask at random, and compare every answer with the market to the last digit."""
 
+import csv
 import itertools
 import json
 import random
@@ -7,13 +8,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from stockapi.models import Interval
-from tests.faults.market import Row, Series, Truth, version_of
+from stockapi.models.interval import AggregatedInterval, AnyInterval
+from tests.faults.market import Row, Series, Truth, unchanging, versions_of
 from tests.faults.outcome import Outcome
 
 TIMEOUT_S = 15.0
@@ -21,21 +23,82 @@ PAUSE_S = 0.004
 MOST_EXAMPLES = 5
 FROM_CSV = 0.3
 LIMITS = (1, 12, 60, 300)
+AS_CSV = 0.2
+"""The share of answers that are asked for as CSV, not as JSON."""
+_TEXTS = ("time", "symbol")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The newest `limit` bars of some series of one interval; `from_csv` asks for CSV and not SQLite."""
+    """The newest `limit` bars of some series of one interval; `from_csv` asks for CSV and not SQLite.
+
+    `start`, `end`: Unix seconds; with a start there is no limit. `names_none`: the answer has all tickers there are, of
+    which `tickers` are those known here. `as_csv`: the form of the answer.
+    """
 
     tickers: Sequence[str]
-    interval: Interval
-    limit: int
+    interval: AnyInterval
+    limit: int | None
     from_csv: bool
+    start: int | None = None
+    end: int | None = None
+    names_none: bool = False
+    as_csv: bool = False
 
     @property
     def path(self) -> str:
-        cache = "&cache=false" if self.from_csv else ""
-        return f"/tickers?symbol={','.join(self.tickers)}&interval={self.interval.value}&limit={self.limit}{cache}"
+        chosen = {
+            "symbol": None if self.names_none else ",".join(self.tickers),
+            "interval": self.interval.value,
+            "limit": self.limit,
+            "start_date": None if self.start is None else _text_of(self.start),
+            "end_date": None if self.end is None else _text_of(self.end),
+            "format": "csv" if self.as_csv else None,
+            "cache": "false" if self.from_csv else None,
+        }
+        return "/tickers?" + "&".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
+
+    def versions(self, ticker: str, rows: Sequence[Row]) -> Sequence[int]:
+        """Of which the answer may be."""
+        # What lies in such a window is the same in all of them.
+        return (0,) if self.end is not None else versions_of(ticker, self.interval, _seconds(rows[-1]))
+
+    def parsed(self, body: bytes) -> dict[str, list[Row]]:
+        """The bars by ticker, as of the JSON answer."""
+        if not self.as_csv:
+            return dict(json.loads(body))
+        answer: dict[str, list[Row]] = {}
+        for cells in csv.DictReader(body.decode().splitlines()):
+            values = {name: text if name in _TEXTS else float(text) for name, text in cells.items() if text}
+            answer.setdefault(cells["symbol"], []).append(values)
+        return answer
+
+
+def any_question(
+    dice: random.Random, series: Sequence[Series], floor: Mapping[Series, int], from_csv: float
+) -> Question:
+    """Of stored bars half of the time; else of aggregated ones, of a window, or of every ticker."""
+    tickers = sorted({ticker for ticker, _ in series})
+    chosen = tickers if dice.random() < 0.25 else [dice.choice(tickers)]
+    interval, limit = dice.choice(list(Interval)), dice.choice(LIMITS)
+    forms = (dice.random() < from_csv, dice.random() < AS_CSV)
+    first, last = unchanging(chosen[0], interval)
+    match dice.choice(("newest",) * 4 + ("aggregated", "open", "closed", "all")):
+        case "aggregated":
+            asked = Question(chosen, dice.choice(list(AggregatedInterval)), limit, forms[0])
+        case "open":
+            newest = last + floor.get((chosen[0], interval), 0) * interval.seconds
+            asked = Question(chosen, interval, None, forms[0], start=newest - dice.randrange(60) * interval.seconds)
+        case "closed":
+            start, end = sorted(
+                first + dice.randrange((last - first) // interval.seconds) * interval.seconds for _ in "12"
+            )
+            asked = Question(chosen, interval, None, forms[0], start=start, end=end)
+        case "all":
+            asked = Question(tickers, interval, 1, forms[0], names_none=True)
+        case _:
+            asked = Question(chosen, interval, limit, forms[0])
+    return replace(asked, as_csv=forms[1])
 
 
 class Clients:
@@ -89,7 +152,7 @@ class Clients:
 
     def ask(self, question: Question, connection: HTTPConnection) -> int:
         """One question, its answer checked and counted. :returns: the status, 0 for no answer."""
-        floors = {ticker: self._floor.get((ticker, question.interval), -1) for ticker in question.tickers}
+        floors = {ticker: self._floor.get((ticker, question.interval.base), -1) for ticker in question.tickers}
         status, source, body = get(connection, question.path)
         problem, is_old = self._judge(question, floors, body) if status == 200 else (None, False)
         with self._lock:
@@ -108,28 +171,28 @@ class Clients:
     def _ask_on(self) -> None:
         dice = random.Random(next(self._numbers))
         connection = HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
-        tickers = sorted({ticker for ticker, _ in self._series})
         while not self._stop.is_set():
-            chosen = tickers if dice.random() < 0.25 else [dice.choice(tickers)]
-            self.ask(
-                Question(chosen, dice.choice(list(Interval)), dice.choice(LIMITS), dice.random() < self.from_csv),
-                connection,
-            )
+            self.ask(any_question(dice, self._series, self._floor, self.from_csv), connection)
             time.sleep(PAUSE_S)
         connection.close()
 
     def _judge(self, question: Question, floors: Mapping[str, int], body: bytes) -> tuple[str | None, bool]:
         """:returns: what is wrong with the answer, if anything, and whether it is older than what was acknowledged."""
-        answer: dict[str, list[Row]] = json.loads(body)
-        if set(answer) != set(question.tickers):
+        answer = question.parsed(body)
+        if not (set(answer) >= set(question.tickers) if question.names_none else set(answer) == set(question.tickers)):
             return f"has {sorted(answer)} for {sorted(question.tickers)}", False
         is_old = False
-        for ticker, rows in answer.items():
-            version = version_of(ticker, question.interval, _seconds(rows[-1]))
-            expected = self._truth.rows(ticker, question.interval, version, question.limit) if version >= 0 else []
-            if rows != expected:
+        for ticker in question.tickers:
+            rows, expected, version = answer[ticker], [], -1
+            for version in reversed(question.versions(ticker, answer[ticker])):
+                expected = self._truth.rows(
+                    ticker, question.interval, version, question.limit, question.start, question.end
+                )
+                if rows == expected:
+                    break
+            else:
                 return f"{ticker} is not as in version {version}: {_difference(rows, expected)}", False
-            is_old |= version < floors[ticker]
+            is_old |= question.end is None and version < floors[ticker]
         return None, is_old
 
 
@@ -146,6 +209,10 @@ def get(connection: HTTPConnection, path: str) -> tuple[int, str, bytes]:
 
 def _seconds(row: Mapping[str, Any]) -> int:
     return int(datetime.fromisoformat(row["time"]).replace(tzinfo=UTC).timestamp())
+
+
+def _text_of(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _difference(rows: list[Row], expected: list[Row]) -> str:

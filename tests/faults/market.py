@@ -16,6 +16,8 @@ import numpy as np
 
 from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.interval import AggregatedInterval, AnyInterval
+from stockapi.services.aggregator import aggregate, bucket_bounds
 from stockapi.services.indicators import enhance
 
 TICKERS = ("AAA", "BBB")
@@ -43,6 +45,21 @@ def version_of(ticker: str, interval: Interval, last_time: int) -> int:
     return (last_time - FIRST[interval]) // interval.seconds + 1 - _at_first(ticker, interval)
 
 
+def versions_of(ticker: str, interval: AnyInterval, last_time: int) -> range:
+    """Which versions end with the bar of that time: of an aggregated one, all that end within its bucket."""
+    if isinstance(interval, Interval):
+        newest = version_of(ticker, interval, last_time)
+        return range(max(0, newest), newest + 1)
+    base = interval.base
+    _, end = bucket_bounds(last_time, interval, Mode.VN)
+    return range(max(0, version_of(ticker, base, last_time)), version_of(ticker, base, end - base.seconds) + 1)
+
+
+def unchanging(ticker: str, interval: Interval) -> tuple[int, int]:
+    """Times of the first and of the last bar that are the same in every version."""
+    return FIRST[interval], FIRST[interval] + (_at_first(ticker, interval) - REVISED[interval] - 1) * interval.seconds
+
+
 def as_sent(ticker: str, interval: Interval, version: int) -> Bars:
     """What the source has of a series in that version, without indicators."""
     count = _at_first(ticker, interval) + version
@@ -57,20 +74,32 @@ class Truth:
     """What the stores must hold of each version, indicators included, and what the API must say of it."""
 
     def __init__(self) -> None:
-        self._bars: OrderedDict[tuple[str, Interval, int], Bars] = OrderedDict()
+        self._bars: OrderedDict[tuple[str, AnyInterval, int], Bars] = OrderedDict()
 
-    def bars(self, ticker: str, interval: Interval, version: int) -> Bars:
+    def bars(self, ticker: str, interval: AnyInterval, version: int) -> Bars:
         key = (ticker, interval, version)
         bars = self._bars.get(key)
         if bars is None:
-            bars = self._bars[key] = enhance(as_sent(*key), Mode.VN, is_index=False)
+            bars = as_sent(ticker, interval.base, version)
+            if isinstance(interval, AggregatedInterval):
+                bars = aggregate(bars, interval, Mode.VN)
+            bars = self._bars[key] = enhance(bars, Mode.VN, is_index=False)
             while len(self._bars) > MEMORY:
                 self._bars.popitem(last=False)
         return bars
 
-    def rows(self, ticker: str, interval: Interval, version: int, count: int) -> list[Row]:
-        """The newest bars as the API gives them."""
-        return [_row(ticker, interval, bar) for bar in _each(self.bars(ticker, interval, version).tail(count))]
+    def rows(
+        self,
+        ticker: str,
+        interval: AnyInterval,
+        version: int,
+        count: int | None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> list[Row]:
+        """The bars as the API gives them: of those from `start` to `end` (Unix seconds) the newest `count`."""
+        bars = self.bars(ticker, interval, version).between(start, end)
+        return [_row(ticker, interval, bar) for bar in _each(bars if count is None else bars.tail(count))]
 
 
 class VersionedProvider:
@@ -120,7 +149,7 @@ def _each(bars: Bars) -> list[_Bar]:
     return [_Bar(*values) for values in zip(*columns, strict=True)]
 
 
-def _row(ticker: str, interval: Interval, bar: _Bar) -> Row:
+def _row(ticker: str, interval: AnyInterval, bar: _Bar) -> Row:
     form = "%Y-%m-%dT%H:%M:%S" if interval.is_intraday else "%Y-%m-%d"
     row: Row = {"time": datetime.fromtimestamp(bar.time, UTC).strftime(form)}
     row |= dict(zip(PRICE_FIELDS, bar.prices, strict=True))
