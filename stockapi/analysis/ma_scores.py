@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from stockapi.analysis.cross_section import last_of_each, or_none
 from stockapi.models.bars import Bars
 from stockapi.services.indicators import SCORE_DECIMALS
 
@@ -35,8 +36,24 @@ class Sector:
 
 def scored_stocks(latest: Mapping[str, Bars], ma_period: int) -> dict[str, Stock]:
     """The last bar of each symbol of `latest` (no series empty) that has the average's score."""
-    stocks = (_stock(symbol, bars, ma_period) for symbol, bars in latest.items())
-    return {stock.symbol: stock for stock in stocks if not math.isnan(stock.ma_score)}
+    if not latest:
+        return {}
+    bars = last_of_each(latest.values())
+    columns = (
+        latest,
+        bars.close.tolist(),
+        bars.volume.tolist(),
+        or_none(bars.indicator(f"ma{ma_period}")),
+        or_none(bars.indicator(f"ma{ma_period}_score")),
+        or_none(bars.indicator("close_changed")),
+        or_none(bars.indicator("volume_changed")),
+    )
+    stocks = (
+        Stock(symbol, close, volume, average, score, close_changed, volume_changed)
+        for symbol, close, volume, average, score, close_changed, volume_changed in zip(*columns, strict=True)
+        if score is not None
+    )
+    return {stock.symbol: stock for stock in stocks}
 
 
 def ma_scores_by_sector(
@@ -65,22 +82,3 @@ def ma_scores_by_sector(
                 Sector(name, len(members), len(above), round(average, SCORE_DECIMALS) + 0.0, shown[:top_per_sector])
             )
     return sorted(found, key=lambda sector: (-sector.average_score, sector.sector_name))
-
-
-def _stock(symbol: str, bars: Bars, ma_period: int) -> Stock:
-    def last(name: str) -> float:
-        return float(bars.indicator(name)[-1])
-
-    return Stock(
-        symbol=symbol,
-        close=float(bars.close[-1]),
-        volume=bars.volume[-1].item(),
-        ma_value=_or_none(last(f"ma{ma_period}")),
-        ma_score=last(f"ma{ma_period}_score"),
-        close_changed=_or_none(last("close_changed")),
-        volume_changed=_or_none(last("volume_changed")),
-    )
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

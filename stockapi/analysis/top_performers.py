@@ -1,17 +1,16 @@
 """Tickers ranked by how their bar changed: the best and the worst of a day, and of each of its hours.
 
-A cross-section is the bars of one moment: one bar of each symbol, `symbols[i]` having the bar at position i, symbols in
-alphabetical order. (As a series `Bars` ascends in time; as a cross-section it does not.)
+In a cross-section `symbols[i]` has the bar at position i, and symbols are in alphabetical order.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stockapi.analysis.cross_section import last_of_each, or_none
 from stockapi.constants import CHANGE_FIELDS, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, SECONDS_PER_DAY
-from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.bars import Bars, Int
 from stockapi.models.interval import Interval
 from stockapi.models.timestamps import format_time
 
@@ -52,13 +51,12 @@ def select(
 
     `among`: leave out other symbols; None keeps all.
     """
-    chosen = {
-        symbol: bars.tail(1)
-        for symbol, bars in latest.items()
-        if bars.volume[-1] >= min_volume and (among is None or symbol in among)
-    }
-    bars = Bars.concatenate(list(chosen.values())) if chosen else Bars.empty(whole_volume=whole_volume)
-    return CrossSection(list(chosen), bars)
+    chosen = {symbol: bars for symbol, bars in latest.items() if among is None or symbol in among}
+    if not chosen:
+        return CrossSection([], Bars.empty(whole_volume=whole_volume))
+    symbols, bars = list(chosen), last_of_each(chosen.values())
+    where = np.flatnonzero(bars.volume >= min_volume)
+    return CrossSection([symbols[position] for position in where.tolist()], bars.take(where))
 
 
 def rank(section: CrossSection, sectors: Mapping[str, str], ranking: Ranking) -> dict[str, list[dict[str, object]]]:
@@ -101,13 +99,8 @@ def _performers(section: CrossSection, where: Int, sectors: Mapping[str, str]) -
         "symbol": symbols,
         "close": bars.close.tolist(),
         "volume": bars.volume.tolist(),
-        **{name: _or_none(bars.indicator(name)) for name in (*CHANGE_FIELDS, *MA_FIELDS, *SCORE_FIELDS)},
+        **{name: or_none(bars.indicator(name)) for name in (*CHANGE_FIELDS, *MA_FIELDS, *SCORE_FIELDS)},
         "sector": [sectors.get(symbol) for symbol in symbols],
-        MONEY_FIELD: _or_none(bars.indicator(MONEY_FIELD)),
+        MONEY_FIELD: or_none(bars.indicator(MONEY_FIELD)),
     }
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _or_none(values: Float) -> list[float | None]:
-    known: NDArray[np.bool_] = ~np.isnan(values)
-    return [value if is_known else None for value, is_known in zip(values.tolist(), known.tolist(), strict=True)]
