@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 60
+"""Twice gunicorn's `graceful_timeout`: a process that is told to stop while it starts misses it, and is killed then."""
 
 
 @dataclass(frozen=True)
