@@ -22,8 +22,9 @@ from stockapi.services.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
-from workers.loop import Job, WorkerLoop, yield_to_readers
+from workers.loop import Job, WorkerLoop
 from workers.nightly import NightlyVerification
+from workers.priority import yield_to_readers
 from workers.slow_worker import HOURLY, MINUTE
 
 log = logging.getLogger("workers")

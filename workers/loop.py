@@ -1,7 +1,6 @@
 """One guarded loop for every worker: when its jobs are due, what a cycle does, what it leaves for others to read."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -41,9 +40,6 @@ _HEAL_AGAIN_AFTER_S: Final = 60.0
 _HEAL_AGAIN_AFTER_TIMES: Final = 10
 """After healing in vain: a minute, or ten times as long as it took, which is minutes for a large database."""
 
-_NICENESS: Final = 10
-"""Added to what the process was started with: a tenth of the share of an equal, and never nothing at all."""
-
 WAL_ALARM_BYTES: Final = 64 << 20
 
 HEALING: Final = {mode: threading.Lock() for mode in Mode}
@@ -63,14 +59,6 @@ class Job:
     intervals: tuple[Interval, ...]
     tickers: Callable[[Provider], Sequence[str]]
     due_every_s: Callable[[datetime], int]
-
-
-def yield_to_readers() -> None:
-    """Lower the priority of this process, and by that of every thread it starts: a reader's request comes first.
-
-    A cycle has a minute. With a busy web process on each of two cores, an equal would take a third of both.
-    """
-    os.nice(_NICENESS)
 
 
 def all_tickers(provider: Provider) -> list[str]:

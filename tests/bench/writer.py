@@ -16,7 +16,8 @@ from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.writer_lock import writer_lock
 from tests.bench.market import SIZES, WideMarket
-from workers.loop import WorkerLoop, yield_to_readers
+from workers.loop import WorkerLoop
+from workers.priority import yield_to_readers
 from workers.slow_worker import MINUTE
 
 _MOST_S: Final = 60 * SECONDS_PER_DAY
