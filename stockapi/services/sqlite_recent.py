@@ -9,12 +9,13 @@ where fewer are stored or some were taken out.
 
 import sqlite3
 from dataclasses import dataclass
+from typing import cast
 
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.services.json_format import default_rows
-from stockapi.services.sqlite_tables import MAX_TIME, TableInfo
+from stockapi.services.sqlite_tables import TableInfo
 from stockapi.services.sqlite_windows import Window, read_window
 
 RECENT_BARS = 400
@@ -35,6 +36,7 @@ class RecentTable:
 
     mode: Mode
     interval: Interval
+    select_earliest: str
     select_bounds: str
     select_joined: str
     select_all: str
@@ -57,7 +59,7 @@ class RecentTable:
         :param first_time: of the oldest row of the series, as the ledger has it; `last_time` of the newest.
         """
         start, end = window.bounds
-        skip = MAX_TIME if window.limit is None else window.limit - 1
+        skip = None if window.limit is None else window.limit - 1
         earliest, latest, limited = connection.execute(self.select_bounds, (ticker, end, skip)).fetchone()
         if latest != last_time or not isinstance(earliest, int):
             return None
@@ -69,7 +71,7 @@ class RecentTable:
 
     def update(self, connection: sqlite3.Connection, ticker: str, changed: Bars) -> None:
         """Write the texts of rows that are new or have changed, where they belong here, and drop those now too old."""
-        (earliest, *_) = connection.execute(self.select_bounds, (ticker, MAX_TIME, MAX_TIME)).fetchone()
+        earliest = self._earliest(connection, ticker)
         if earliest is None:
             return  # `fill` writes all of them, once the save is whole
         self._write(connection, ticker, changed.tail(RECENT_BARS).between(earliest, None))
@@ -80,8 +82,7 @@ class RecentTable:
 
     def fill(self, connection: sqlite3.Connection, ticker: str) -> None:
         """Write the texts of a series that has none, from its rows."""
-        (earliest, *_) = connection.execute(self.select_bounds, (ticker, MAX_TIME, MAX_TIME)).fetchone()
-        if earliest is None:
+        if self._earliest(connection, ticker) is None:
             rows = TableInfo.of(self.mode, self.interval)
             self._write(connection, ticker, read_window(connection, rows, self.mode, ticker, Window(limit=RECENT_BARS)))
 
@@ -94,6 +95,11 @@ class RecentTable:
             [text for _, text in held] == default_rows(ticker, newest, self.interval)
         )
 
+    def _earliest(self, connection: sqlite3.Connection, ticker: str) -> int | None:
+        """The time of the oldest text; None without any."""
+        (earliest,) = connection.execute(self.select_earliest, (ticker,)).fetchone()
+        return cast(int | None, earliest)
+
     def _write(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> None:
         texts = default_rows(ticker, bars, self.interval)
         rows = ((ticker, time, text) for time, text in zip(bars.time.tolist(), texts, strict=True))
@@ -102,14 +108,16 @@ class RecentTable:
 
 def _table(mode: Mode, interval: Interval) -> RecentTable:
     name = f"{mode.value}_{interval.label}_json"
+    earliest = f"SELECT min(time) FROM {name} WHERE ticker = ?1"  # noqa: S608
     newest_first = f"SELECT time FROM {name} WHERE ticker = ?1 AND time <= ?2 ORDER BY time DESC"  # noqa: S608
     # Only constants and enum values go into the texts; ruff's S608 cannot know.
     return RecentTable(
         mode=mode,
         interval=interval,
+        select_earliest=earliest,
         select_bounds=(
-            f"SELECT (SELECT min(time) FROM {name} WHERE ticker = ?1), "  # noqa: S608
-            f"(SELECT max(time) FROM {name} WHERE ticker = ?1), ({newest_first} LIMIT 1 OFFSET ?3)"
+            f"SELECT ({earliest}), (SELECT max(time) FROM {name} WHERE ticker = ?1), "  # noqa: S608
+            f"({newest_first} LIMIT ?3 IS NOT NULL OFFSET coalesce(?3, 0))"
         ),
         select_joined=(
             "SELECT CAST(group_concat(json) AS BLOB), count(*) FROM "  # noqa: S608
