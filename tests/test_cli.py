@@ -570,6 +570,23 @@ def test_enhance_goes_on_after_sqlite_failed(stores: Stores, run: Run, monkeypat
     assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start heals SQLite\n"
 
 
+def test_enhance_goes_on_past_a_series_that_cannot_be_read(stores: Stores, run: Run) -> None:
+    bars = make_bars(30)
+    for ticker in ("ACB", "FPT", "VCB", "VIC"):
+        stores.save(ticker, Bars.of(bars.time, bars.prices, bars.volume))
+    paths = [stores.csv_store.path(Mode.VN, ticker, Interval.DAILY) for ticker in ("ACB", "VCB")]
+    for path in paths:
+        path.unlink()
+        path.symlink_to(path.name)
+    result = run("data", "enhance", "--mode", "vn", *DAILY)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("vn 1D: 2 tickers, 60 bars, ")
+    assert result.stderr.splitlines() == [
+        f"failed vn {path.parent.name} 1D: {path}: Too many levels of symbolic links" for path in paths
+    ]
+    assert all(stores.in_sqlite(ticker).equals(bars) for ticker in ("FPT", "VIC"))
+
+
 def test_verify_of_stores_that_are_the_same(stores: Stores, run: Run) -> None:
     assert succeeded(run("data", "verify")) == ["vn: nothing is stored", "crypto: nothing is stored"]
     stores.save("VCB", make_bars(300))

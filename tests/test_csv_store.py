@@ -120,7 +120,8 @@ def test_a_new_ticker_is_seen_at_once_and_one_that_is_gone_no_more(store: CsvSto
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"), [("vn/VCB", ["LINK", "VCB"]), ("vn/LINK", ["VCB"]), ("gone", ["VCB"]), ("file", ["VCB"])]
+    ("target", "expected"),
+    [("vn/VCB", ["LINK", "VCB"]), ("vn/LINK", ["LINK", "VCB"]), ("gone", ["VCB"]), ("file", ["VCB"])],
 )
 def test_a_link_to_a_directory_inside_is_a_ticker_of_its_own(
     store: CsvStore, tmp_path: Path, target: str, expected: list[str]

@@ -24,6 +24,7 @@ from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.fallback import Fallback
 from stockapi.services.indicators import enhance
+from stockapi.services.schema import migrations
 
 DAY = Interval.DAILY
 TICKERS = ("ACB", "VCB", "VIC")
@@ -41,6 +42,12 @@ class Reader:
         stores = self.stores
         store = DataStore(stores.settings, stores.db_manager, stores.csv_store)
         return store.get_data_smart_sqlite(QueryParameters(**params))  # type: ignore[arg-type]
+
+    def ready_json(self) -> list[str] | None:
+        """The tickers of the ready answers."""
+        stores = self.stores
+        found = DataStore(stores.settings, stores.db_manager, stores.csv_store).get_recent_json(QueryParameters())
+        return None if found is None else list(found.texts)
 
     def assert_right(self, source: DataSource) -> None:
         """Every series is answered in full by that store, stored intervals and longer ones."""
@@ -357,6 +364,77 @@ def test_a_part_of_the_bars_is_never_an_answer(reader_with: ReaderWith) -> None:
     assert result.source is DataSource.CSV
     assert list(result.bars) == list(TICKERS)
     assert all(result.bars[ticker].equals(SERIES[ticker, DAY]) for ticker in TICKERS)
+
+
+# The schema is another program's: readers are not turned away by its number, only by what they do not find
+
+
+VERSIONS = [migration.version for migration in migrations(Mode.VN)]
+
+
+def columns_of(connection: sqlite3.Connection, schema: str, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA {schema}.table_info({table})")}
+
+
+def put_older(database: Path, version: int) -> None:
+    """The same bars as a program had them that knew the migrations up to this one."""
+    current = database.rename(database.with_name("current.db"))
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT, applied_at INTEGER)"
+        )
+        for migration in migrations(Mode.VN)[:version]:
+            connection.executescript(migration.sql)
+        connection.execute("ATTACH ? AS current", (str(current),))
+        tables = [name for (name,) in connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'")]
+        for table in tables:
+            both = ", ".join(columns_of(connection, "main", table) & columns_of(connection, "current", table))
+            connection.execute(f"INSERT OR REPLACE INTO main.{table} ({both}) SELECT {both} FROM current.{table}")
+        connection.execute("DELETE FROM schema_migrations WHERE version > ?", (version,))
+
+
+@pytest.mark.parametrize("version", VERSIONS[:-1])
+def test_an_older_schema_is_answered_from_if_it_has_a_ledger_and_else_csv_answers(
+    database: Path, reader_with: ReaderWith, caplog: pytest.LogCaptureFixture, version: int
+) -> None:
+    put_older(database, version)
+    has_ledger = version >= 2
+    reader = reader_with()
+    reader.assert_right(DataSource.SQLITE if has_ledger else DataSource.CSV)
+    assert reader.ready_json() is None, "there are none yet"
+    if not has_ledger:
+        assert "answering vn from CSV: SQLite error: no such table: ledger" in caplog.text
+        with pytest.raises(SqliteError, match="no such table: ledger"):
+            ask_for_days(reader_with(FALLBACK_TO_CSV="false"))
+
+
+@pytest.mark.parametrize("version", VERSIONS[:-1])
+def test_the_start_of_a_worker_brings_an_older_schema_up(database: Path, reader_with: ReaderWith, version: int) -> None:
+    put_older(database, version)
+    reader = reader_with()
+    faults.heal(reader.stores)
+    reader.assert_right(DataSource.SQLITE)
+    assert reader.ready_json() == list(TICKERS)
+    assert reader.stores.db_manager.health(Mode.VN).schema_version == VERSIONS[-1]
+    assert not [*database.parent.glob("*.damaged-*")]
+
+
+NEWER = {
+    "has more": ("ALTER TABLE vn_daily ADD COLUMN turnover REAL", DataSource.SQLITE),
+    "has other names": ("ALTER TABLE ledger RENAME COLUMN digest TO checksum", DataSource.CSV),
+}
+
+
+@pytest.mark.parametrize(("statement", "source"), NEWER.values(), ids=NEWER)
+def test_a_newer_schema_is_answered_from_as_long_as_it_has_what_is_asked(
+    database: Path, reader_with: ReaderWith, statement: str, source: DataSource
+) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(statement)
+        connection.execute("INSERT INTO schema_migrations VALUES (?, 'of the future', 0)", (VERSIONS[-1] + 1,))
+    reader = reader_with()
+    reader.assert_right(source)
+    assert reader.stores.db_manager.health(Mode.VN).schema_version == VERSIONS[-1] + 1
 
 
 # What the guards are for: without them these tests would see it

@@ -274,11 +274,16 @@ class WorkerLoop:
             tally.fail(f"{what}: {exc}")
             log.warning("%s: %s", what, exc)
             return not exc.stops_cycle
+        except StoreError as exc:
+            # It says what is wrong, and with which file: at every cycle, until somebody has mended that.
+            tally.fail(f"{what}: {exc}")
+            log.warning("%s failed: %s", what, exc)
+            self._note(job.mode, exc.fault if isinstance(exc, SqliteError) else None)
+            return True
         except Exception as exc:
             # One series that fails, for whatever reason, must not keep the others from being brought up to date.
             tally.fail(f"{what}: {exc}")
             log.exception("%s failed", what)
-            self._note(job.mode, exc.fault if isinstance(exc, SqliteError) else None)
             return True
         tally.rows_written += stats.saved.rows
         if stats.saved.sqlite_error is not None:

@@ -20,7 +20,7 @@ from stockapi.cli.common import (
     with_progress,
     writing,
 )
-from stockapi.errors import ProviderError, UnknownSymbolError
+from stockapi.errors import ProviderError, StoreError, UnknownSymbolError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.providers.base import Provider
@@ -132,21 +132,36 @@ def _pull_ticker(
 @with_appcontext
 @one_line_errors
 def enhance(modes: tuple[Mode, ...], intervals: tuple[Interval, ...]) -> None:
-    """Compute all indicators anew from the stored bars and save what changed to both stores."""
+    """Compute all indicators anew from the stored bars and save what changed to both stores.
+
+    Exits 1 when a series failed; the others are done all the same.
+    """
     with writing(modes) as app:
-        sqlite_errors = sum(_enhance_interval(app, mode, interval) for mode, interval in product(modes, intervals))
-    fail_on_sqlite_errors(sqlite_errors)
+        outcomes = [
+            each for mode, interval in product(modes, intervals) for each in _enhance_interval(app, mode, interval)
+        ]
+    fail_on_sqlite_errors(sum(outcome.sqlite_errors for outcome in outcomes if isinstance(outcome, EnhancementStats)))
+    if any(isinstance(outcome, str) for outcome in outcomes):
+        raise SystemExit(1)
 
 
-def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> int:
-    """:returns: how many tickers SQLite failed for."""
+def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> list[EnhancementStats | str]:
+    """One outcome per series enhanced, or that could not be: then the line that says why."""
     tickers = stored_tickers(interval, mode, app.db_manager, app.csv_store)
-    each = (settle(ticker, interval, mode, app.db_manager, app.csv_store, app.clock()) for ticker in tickers)
-    progress = with_progress(each, len(tickers), f"enhance {mode.value} {interval.value}", "tickers")
-    total = sum(progress, EnhancementStats())
+    each = (_enhance_series(app, mode, interval, ticker) for ticker in tickers)
+    outcomes = list(with_progress(each, len(tickers), f"enhance {mode.value} {interval.value}", "tickers"))
+    print_some([outcome for outcome in outcomes if isinstance(outcome, str)])
+    total = sum((outcome for outcome in outcomes if isinstance(outcome, EnhancementStats)), EnhancementStats())
     click.echo(
         f"{mode.value} {interval.value}: {total.tickers} tickers, {total.records:,} bars, "
         f"{total.bytes_written:,} bytes of CSV written, {total.duration:.1f} s "
         f"(indicators {total.indicator_seconds:.1f}, CSV {total.csv_seconds:.1f}, SQLite {total.sqlite_seconds:.1f})"
     )
-    return total.sqlite_errors
+    return outcomes
+
+
+def _enhance_series(app: Services, mode: Mode, interval: Interval, ticker: str) -> EnhancementStats | str:
+    try:
+        return settle(ticker, interval, mode, app.db_manager, app.csv_store, app.clock())
+    except StoreError as exc:
+        return f"failed {mode.value} {ticker} {interval.value}: {exc}"

@@ -51,9 +51,14 @@ class Sides:
     @property
     def is_described(self) -> bool:
         """Whether the ledger describes SQLite's bars."""
-        if self.entry is None:
-            return not len(self.in_sqlite)
-        return (self.entry.rows, self.entry.digest) == (len(self.in_sqlite), to_text(digest(self.in_sqlite)))
+        return describes(self.entry, self.in_sqlite)
+
+
+def describes(entry: LedgerEntry | None, bars: Bars) -> bool:
+    """Whether these are all the bars that the ledger tells of, to the last digit."""
+    if entry is None:
+        return not len(bars)
+    return (entry.rows, entry.digest) == (len(bars), to_text(digest(bars)))
 
 
 def read_sides(

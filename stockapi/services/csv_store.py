@@ -6,6 +6,7 @@ One process writes (see `writer_lock`), any number read. Beside a file `1m.csv` 
     .1m.csv.<...>.tmp      a new file, or journal, on its way to its name
 """
 
+import logging
 import os
 import re
 from collections.abc import Container, Iterator
@@ -30,6 +31,8 @@ from stockapi.services.csv_bisect import CanonicalRows, KnownFiles
 from stockapi.services.csv_columns import MAX_TIME, MIN_TIME
 from stockapi.services.csv_files import FileView, csv_errors
 from stockapi.services.csv_format import HEADER, ParsedCsv, format_rows, parse_rows
+
+log = logging.getLogger(__name__)
 
 _FILE_NAMES: Final = {interval: f"{interval.value}.csv" for interval in Interval}
 _OLD_NAMES: Final = {Interval.HOURLY: "1h.csv"}
@@ -71,11 +74,16 @@ class CsvStore:
     def tickers(self, mode: Mode, *, besides: Container[str] = ()) -> list[str]:
         """The tickers that have at least one file, sorted; without those of `besides`, which are not looked at.
 
-        Of 287 it takes 0.2 ms to know the names, and 0.4 ms more to look into each.
+        One whose directory cannot be looked into is among them: it may have files, and reading them fails. Of 287 it
+        takes 0.2 ms to know the names, and 0.4 ms more to look into each.
         """
         directories = [entry for entry in self._directories(mode) if entry.name not in besides]
-        with csv_errors(self._settings.data_dir(mode)):
-            return [entry.name for entry in directories if _holds_a_file(entry.path)]
+        return [entry.name for entry in directories if _may_hold_a_file(entry.path)]
+
+    def is_within_reach(self, mode: Mode, ticker: str) -> bool:
+        """Whether this process may look into the ticker's directory; takes no descriptor, which might be wanting."""
+        directory = self._settings.data_dir(mode) / ticker
+        return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
     def stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
         """Differs between any two states of the series' file, by inode, size and time of change; "" for no file."""
@@ -155,19 +163,19 @@ class CsvStore:
         return len(new)
 
     def recover(self, mode: Mode) -> Recovery:
-        """Finishes the journals and removes the temporary files of a crashed writer. Only for the one writer."""
+        """Finishes the journals and removes the temporary files of a crashed writer. Only for the one writer.
+
+        A directory that does not let it stays as it is, which the log says: readers take a journal as finished, and
+        the next write finishes it.
+        """
         finished = removed = 0
         for directory in map(Path, self._directories(mode)):
-            names = _names_in(directory)
-            with csv_errors(directory):
-                for file_name in _FILE_NAMES.values():
-                    if csv_files.journal_path(directory / file_name).name in names:
-                        was_sound = csv_files.finish_journal(directory / file_name)
-                        finished, removed = finished + was_sound, removed + (not was_sound)
-                for name in names:
-                    if name.startswith(".") and name.endswith(csv_files.TEMPORARY_SUFFIX):
-                        (directory / name).unlink()
-                        removed += 1
+            try:
+                done = _recover_in(directory)
+            except CsvError as exc:
+                log.error("%s %s is left as it is: %s", mode.value, directory.name, exc)
+            else:
+                finished, removed = finished + done.journals_finished, removed + done.temp_files_removed
         return Recovery(finished, removed)
 
     def _read_whole(self, mode: Mode, ticker: str, interval: Interval) -> ParsedCsv:
@@ -230,7 +238,10 @@ class CsvStore:
         return self.write(mode, ticker, interval, series) if len(series) else 0
 
     def _directories(self, mode: Mode) -> list["os.DirEntry[str]"]:
-        """Those with the name of a ticker, sorted, wherever they do not lead out of the data directory."""
+        """Those with the name of a ticker, sorted, wherever they do not lead out of the data directory.
+
+        A link that cannot be followed counts: what is behind it may be one.
+        """
         root = self._settings.data_dir(mode)
         with csv_errors(root), suppress(FileNotFoundError), os.scandir(root) as entries:
             named = [entry for entry in entries if is_symbol(entry.name)]
@@ -240,7 +251,7 @@ class CsvStore:
     def _is_directory_inside(self, mode: Mode, entry: "os.DirEntry[str]") -> bool:
         # What is no link says itself what it is, without another look at the disk.
         if entry.is_symlink():
-            return Path(entry).is_dir() and self._is_inside(mode, Path(entry))
+            return _may_be_directory(entry) and self._is_inside(mode, Path(entry))
         return entry.is_dir(follow_symlinks=False)
 
     def _require_inside(self, mode: Mode, path: Path) -> None:
@@ -252,22 +263,42 @@ class CsvStore:
         return os.path.realpath(path).startswith(root + os.sep)
 
 
-def _holds_a_file(directory: str) -> bool:
-    """Whether one of the names of a series is there, whatever it is the name of.
+def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a directory, or a link that the system does not follow: one that leads to itself, say."""
+    try:
+        return entry.is_dir()
+    except OSError:  # not swallowed: whoever goes into it meets it again
+        return True
 
-    :raises OSError: when the system does not let it look.
-    """
+
+def _may_hold_a_file(directory: str) -> bool:
+    """Whether one of the names of a series is there, whatever it is the name of, or the system lets nobody look."""
     for name in _ALL_NAMES:
-        # As text: to make a path of each takes longer than to look.
-        with suppress(FileNotFoundError):
+        try:
+            # As text: to make a path of each takes longer than to look.
             os.lstat(f"{directory}/{name}")
+        except FileNotFoundError:
+            continue
+        except OSError:  # not swallowed: whoever reads the series meets it again
             return True
+        return True
     return False
 
 
-def _names_in(directory: Path) -> set[str]:
+def _recover_in(directory: Path) -> Recovery:
+    """:raises CsvError: when the system does not let it; what was done before stays done."""
+    finished = removed = 0
     with csv_errors(directory):
-        return {path.name for path in directory.iterdir()}
+        names = {path.name for path in directory.iterdir()}
+        for file_name in _FILE_NAMES.values():
+            if csv_files.journal_path(directory / file_name).name in names:
+                was_sound = csv_files.finish_journal(directory / file_name)
+                finished, removed = finished + was_sound, removed + (not was_sound)
+        for name in names:
+            if name.startswith(".") and name.endswith(csv_files.TEMPORARY_SUFFIX):
+                (directory / name).unlink()
+                removed += 1
+    return Recovery(finished, removed)
 
 
 def _parse(data: bytes, ticker: str, interval: Interval, mode: Mode) -> ParsedCsv:

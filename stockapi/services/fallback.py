@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Self, TypeVar
@@ -51,6 +51,9 @@ class Fallback:
 
     CSV answers for the tickers SQLite does not hold, and for all when SQLite fails, unless FALLBACK_TO_CSV is off.
     Without SQLITE_READS, or while SQLITE_WRITES is off and SQLite falls behind, CSV answers alone.
+
+    Where all tickers are asked for, one whose CSV directory is beyond reach is left out, and the log says so: whoever
+    names it gets the error. It keeps back no other ticker.
     """
 
     def __init__(self, settings: Settings, csv_store: CsvStore) -> None:
@@ -114,7 +117,7 @@ class Fallback:
         """
         root = self._settings.data_dir(mode)
         with csv_errors(root), os.scandir(root) as entries:
-            if must_hold and not any(entry.is_dir() for entry in entries):
+            if must_hold and not any(map(_is_directory, entries)):
                 raise CsvError(f"{root} holds no ticker")
 
     def may_lack(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> bool:
@@ -122,9 +125,24 @@ class Fallback:
         return self._settings.fallback_to_csv and bool(self._missing(mode, symbols, in_sqlite))
 
     def _missing(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> list[str]:
-        if symbols is None:
-            return self._csv.tickers(mode, besides=in_sqlite)
-        return sorted(symbol for symbol in symbols if symbol not in in_sqlite)
+        if symbols is not None:
+            return sorted(symbol for symbol in symbols if symbol not in in_sqlite)
+        listed = self._csv.tickers(mode, besides=in_sqlite)
+        missing = [ticker for ticker in listed if self._csv.is_within_reach(mode, ticker)]
+        if len(missing) < len(listed):
+            beyond = ", ".join(sorted(set(listed) - set(missing)))
+            what = f"{self._settings.data_dir(mode)}: the directories of {beyond} cannot be looked into"
+            if not missing and not in_sqlite:
+                raise CsvError(what)  # an empty answer would pass for an empty market
+            log.warning("answering all of %s without some: %s", mode.value, what)
+        return missing
+
+
+def _is_directory(entry: "os.DirEntry[str]") -> bool:
+    """Not what the system does not give: that holds nothing for this process."""
+    with suppress(OSError):
+        return entry.is_dir()
+    return False
 
 
 def _source(in_sqlite: dict[str, _T] | None, in_csv: dict[str, _T]) -> DataSource:

@@ -13,7 +13,7 @@ from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, SqliteFault
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.both_sides import Sides, read_sides
+from stockapi.services.both_sides import Sides, describes, read_sides
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
     csv_alone_if_allowed,
@@ -73,8 +73,7 @@ def settle_out_of_step(
     look at each file's stamp where nothing has happened. A database that is missing or damaged is rebuilt. Once `stop`
     is set it ends after the series in hand; the rest is for the next start.
 
-    A series whose file cannot be read or written stays as it is, and so does a damaged database whose bars could not be
-    brought to such a file; the log says which.
+    A series whose file cannot be read or written stays as it is; the log says which.
 
     :raises StoreError: as `settle`, less that; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
     """
@@ -100,12 +99,14 @@ def rebuild(
 ) -> dict[Series, EnhancementStats]:
     """Fill a new database from CSV, check it, and put it in the place of the one there is, which is kept beside it.
 
-    First CSV gets what the old one still has and CSV lacks or, by the ledger's evidence, has wrong. Until the new one
+    First CSV gets what the old one still has and CSV lacks or, by the ledger's evidence, has wrong. A series whose file
+    cannot be read or written goes from the old one to the new one, if the ledger proves it whole. Until the new one
     is complete readers have the old one, or none: an answer never comes from a part of the bars. Once `stop` is set
     all stays as it is.
 
     :raises SqliteError: when it could not be done; the old one is then still in its place.
-    :raises StoreError: as `settle`.
+    :raises StoreError: as `settle`; also when the old one has bars of such a series that the ledger does not prove, or
+        neither store gives it and FALLBACK_TO_CSV is off, so that nobody would answer for it.
     """
     live = db_manager.settings.database_path(mode)
     building = beside(live, ".rebuilding")
@@ -113,10 +114,11 @@ def rebuild(
         is_there = live.exists()
         for suffix in DATABASE_FILES:
             beside(building, suffix).unlink(missing_ok=True)
-    if is_there:
-        _rescue_each(mode, db_manager, csv_store, now, stop)
+    unsaved = _rescue_each(mode, db_manager, csv_store, now, stop) if is_there else {}
     new = DatabaseManager(_elsewhere(db_manager.settings, mode, building))
     try:
+        for entry, error in unsaved.items():
+            _carry_over(mode, entry, error, db_manager, new, now)
         settled = _settle_each(mode, new, csv_store, now, stop, must_be_whole=not db_manager.settings.fallback_to_csv)
         if stop.is_set():
             log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
@@ -176,8 +178,12 @@ def _compare(
     try:
         sides = read_sides(mode, ticker, interval, csv_store, SqliteStore(db_manager))
     except SqliteError as exc:
-        rows = len(csv_store.read(mode, ticker, interval).bars)
-        return PartitionReport(mode, ticker, interval, rows, 0, (str(exc),), sqlite_fault=exc.fault)
+        rows, problems = 0, [str(exc)]
+        try:
+            rows = len(csv_store.read(mode, ticker, interval).bars)
+        except CsvError as also:
+            problems.append(str(also))
+        return PartitionReport(mode, ticker, interval, rows, 0, tuple(problems), sqlite_fault=exc.fault)
     except CsvError as exc:
         return PartitionReport(mode, ticker, interval, 0, 0, (str(exc),))
     report = PartitionReport(mode, ticker, interval, len(sides.in_csv), len(sides.in_sqlite), tuple(_problems(sides)))
@@ -214,23 +220,54 @@ def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
     return replace(settings, fallback_to_csv=False, crypto_database_path=path)
 
 
-def _rescue_each(mode: Mode, old: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event) -> None:
-    """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give."""
+def _rescue_each(
+    mode: Mode, old: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
+) -> dict[LedgerEntry, CsvError]:
+    """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give.
+
+    :returns: the series whose file could not be read or written.
+    """
     try:
         ledger = SqliteStore(old).ledger(mode)
     except SqliteError as exc:
         log.error("the old %s database gives nothing, all bars come from CSV: %s", mode.value, exc)
-        return
-    unreadable = []
-    for ticker, interval in ledger:
+        return {}
+    unreadable: list[str] = []
+    unsaved: dict[LedgerEntry, CsvError] = {}
+    for (ticker, interval), entry in ledger.items():
         if stop.is_set():
-            return
+            break
         try:
             rescue(ticker, interval, mode, old, csv_store, now)
         except SqliteError as exc:
             unreadable.append(f"{ticker} {interval.value}: {exc}")
+        except CsvError as exc:
+            unsaved[entry] = exc
     if unreadable:
         log.error("the old %s database does not give %d series, like %s", mode.value, len(unreadable), unreadable[0])
+    return unsaved
+
+
+def _carry_over(
+    mode: Mode, entry: LedgerEntry, error: CsvError, old: DatabaseManager, new: DatabaseManager, now: datetime
+) -> None:
+    """Copy a series that could not be brought to CSV, with its place in the ledger, so that its file is compared later.
+
+    :raises CsvError: `error`, when the ledger does not prove what the old database has of it: which bars are right
+        nobody can tell without the file, and a copy would pass for proven.
+    """
+    ticker, interval = entry.ticker, entry.interval
+    try:
+        bars = SqliteStore(old).read(mode, ticker, interval)
+    except SqliteError as exc:
+        log.error("neither store gives %s %s %s, it is left out: %s", mode.value, ticker, interval.value, exc)
+        return
+    if not describes(entry, bars):
+        raise error
+    in_order = bars.take(bars.time.argsort())  # a damaged index gives them otherwise
+    seconds = int(now.timestamp())
+    SqliteStore(new).replace(mode, ticker, interval, in_order, csv_stamp=entry.csv_stamp, now=seconds)
+    log.warning("%s %s %s comes from the old database: %s", mode.value, ticker, interval.value, error)
 
 
 def _settle_what_is_there(
@@ -262,7 +299,7 @@ def _settle_each(
 ) -> dict[Series, EnhancementStats]:
     """Those whose file cannot be read or written are left out, and the log says so.
 
-    :param must_be_whole: none may be left out: nobody would answer for it in place of the database.
+    :param must_be_whole: none may be left out that the database does not have: nobody would answer for it.
     :raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole.
     """
     ledger = _ledger_or_nothing(mode, db_manager)
@@ -276,7 +313,7 @@ def _settle_each(
                 if entry is None or entry.csv_stamp != csv_store.stamp(mode, ticker, interval):
                     settled[ticker, interval] = settle(ticker, interval, mode, db_manager, csv_store, now)
             except CsvError as exc:
-                if must_be_whole:
+                if must_be_whole and entry is None:
                     raise
                 log.error("%s %s %s is left as it is: %s", mode.value, ticker, interval.value, exc)
     return settled
