@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stockapi.models import AggregatedInterval, Interval
+from stockapi.models.interval import AnyInterval
+from stockapi.models.timestamps import format_times
 from stockapi.services import csv_digits
+from stockapi.services.csv_columns import MAX_TIME, MIN_TIME
 
 NAN = float("nan")
 
@@ -83,6 +87,19 @@ def test_whole_numbers(values: list[int]) -> None:
 
 def test_whole_numbers_below_zero_are_not_taken_on() -> None:
     assert csv_digits.whole(np.array([1, -1])) is None
+
+
+@pytest.mark.parametrize("interval", [*Interval, *AggregatedInterval])
+@given(st.lists(st.integers(MIN_TIME, MAX_TIME), min_size=1, max_size=6))
+def test_times_are_those_of_the_plain_way(interval: AnyInterval, values: list[int]) -> None:
+    column = np.array(values, dtype=np.int64)
+    assert lines(csv_digits.times(column, interval)) == format_times(column, interval)
+
+
+@pytest.mark.parametrize("year", ["-0001-12-31T23:59:59", "10000-01-01"])
+def test_a_year_without_four_digits_is_not_taken_on(year: str) -> None:
+    column = np.array(["2024-01-01", year], dtype="datetime64[s]").astype(np.int64)
+    assert csv_digits.times(column, Interval.HOURLY) is None
 
 
 @given(st.lists(st.text("abc0.-", min_size=1, max_size=9), min_size=1, max_size=6))

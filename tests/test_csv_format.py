@@ -272,6 +272,7 @@ def test_odd_rows_are_taken_as_they_are(row: str, prices: list[float]) -> None:
     [
         ("123.0", 123),
         ("123.", 123),
+        ("0123", 123),
         ("1e3", 1000),
         ("0", 0),
         ("-0.0", 0),
@@ -324,6 +325,7 @@ def test_nothing_in_the_file(text: str, mode: Mode) -> None:
         ("VCB,2024-01-02,1,1,1,1,-5", "volume '-5' is negative"),
         ("VCB,2024-01-02,1,1,1,1,12.5", "volume '12.5' is not a whole number"),
         ("VCB,2024-01-02,1,1,1,1,5e-1", "volume '5e-1' is not a whole number"),
+        ("VCB,2024-01-02,1,1,1,1,7.0000000000000000001", "volume '7.0000000000000000001' is not a whole number"),
         ("VCB,2024-01-02,1,1,1,1,9223372036854775808", "volume '9223372036854775808' is beyond 63 bits"),
         ("VCB,2024-01-02,1,1,1,1,1e30", "volume '1e30' is beyond 63 bits"),
         ("VCB,2024-01-02,1,1,1,1,１", "volume '１' is not a number"),

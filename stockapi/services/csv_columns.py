@@ -1,11 +1,15 @@
 """The fast half of the CSV reader: rows with nothing to be tolerant about, column by column.
 
-Some seven times faster than one row after the other: 2.6 instead of 18 microseconds for a row of 20 columns.
+Some ten times faster than one row after the other: 1.7 instead of 18 microseconds for a row of 20 columns. Behind their
+tickers and times plain rows are numbers with commas between, and a JSON parser reads those three times as fast as
+`float` does one by one.
 """
 
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 from stockapi.constants import BASE_CSV_FIELDS, PRICE_FIELDS, SECONDS_PER_DAY
 from stockapi.models.bars import Bars, Float, Int
@@ -20,6 +24,10 @@ MAX_TIME: Final = parse_time("9999-12-31T23:59:59")
 _NUMBER_BYTES = b"0123456789.+-eE"
 _TIME_SHAPES = {len(shape): np.frombuffer(shape, dtype=np.uint8) for shape in (b"0000-00-00", b"0000-00-00T00:00:00")}
 _PRICES = len(PRICE_FIELDS)
+_TIME, _VOLUME = 1, len(BASE_CSV_FIELDS) - 1
+
+_Symbols = NDArray[np.uint8]
+_Numbers = list[int | float | None]
 
 
 def parse_plain(
@@ -28,53 +36,59 @@ def parse_plain(
     """The bars of `rows`, in their order; None when any row is other than plain. Indicators may be left unread.
 
     Plain rows have the first `width` columns of a file in their order, the ticker as given, times of one width
-    without an offset, finite numbers (indicators may be absent) and nothing that could not be stored.
+    without an offset, finite numbers written as in JSON (indicators may be absent) and nothing that could not be
+    stored.
     """
-    rows = rows.removesuffix("\n")
-    cells = rows.replace("\n", ",\n").split(",")
-    count, rest = divmod(len(cells), width)
-    # Every newline now begins a cell. When the tickers have one each, and there are no others, rows have their width.
-    tickers = cells[::width]
-    if rest or tickers[0] != ticker or not tickers.count(f"\n{ticker}") == rows.count("\n") == count - 1:
+    data = rows.removesuffix("\n").encode("ascii", "replace") + b"\n"  # "?" is in nothing plain either
+    symbols = np.frombuffer(data, dtype=np.uint8)
+    ends = _ends_of_cells(symbols, width)
+    if ends is None:
         return None
-    time = _times(cells[1::width], interval)
-    volume_texts = cells[len(BASE_CSV_FIELDS) - 1 :: width]
-    if with_indicators:
-        del cells[::width]
-        del cells[:: width - 1]
-    else:
-        cells = _interleaved([cells[column::width] for column in range(2, len(BASE_CSV_FIELDS))])
-        width = len(BASE_CSV_FIELDS)
-    numbers = _numbers(cells, count)
-    if time is None or numbers is None:
+    time = _times(symbols, ends, ticker, interval)
+    last = ends[:, -1 if with_indicators else _VOLUME].tolist()
+    values = _values([data[start:end] for start, end in zip((ends[:, _TIME] + 1).tolist(), last, strict=True)])
+    if time is None or values is None:
         return None
-    volume = _whole_numbers(volume_texts) if mode.has_whole_volume else numbers[_PRICES]
+    numbers = np.ascontiguousarray(np.array(values, dtype=np.float64).reshape(len(ends), -1).T)
+    if not (numbers[: _PRICES + 1] >= 0.0).all() or np.isinf(numbers).any():
+        return None
+    volume: Int | Float | None = numbers[_PRICES]
+    if mode.has_whole_volume:
+        volume = _whole_numbers(values[_PRICES :: len(numbers)], data, ends)
     if volume is None:
         return None
-    return Bars.of(time, numbers[:_PRICES], volume, numbers[_PRICES + 1 :] if width > len(BASE_CSV_FIELDS) else None)
+    return Bars.of(time, numbers[:_PRICES], volume, numbers[_PRICES + 1 :] if len(numbers) > _PRICES + 1 else None)
 
 
-def _interleaved(columns: list[list[str]]) -> list[str]:
-    """The cells of the columns, row after row."""
-    cells = [""] * (len(columns) * len(columns[0]))
-    for position, column in enumerate(columns):
-        cells[position :: len(columns)] = column
-    return cells
-
-
-def _times(texts: list[str], interval: Interval) -> Int | None:
-    width = len(texts[0])
-    joined = "".join(texts).replace(" ", "T")
-    if width not in _TIME_SHAPES or not joined.isascii() or {*map(len, texts)} != {width}:
+def _ends_of_cells(symbols: _Symbols, width: int) -> Int | None:
+    """Shape (rows, width): where the comma or newline behind each cell is; None unless all rows have `width` cells."""
+    is_newline = symbols == ord("\n")
+    where = np.flatnonzero(is_newline | (symbols == ord(",")))
+    if len(where) % width:
         return None
-    shape = _TIME_SHAPES[width]
-    symbols = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(-1, width)
+    ends: Int = where.reshape(-1, width)
+    is_end_of_row = is_newline[ends]
+    return ends if is_end_of_row[:, -1].all() and not is_end_of_row[:, :-1].any() else None
+
+
+def _times(symbols: _Symbols, ends: Int, ticker: str, interval: Interval) -> Int | None:
+    name = np.frombuffer(f"{ticker},".encode(), dtype=np.uint8)
+    starts = np.append(0, ends[:-1, -1] + 1)
+    widths = ends[:, _TIME] - starts - len(name)
+    shape = _TIME_SHAPES.get(int(widths[0]))
+    if shape is None or (widths != len(shape)).any():
+        return None
+    heads = symbols[starts[:, np.newaxis] + np.arange(len(name) + len(shape))]
+    texts = np.ascontiguousarray(heads[:, len(name) :])
+    texts[texts == ord(" ")] = ord("T")
     is_digit = shape == ord("0")
     # Unsigned: what is below "0" wraps around to far above 9.
-    if (symbols[:, is_digit] - ord("0") > 9).any() or (symbols[:, ~is_digit] != shape[~is_digit]).any():
+    if (texts[:, is_digit] - ord("0") > 9).any() or (texts[:, ~is_digit] != shape[~is_digit]).any():
+        return None
+    if (heads[:, : len(name)] != name).any():
         return None
     try:
-        time: Int = symbols.view(f"S{width}")[:, 0].astype("datetime64[s]").astype(np.int64)
+        time: Int = texts.view(f"S{len(shape)}")[:, 0].astype("datetime64[s]").astype(np.int64)
     except ValueError:  # the 30th of February
         return None
     if time.min() < MIN_TIME or (not interval.is_intraday and (time % SECONDS_PER_DAY).any()):
@@ -82,26 +96,26 @@ def _times(texts: list[str], interval: Interval) -> Int | None:
     return time
 
 
-def _numbers(cells: list[str], count: int) -> Float | None:
-    """Shape (columns, count): prices, volume, indicators."""
-    joined = "".join(cells)
-    # With these characters alone, float() has none of its leniency left: 1_000, blanks, nan, digits of other scripts.
-    if not joined.isascii() or joined.encode().translate(None, _NUMBER_BYTES):
+def _values(rows: list[bytes]) -> _Numbers | None:
+    """The numbers of all rows, None for an empty cell."""
+    cells = b",%b," % b",".join(rows)
+    if cells.translate(None, _NUMBER_BYTES + b","):
         return None
-    if "" in cells:
-        cells = [cell or "nan" for cell in cells]
+    # Twice: a comma that was the second of two is passed over as the first of the next two.
+    cells = cells.replace(b",,", b",null,").replace(b",,", b",null,")
     try:
-        values = np.fromiter(map(float, cells), np.float64, len(cells))
-    except ValueError:
+        return cast(_Numbers, orjson.loads(b"[%b]" % cells[1:-1]))
+    except orjson.JSONDecodeError:
         return None
-    numbers = np.ascontiguousarray(values.reshape(count, -1).T)
-    is_storable = (numbers[: _PRICES + 1] >= 0.0).all() and not np.isinf(numbers).any()
-    return numbers if is_storable else None
 
 
-def _whole_numbers(texts: list[str]) -> Int | None:
-    """By way of int(), since a float holds no more than 53 of the 63 bits."""
+def _whole_numbers(values: _Numbers, data: bytes, ends: Int) -> Int | None:
+    """The volumes, by way of int, since a float holds no more than 53 of the 63 bits; None when one is not whole."""
     try:
-        return np.fromiter((int(text.removesuffix(".0")) for text in texts), np.int64, len(texts))
+        if not all(type(value) is int for value in values):
+            # 7.0 is whole, but as a float it is the same as 7.0000000000000000001: look at the text.
+            spans = zip((ends[:, _VOLUME - 1] + 1).tolist(), ends[:, _VOLUME].tolist(), strict=True)
+            values = [int(data[start:end].removesuffix(b".0")) for start, end in spans]
+        return np.array(values, dtype=np.int64)
     except (ValueError, OverflowError):
         return None

@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Float, Int
+from stockapi.models.interval import AnyInterval
 
 Words = NDArray[np.uint32]
 
@@ -41,10 +43,17 @@ def _digit_words(size: int, end: bytes, shown: int) -> Words:
     return _as_words(text).ravel()
 
 
+def _pair_words(begin: str, end: str) -> Words:
+    """For 0 <= i < 100 its two digits between two texts."""
+    return np.array([f"{begin}{i:02}{end}" for i in range(100)], dtype="S4").view(np.uint32)
+
+
 _FRACTION: Final = {size: _digit_words(size, b"", size) for size in range(1, _WORD_BYTES + 1)}
 _UNITS: Final = _digit_words(_WORD_BYTES, b"", 1)
 _UNITS_WITH_POINT: Final = _digit_words(_WORD_BYTES - 1, b".", 1)
 _HIGHER: Final = _digit_words(_WORD_BYTES, b"", 0)
+_MONTH, _DAY = _pair_words("-", "-"), _pair_words("", "")
+_DAY_BEFORE_TIME, _HOUR_OR_MINUTE = _pair_words("", "T"), _pair_words("", ":")
 _COMMA, _COMMA_MINUS, _NEWLINE = np.frombuffer(b",\0\0\0,-\0\0\n\0\0\0", dtype=np.uint32)
 _SIGN: Final = np.array([_COMMA, _COMMA_MINUS])
 
@@ -72,6 +81,25 @@ def whole(column: Int) -> list[Words] | None:
     """The words of a column of whole numbers, as `fixed_point`; None when one is negative."""
     row = column[np.newaxis]
     return None if (row < 0).any() else _number_words(row, np.zeros(row.shape, dtype=np.bool_), 0)
+
+
+def times(column: Int, interval: AnyInterval) -> list[Words] | None:
+    """The words of Unix seconds as `format_times` writes them, a comma before each; None beyond the years 0 to 9999."""
+    days, seconds = np.divmod(column, SECONDS_PER_DAY)
+    dates = days.astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    years, month = np.divmod(months.astype(np.int64), 12)
+    year = years + 1970
+    if ((year < 0) | (year > 9999)).any():
+        return None
+    day = (dates - months.astype("datetime64[D]")).astype(np.int64) + 1
+    words = [np.full(len(column), _COMMA), _FRACTION[4].take(year), _MONTH.take(month + 1)]
+    if not interval.is_intraday:
+        return [*words, _DAY.take(day)]
+    minutes, second = _split(seconds, 60)
+    hour, minute = _split(minutes, 60)
+    clock = [_HOUR_OR_MINUTE.take(hour), _HOUR_OR_MINUTE.take(minute), _DAY.take(second)]
+    return [*words, _DAY_BEFORE_TIME.take(day), *clock]
 
 
 def texts(column: Sequence[str]) -> list[Words]:

@@ -21,7 +21,6 @@ from stockapi.models.mode import Mode
 from stockapi.services.both_sides import Sides, read_sides, set_aside
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.digest import digest
 from stockapi.services.evidence import Difference, Evidence
 from stockapi.services.indicators import enhance
 from stockapi.services.quarantine import Quarantine
@@ -253,7 +252,7 @@ class _Partition:
         start = int(part.tail(newest).time[0])
         in_csv = self.csv_store.read(*self.key, start=start).bars
         in_sqlite = self.sqlite.read(*self.key, Window(start=start))
-        if digest(in_csv) != digest(in_sqlite):
+        if not in_csv.equals(in_sqlite):
             self.sqlite.set_csv_stamp(*self.key, "")
             raise StoreError(f"{self} reads back differently from CSV and from SQLite")
 

@@ -75,9 +75,10 @@ def _digit_lines(
     first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode
 ) -> str | None:
     """All rows by columns of digits; None when a number has more decimals than those of the market."""
-    columns = csv_digits.texts(format_times(bars.time, interval)) if "time" in fields else []
+    columns: list[csv_digits.Words] = []
+    times = csv_digits.times(bars.time, interval) if "time" in fields else []
     prices, *indicators = (csv_digits.fixed_point(*group) for group in _fixed_groups(fields, bars, mode))
-    for words in (prices, _volume_words(bars, mode) if "volume" in fields else [], *indicators):
+    for words in (times, prices, _volume_words(bars, mode) if "volume" in fields else [], *indicators):
         if words is None:
             return None
         columns += words
