@@ -29,7 +29,7 @@ from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager import DatabaseManager, migrations
 from stockapi.services.database_utils import Backup, Contents, DatabaseUtils, Restored
 from stockapi.services.reconcile import settle_out_of_step, verify
-from stockapi.services.sqlite_tables import TableInfo, to_rows
+from stockapi.services.sqlite_tables import TableInfo, upserts
 
 VN = [Mode.VN]
 SIDE_FILES = ("-wal", "-shm")
@@ -248,8 +248,8 @@ def test_a_series_that_is_being_written_for_the_first_time_is_no_fault(stores: S
     """It enters the ledger with its last batch; until then CSV answers for it, from the backup too."""
     stores.save("VCB", make_bars(10))
     with stores.db_manager.transaction(Mode.VN) as connection:
-        rows = to_rows("NEW", make_bars(5), 0)
-        connection.executemany(TableInfo.of(Mode.VN, Interval.DAILY).upsert, rows)
+        for statement, rows in upserts(TableInfo.of(Mode.VN, Interval.DAILY), "NEW", make_bars(5), 0):
+            connection.executemany(statement, rows)
     assert utils(stores).backup(Mode.VN, tmp_path / "backup", NOW, keep=1).contents.rows == 10
 
 

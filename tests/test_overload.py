@@ -108,7 +108,7 @@ def test_so_many_are_answered_at_once(make_app: Callable[..., Flask]) -> None:
     assert statuses == [200, 200, 200, 503]
 
 
-def _too_late(*_: object) -> None:
+def _too_late(*_: object, **__: object) -> None:
     raise DeadlineError("stopped at the deadline")
 
 
@@ -135,7 +135,7 @@ def test_a_turn_ends_with_its_request_however_that_ends(
                 assert answer.status_code == 200
         case "deadline":
             with monkeypatch.context() as patched:
-                patched.setattr("stockapi.services.sqlite_store.check_budget", _too_late)
+                patched.setattr("stockapi.services.sqlite_store.SqliteStore.recent_json", _too_late)
                 with client.get(path) as answer:
                     assert answer.status_code == 503
                     assert answer.json != REFUSAL

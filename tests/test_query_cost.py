@@ -8,13 +8,11 @@ from conftest import FIRST_DAY, NOW, MakeStores, Stores, make_bars
 
 from stockapi.models import AggregatedInterval, Interval, Mode
 from stockapi.models.query import Indicators, QueryParameters
-from stockapi.services.query_cost import QueryCost, most_rows, rows_in
+from stockapi.services.query_cost import QueryCost, most_rows
 from stockapi.services.read_plan import ReadPlan
-from stockapi.services.sqlite_ledger import LedgerEntry
 from stockapi.services.sqlite_store import Window
 
 DAY = 86_400
-ENTRY = LedgerEntry("VCB", Interval.DAILY, 100, FIRST_DAY, FIRST_DAY + 99 * DAY, "", "")
 AVERAGES_OF_MINUTES = 4_296
 """Warm-up of exponential averages, in bars."""
 
@@ -57,8 +55,11 @@ def test_the_most_rows_that_are_read_of_one_ticker(parameters: QueryParameters, 
         (Window(start=FIRST_DAY + 100 * DAY), 0),
     ],
 )
-def test_what_is_read_of_a_stored_ticker_is_told_from_its_ledger_entry(window: Window, rows: int) -> None:
-    assert rows_in(ENTRY, window) == rows
+def test_what_is_read_of_stored_tickers_is_told_from_the_ledger(stores: Stores, window: Window, rows: int) -> None:
+    for ticker in ("ACB", "VCB"):
+        stores.save(ticker, make_bars(100))
+    for symbols, count in ((None, 2), (("VCB",), 1), (("ACB", "VCB", "XXX"), 2), (("XXX",), 0)):
+        assert stores.sqlite_store.about_rows(Mode.VN, Interval.DAILY, symbols, window) == count * rows
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_small_query_costs_no_look_at_the_database(
     filled: Callable[..., Stores], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estimate = cost(filled())
-    monkeypatch.setattr("stockapi.services.sqlite_store.SqliteStore.entries", None)
+    monkeypatch.setattr("stockapi.services.sqlite_store.SqliteStore.about_rows", None)
     assert not estimate.is_heavy([query(symbols=("VCB",), limit=249)], NOW)
     with pytest.raises(TypeError):
         estimate.is_heavy([query(symbols=("VCB",), limit=250)], NOW)

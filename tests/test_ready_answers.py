@@ -19,7 +19,8 @@ from stockapi.models.query import Indicators
 from stockapi.services.data_store import DataStore
 from stockapi.services.json_format import DEFAULT_FIELDS
 from stockapi.services.reconcile import settle_out_of_step
-from stockapi.services.sqlite_recent import RECENT_BARS
+from stockapi.services.sqlite_recent import RECENT_BARS, RecentTable
+from stockapi.services.sqlite_windows import Window
 
 DAY = Interval.DAILY
 STORED = 900
@@ -99,6 +100,9 @@ def test_every_window_has_the_bytes_of_the_rows_or_is_left_to_them(filled: Store
         (QueryParameters(symbols=("VCB",), end=int(LONG.time[-1]) - 5 * DAY_S, limit=200), True),
         (QueryParameters(symbols=("VCB",), end=int(LONG.time[100]), limit=5), False),
         (QueryParameters(symbols=("VCB",), start=int(LONG.time[-1]) + 1, limit=None), True),
+        (QueryParameters(symbols=("VCB", "ACB"), limit=20), True),
+        (QueryParameters(symbols=("VCB", "ACB"), limit=RECENT_BARS + 1), False),
+        (QueryParameters(symbols=("NONE",)), False),
         (QueryParameters(symbols=("VCB", "NONE")), False),
         (QueryParameters(symbols=("VCB",), interval=AggregatedInterval.WEEK_1), False),
         (QueryParameters(symbols=("VCB",), indicators=Indicators.NONE), False),
@@ -208,6 +212,19 @@ def test_rows_written_past_the_texts_are_noticed(filled: Stores) -> None:
     """The ledger knows a newer bar than the texts do."""
     execute(filled, f"DELETE FROM vn_daily_json WHERE ticker = 'VCB' AND time = {LONG.time[-1]}")
     assert ready(filled, QueryParameters(symbols=("VCB",))) is None
+
+
+def test_an_index_read_from_its_other_end_is_noticed(filled: Stores) -> None:
+    """SQL promises no order within a text. With this pragma SQLite reads as any other plan might."""
+    with filled.db_manager.reading(Mode.VN) as connection:
+        texts = RecentTable.of(Mode.VN, DAY)
+        (usual,) = texts.read(connection, ("ACB",), Window(limit=20))
+        connection.execute("PRAGMA reverse_unordered_selects = ON")
+        (reverse,) = texts.read(connection, ("ACB",), Window(limit=20))
+        connection.execute("PRAGMA reverse_unordered_selects = OFF")
+    assert usual[1] is not None
+    assert usual[1].rows == 20
+    assert reverse == ("ACB", None)
 
 
 @pytest.mark.parametrize("value", ["'x'", "x'00'", "1.5"])

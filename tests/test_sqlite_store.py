@@ -1,6 +1,7 @@
 """Bars into SQLite and out again: upsert, ledger, windows, budget."""
 
 import dataclasses
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,14 @@ from conftest import NOW, MakeStores, Stores, make_bars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stockapi.constants import INDICATOR_FIELDS
 from stockapi.errors import SqliteError, SqliteFault, TooManyRowsError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.row_budget import RowBudget
+from stockapi.services import sqlite_store
 from stockapi.services.digest import digest, to_text
 from stockapi.services.sqlite_store import SqliteStore, Window
-from stockapi.services.sqlite_tables import TableInfo
+from stockapi.services.sqlite_tables import TableInfo, upserts
 
 DAY = Interval.DAILY
 SECONDS = int(NOW.timestamp())
@@ -173,6 +176,85 @@ def test_a_failure_in_mid_batch_rolls_it_back(stores: Stores) -> None:
         save_tail(stores, bars.take(slice(15, None)))
     assert stores.in_sqlite("VCB").equals(bars.take(slice(20)))
     assert stores.sqlite_store.ledger(Mode.VN)["VCB", DAY].rows == 20
+
+
+@pytest.mark.parametrize(
+    ("count", "rows_per_statement"),
+    [
+        (0, []),
+        (1, [1]),
+        (5, [1] * 5),
+        (49, [1] * 49),
+        (50, [50]),
+        (51, [50, 1]),
+        (100, [50, 50]),
+        (1_000, [50] * 20),
+        (1_049, [*[50] * 20, *[1] * 49]),
+    ],
+)
+def test_many_rows_go_by_fifty_and_few_one_by_one(stores: Stores, count: int, rows_per_statement: list[int]) -> None:
+    table, bars = TableInfo.of(Mode.VN, DAY), make_bars(count)
+    by_statement = {statement: rows for rows, statement in table.upsert.items()}
+    stores.db_manager.upgrade(Mode.VN)
+    done = []
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        for statement, runs in upserts(table, "VCB", bars, SECONDS):
+            connection.executemany(statement, runs)
+            done += [by_statement[statement]] * len(runs)
+    assert done == rows_per_statement
+    assert stores.in_sqlite("VCB").equals(bars)
+    expected = [(time, number + 1, SECONDS, SECONDS) for number, time in enumerate(bars.time.tolist())]
+    assert rows(stores, "time, id, created_at, updated_at") == expected
+
+
+def test_no_statement_has_more_parameters_than_any_sqlite_takes() -> None:
+    """999 before 3.32."""
+    statements = TableInfo.of(Mode.VN, DAY).upsert.values()
+    assert max(int(number) for text in statements for number in re.findall(r"\?(\d+)", text)) == 952
+
+
+@pytest.mark.parametrize("position", [10, 70, 119], ids=["first statement", "second statement", "single row"])
+def test_a_failure_within_a_statement_of_many_rows_leaves_none_of_them(stores: Stores, position: int) -> None:
+    bars = make_bars(120)
+    stores.db_manager.upgrade(Mode.VN)
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        connection.execute(
+            f"CREATE TRIGGER boom BEFORE INSERT ON vn_daily WHEN NEW.time = {bars.time[position]} "
+            "BEGIN SELECT RAISE(FAIL, 'boom'); END"  # FAIL, unlike ABORT, keeps what the statement has done so far
+        )
+    with pytest.raises(SqliteError, match="boom"):
+        replace(stores, "VCB", bars)
+    assert rows(stores) == []
+    assert stores.sqlite_store.ledger(Mode.VN) == {}
+
+
+def test_absent_indicators_are_null(stores: Stores) -> None:
+    bars = make_bars(60)
+    absent = np.isnan(bars.indicators)
+    assert absent.any()
+    assert not absent.all()
+    replace(stores, "VCB", bars)
+    kinds = rows(stores, ", ".join(f"typeof({name})" for name in INDICATOR_FIELDS))
+    assert kinds == [tuple("null" if cell else "real" for cell in row) for row in absent.T.tolist()]
+
+
+def test_changed_rows_are_made_ready_a_batch_at_a_time(
+    make_stores: MakeStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = make_stores(SQLITE_BATCH_SIZE="10")
+    stores.db_manager.upgrade(Mode.VN)
+    replace(stores, "VCB", make_bars(35))
+    sizes = []
+
+    def watched(table: TableInfo, ticker: str, bars: Bars, now: int):  # type: ignore[no-untyped-def]
+        sizes.append(len(bars))
+        return upserts(table, ticker, bars, now)
+
+    monkeypatch.setattr(sqlite_store, "upserts", watched)
+    changed = make_bars(35, seed=2)
+    replace(stores, "VCB", changed)
+    assert sizes == [10, 10, 10, 5]
+    assert stores.in_sqlite("VCB").equals(changed)
 
 
 T = make_bars(20).time

@@ -98,14 +98,20 @@ class DatabaseManager:
         :raises SqliteError: when the file is missing, damaged, locked, or of an older schema.
         :raises DeadlineError: when the deadline passes, or `stop` is set.
         """
+        with self.reading(mode, deadline, stop) as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def reading(self, mode: Mode, deadline: float | None = None, stop: Event = NEVER) -> Iterator[sqlite3.Connection]:
+        """As `snapshot`, without the transaction: for a single statement, which sees one state by itself."""
         with sqlite_errors():
             reader = self._reader(mode)
             reader.deadline = deadline or time.monotonic() + self.settings.query_deadline_ms / 1000
             reader.stop = stop
             try:
-                reader.connection.execute("BEGIN")
                 yield reader.connection
-                reader.connection.execute("COMMIT")
             except BaseException:
                 # After an error the connection's state is unknown, and opening one takes 0.2 ms: start afresh.
                 self._forget_reader(mode)

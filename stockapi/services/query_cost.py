@@ -10,8 +10,7 @@ from stockapi.models.query import QueryParameters
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.read_plan import ReadPlan
-from stockapi.services.sqlite_ledger import LedgerEntry
-from stockapi.services.sqlite_store import SqliteStore, Window
+from stockapi.services.sqlite_store import SqliteStore
 
 _MOST_TICKERS: Final = 10_000
 """More than any market here has: what is small even then is small without a look at the ledger."""
@@ -40,11 +39,10 @@ class QueryCost:
         if of_one * count < enough:
             return of_one * count
         try:
-            entries = self._sqlite.entries(query.mode, plan.base, query.symbols)
+            return self._sqlite.about_rows(query.mode, plan.base, query.symbols, plan.window)
         except SqliteError:
             # CSV answers, or nobody. Then only the bound is known.
             return of_one * (len(self._csv.tickers(query.mode)) if query.symbols is None else count)
-        return sum(rows_in(entry, plan.window) for entry in entries)
 
 
 def most_rows(plan: ReadPlan, now: int) -> int:
@@ -54,13 +52,3 @@ def most_rows(plan: ReadPlan, now: int) -> int:
         return (window.limit or 0) + window.warmup
     end = now if window.end is None else min(window.end, now)
     return window.at_most(max(0, end - window.start) // plan.base.seconds + 1) + window.warmup
-
-
-def rows_in(entry: LedgerEntry, window: Window) -> int:
-    """So many rows of a ticker are read if its bars are spread evenly in time."""
-    start, end = window.bounds
-    seconds = min(entry.last_time, end) - max(entry.first_time, start) + 1
-    if seconds <= 0:
-        return 0
-    in_range = entry.rows * seconds // (entry.last_time - entry.first_time + 1)
-    return min(entry.rows, window.at_most(in_range) + window.warmup)

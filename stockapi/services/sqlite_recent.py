@@ -8,18 +8,25 @@ where fewer are stored or some were taken out.
 """
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
+import orjson
+
+from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.query import is_symbol
 from stockapi.services.json_format import default_rows
 from stockapi.services.sqlite_tables import TableInfo
 from stockapi.services.sqlite_windows import Window, read_window
 
 RECENT_BARS = 400
 """A year of a coin's days, and some more."""
+
+_BEGIN: Final = b'{"time":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +44,9 @@ class RecentTable:
     mode: Mode
     interval: Interval
     select_earliest: str
-    select_bounds: str
-    select_joined: str
+    select_one: str
+    select_some: str
+    select_every: str
     select_all: str
     upsert: str
     trim: str
@@ -51,23 +59,35 @@ class RecentTable:
         return _TABLES[mode, interval]
 
     def read(
-        self, connection: sqlite3.Connection, ticker: str, window: Window, first_time: int, last_time: int
-    ) -> RecentJson | None:
-        """The window's bars; None when not all of them are here.
+        self, connection: sqlite3.Connection, symbols: Sequence[str] | None, window: Window
+    ) -> Iterator[tuple[str, RecentJson | None]]:
+        """The window of every ticker asked for (None: all) that the ledger knows, in no order; None where not all of
+        its bars are here.
+
+        One statement, and so one state of the database without a transaction around it.
 
         :param window: without warm-up, with indicators.
-        :param first_time: of the oldest row of the series, as the ledger has it; `last_time` of the newest.
+        :raises SqliteError: for a ticker that is none.
         """
         start, end = window.bounds
-        skip = None if window.limit is None else window.limit - 1
-        earliest, latest, limited = connection.execute(self.select_bounds, (ticker, end, skip)).fetchone()
-        if latest != last_time or not isinstance(earliest, int):
-            return None
-        begin = max(start, limited if isinstance(limited, int) else first_time)
-        if begin < earliest:
-            return None
-        text, rows = connection.execute(self.select_joined, (ticker, begin, end)).fetchone()
-        return RecentJson(text or b"", rows)
+        values: dict[str, object] = {"interval": self.interval.value, "start": start, "end": end}
+        values["skip"] = None if window.limit is None else window.limit - 1
+        if symbols is None:
+            statement = self.select_every
+        elif len(symbols) == 1:
+            statement, values["symbol"] = self.select_one, symbols[0]
+        else:
+            statement, values["symbols"] = self.select_some, orjson.dumps(symbols).decode()
+        for ticker, first, last, earliest, latest, rows, text in connection.execute(statement, values):
+            if ticker is None:
+                return  # of one that is not known SQL makes a row of nothing
+            if not is_symbol(str(ticker)):
+                raise SqliteError(f"the ledger knows a ticker {ticker!r}, which is none", SqliteFault.CORRUPT)
+            # Damage can make anything of a time.
+            are_times = isinstance(first, int) and isinstance(earliest, int)
+            is_whole = are_times and latest == last and (rows == window.limit or earliest <= max(start, first))
+            text = text or b""
+            yield ticker, RecentJson(text, rows) if is_whole and _is_ascending(text) else None
 
     def update(self, connection: sqlite3.Connection, ticker: str, changed: Bars) -> None:
         """Write the texts of rows that are new or have changed, where they belong here, and drop those now too old."""
@@ -80,11 +100,13 @@ class RecentTable:
     def remove(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> None:
         connection.executemany(self.delete, ((ticker, time) for time in bars.time.tolist()))
 
-    def fill(self, connection: sqlite3.Connection, ticker: str) -> None:
-        """Write the texts of a series that has none, from its rows."""
+    def fill(self, connection: sqlite3.Connection, ticker: str, bars: Bars | None = None) -> None:
+        """Write the texts of a series that has none, from its rows; `bars`: all of them, where they are at hand."""
         if self._earliest(connection, ticker) is None:
-            rows = TableInfo.of(self.mode, self.interval)
-            self._write(connection, ticker, read_window(connection, rows, self.mode, ticker, Window(limit=RECENT_BARS)))
+            if bars is None:
+                rows = TableInfo.of(self.mode, self.interval)
+                bars = read_window(connection, rows, self.mode, ticker, Window(limit=RECENT_BARS))
+            self._write(connection, ticker, bars.tail(RECENT_BARS))
 
     def is_true_of(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> bool:
         """Whether the texts are those of the newest of `bars`, all bars of the series."""
@@ -109,20 +131,14 @@ class RecentTable:
 def _table(mode: Mode, interval: Interval) -> RecentTable:
     name = f"{mode.value}_{interval.label}_json"
     earliest = f"SELECT min(time) FROM {name} WHERE ticker = ?1"  # noqa: S608
-    newest_first = f"SELECT time FROM {name} WHERE ticker = ?1 AND time <= ?2 ORDER BY time DESC"  # noqa: S608
     # Only constants and enum values go into the texts; ruff's S608 cannot know.
     return RecentTable(
         mode=mode,
         interval=interval,
         select_earliest=earliest,
-        select_bounds=(
-            f"SELECT ({earliest}), (SELECT max(time) FROM {name} WHERE ticker = ?1), "  # noqa: S608
-            f"({newest_first} LIMIT ?3 IS NOT NULL OFFSET coalesce(?3, 0))"
-        ),
-        select_joined=(
-            "SELECT CAST(group_concat(json) AS BLOB), count(*) FROM "  # noqa: S608
-            f"(SELECT json FROM {name} WHERE ticker = ? AND time BETWEEN ? AND ? ORDER BY time)"
-        ),
+        select_one=_windows(name, "ledger.ticker = :symbol"),
+        select_some=_windows(name, "ledger.ticker IN (SELECT value FROM json_each(:symbols)) GROUP BY ledger.ticker"),
+        select_every=_windows(name, "true GROUP BY ledger.ticker"),
         select_all=f"SELECT time, json FROM {name} WHERE ticker = ? ORDER BY time",  # noqa: S608
         upsert=(
             f"INSERT INTO {name} (ticker, time, json) VALUES (?, ?, ?) "  # noqa: S608
@@ -139,6 +155,37 @@ def _table(mode: Mode, interval: Interval) -> RecentTable:
             f"(SELECT 1 FROM {name} AS held WHERE held.ticker = ledger.ticker) ORDER BY ticker"
         ),
     )
+
+
+def _windows(name: str, condition: str) -> str:
+    """Of each series of the ledger that meets the condition: its oldest and newest row, its oldest and newest text, how
+    many texts the window has, and those.
+
+    An ordered query within group_concat would take twice as long. An index is read from one end to the other without,
+    and `_is_ascending` sees from which.
+    """
+    return f"""
+        SELECT
+            ledger.ticker,
+            first_time,
+            last_time,
+            (SELECT min(time) FROM {name} AS held WHERE held.ticker = ledger.ticker),
+            (SELECT max(time) FROM {name} AS held WHERE held.ticker = ledger.ticker),
+            count(json),
+            CAST(group_concat(json) AS BLOB)
+        FROM ledger LEFT JOIN {name} AS wanted ON wanted.ticker = ledger.ticker AND time BETWEEN max(:start, coalesce((
+            SELECT time FROM {name} AS held WHERE held.ticker = ledger.ticker AND time <= :end
+            ORDER BY time DESC LIMIT :skip IS NOT NULL OFFSET coalesce(:skip, 0)
+        ), :start)) AND :end
+        WHERE interval = :interval AND {condition}
+    """  # noqa: S608
+
+
+def _is_ascending(text: bytes) -> bool:
+    """Whether the first of these JSON objects is not later than the last; times are of one length, and come first."""
+    length = text.find(b",")
+    last = text.rfind(_BEGIN)
+    return text[:length] <= text[last : last + length]
 
 
 _TABLES = {(mode, interval): _table(mode, interval) for mode in Mode for interval in Interval}
