@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import groupby
+from typing import Final
 
 import orjson
 from flask import Response, request
+from werkzeug.http import quote_etag
 from xxhash import xxh3_128
 
 from stockapi.api.compression import entity_tag
@@ -18,6 +21,9 @@ from stockapi.services.json_format import NAMING_FIELDS, json_numbers, json_rows
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 CSV_TYPE = "text/csv; charset=utf-8"
+
+_WORTH_SENDING_BYTES: Final = 16_384
+"""Each piece of a body is sent by itself, which takes as long as to copy so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,6 @@ def json_body(series: Iterable[Series], interval: AnyInterval, fields: Sequence[
 
 def json_text_body(texts: Mapping[str, bytes]) -> list[bytes]:
     """The same object of bars that are JSON already, by key: each text the objects of an array, commas between."""
-    # Two pieces a series: each is sent by itself.
     pieces, before = [], b"{"
     for key, text in texts.items():
         pieces += [before + orjson.dumps(key) + b":[", text]
@@ -108,6 +113,7 @@ def _columns(series: Series, interval: AnyInterval, fields: Sequence[str]) -> It
 
 def conditional(body: list[bytes], content_type: str, max_age_s: int) -> Response:
     """The body with its validator, or 304 without one when the client has it already."""
+    body = _worth_sending(body)
     size = sum(map(len, body))
     # Of 100 KB in 2 us, where blake2b takes 107. No secret: it tells answers apart that nobody made to look alike.
     digest = xxh3_128()
@@ -115,15 +121,18 @@ def conditional(body: list[bytes], content_type: str, max_age_s: int) -> Respons
         digest.update(piece)
     tag = digest.hexdigest()
     selected = entity_tag(tag, size)
+    # Headers as they are sent: each that werkzeug writes from a value of its own costs 3 to 5 us.
+    headers = {"Cache-Control": f"max-age={max_age_s}"}
     if request.if_none_match.contains_weak(selected):
-        response = Response(status=HTTPStatus.NOT_MODIFIED)
-        response.set_etag(selected)
-    else:
-        response = Response(body, content_type=content_type)
-        response.content_length = size
-        response.set_etag(tag)
-    response.cache_control.max_age = max_age_s
-    return response
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers={**headers, "ETag": quote_etag(selected)})
+    headers |= {"ETag": quote_etag(tag), "Content-Length": str(size)}
+    return Response(body, headers=headers, content_type=content_type)
+
+
+def _worth_sending(pieces: Iterable[bytes]) -> list[bytes]:
+    """The same bytes, neighbours that are small put together."""
+    groups = groupby(pieces, lambda piece: len(piece) >= _WORTH_SENDING_BYTES)
+    return [piece for is_large, group in groups for piece in (group if is_large else [b"".join(group)])]
 
 
 def uncached_json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
