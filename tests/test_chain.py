@@ -87,6 +87,9 @@ class _NeverSet:
     def is_set(self) -> bool:
         return False
 
+    def wait(self, _timeout: float) -> bool:
+        return False
+
 
 @pytest.fixture
 def upstream():  # type: ignore[no-untyped-def]

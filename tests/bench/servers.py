@@ -103,7 +103,11 @@ def datasette(directory: Path, python: Path) -> Iterator[Server]:
 def writer(directory: Path) -> Iterator[None]:
     """A worker that has always something to write."""
     command = [sys.executable, "-m", "tests.bench.writer"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(directory), stdout=subprocess.PIPE, text=True)
+    variables = environment(directory)
+    # In a session of its own, as a service manager starts it: Linux divides the processor among sessions first.
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         assert process.stdout is not None
         process.stdout.readline()  # it says when it has begun
