@@ -23,6 +23,7 @@ from stockapi.services.sqlite_recent import RECENT_BARS, RecentTable
 from stockapi.services.sqlite_windows import Window
 
 DAY = Interval.DAILY
+RECENT = RECENT_BARS[DAY]
 STORED = 900
 LONG = make_bars(STORED)
 SHORT = make_bars(30, seed=2)
@@ -91,17 +92,17 @@ def test_every_window_has_the_bytes_of_the_rows_or_is_left_to_them(filled: Store
     [
         (QueryParameters(symbols=("VCB",)), True),
         (QueryParameters(symbols=None), True),
-        (QueryParameters(symbols=("VCB",), limit=RECENT_BARS), True),
-        (QueryParameters(symbols=("VCB",), limit=RECENT_BARS + 1), False),
-        (QueryParameters(symbols=("ACB",), limit=RECENT_BARS + 1), True),
-        (QueryParameters(symbols=("VCB",), start=int(LONG.time[-RECENT_BARS]), limit=None), True),
-        (QueryParameters(symbols=("VCB",), start=int(LONG.time[-RECENT_BARS]) - 1, limit=None), False),
+        (QueryParameters(symbols=("VCB",), limit=RECENT), True),
+        (QueryParameters(symbols=("VCB",), limit=RECENT + 1), False),
+        (QueryParameters(symbols=("ACB",), limit=RECENT + 1), True),
+        (QueryParameters(symbols=("VCB",), start=int(LONG.time[-RECENT]), limit=None), True),
+        (QueryParameters(symbols=("VCB",), start=int(LONG.time[-RECENT]) - 1, limit=None), False),
         (QueryParameters(symbols=("ACB",), start=0, limit=None), True),
         (QueryParameters(symbols=("VCB",), end=int(LONG.time[-1]) - 5 * DAY_S, limit=200), True),
         (QueryParameters(symbols=("VCB",), end=int(LONG.time[100]), limit=5), False),
         (QueryParameters(symbols=("VCB",), start=int(LONG.time[-1]) + 1, limit=None), True),
         (QueryParameters(symbols=("VCB", "ACB"), limit=20), True),
-        (QueryParameters(symbols=("VCB", "ACB"), limit=RECENT_BARS + 1), False),
+        (QueryParameters(symbols=("VCB", "ACB"), limit=RECENT + 1), False),
         (QueryParameters(symbols=("NONE",)), False),
         (QueryParameters(symbols=("VCB", "NONE")), False),
         (QueryParameters(symbols=("VCB",), interval=AggregatedInterval.WEEK_1), False),
@@ -162,7 +163,7 @@ def test_a_save_keeps_them_true(filled: Stores, save: Callable[[Stores], object]
         assert filled.sqlite_store.recorded(Mode.VN, ticker, DAY).has_true_texts
         held = len(filled.in_sqlite(ticker))
         assert ready(filled, QueryParameters(symbols=(ticker,), limit=min(3, held))) is not None
-        assert texts_held(filled, ticker) <= RECENT_BARS
+        assert texts_held(filled, ticker) <= RECENT
 
 
 @pytest.mark.parametrize("batch", [7, 150, 1_000])
@@ -170,7 +171,7 @@ def test_whatever_the_size_of_a_batch(make_stores: MakeStores, batch: int) -> No
     stores = make_stores(SQLITE_BATCH_SIZE=str(batch))
     stores.save("VCB", LONG.take(slice(0, 100)))
     stores.save("VCB", LONG, cutoff=int(LONG.time[98]))
-    assert texts_held(stores, "VCB") == RECENT_BARS
+    assert texts_held(stores, "VCB") == RECENT
     assert stores.sqlite_store.recorded(Mode.VN, "VCB", DAY).has_true_texts
 
 
@@ -196,7 +197,7 @@ def test_a_database_from_before_gets_them_at_the_workers_start(filled: Stores) -
 def test_and_otherwise_with_its_next_save(filled: Stores) -> None:
     execute(filled, "DELETE FROM vn_daily_json")
     filled.save("VCB", LONG, cutoff=int(LONG.time[-3]))
-    assert (texts_held(filled, "VCB"), texts_held(filled, "ACB")) == (RECENT_BARS, 0)
+    assert (texts_held(filled, "VCB"), texts_held(filled, "ACB")) == (RECENT, 0)
 
 
 def test_a_database_without_the_tables_answers_from_its_rows(filled: Stores, caplog: pytest.LogCaptureFixture) -> None:

@@ -139,8 +139,11 @@ def examine_series(
     try:
         sides = read_sides(mode, ticker, interval, csv_store, sqlite, prefer_possible=True)
     except SqliteError:
-        in_use, sides = False, read_sides(mode, ticker, interval, csv_store, None)
         findings.append(found(Kind.UNREADABLE, 1))
+        try:
+            in_use, sides = False, read_sides(mode, ticker, interval, csv_store, None)
+        except CsvError as exc:
+            return [*findings, Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
     except CsvError as exc:
         return [Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
     counts = {Kind.DAMAGED: len(sides.parsed.damaged), Kind.DUPLICATE: sides.parsed.duplicates}

@@ -3,7 +3,7 @@
 Most questions are about the last months. Answered from rows, nine tenths of the time goes into making Python objects
 of them; these texts are joined inside SQLite. What else was tried: docs/decisions/005-ready-answers.md.
 
-Of a series there are either no texts, or those of its newest rows without a gap: of the RECENT_BARS newest ones, fewer
+Of a series there are either no texts, or those of its newest rows without a gap: of its RECENT_BARS newest ones, fewer
 where fewer are stored or some were taken out.
 """
 
@@ -23,8 +23,8 @@ from stockapi.services.json_format import default_rows
 from stockapi.services.sqlite_tables import TableInfo
 from stockapi.services.sqlite_windows import Window, read_window
 
-RECENT_BARS = 400
-"""A year of a coin's days, and some more."""
+RECENT_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_500}
+"""A year of a coin's days and some more; four months of a stock's hours; six days of its minutes, one of a coin's."""
 
 _BEGIN: Final = b'{"time":'
 
@@ -94,7 +94,7 @@ class RecentTable:
         earliest = self._earliest(connection, ticker)
         if earliest is None:
             return  # `fill` writes all of them, once the save is whole
-        self._write(connection, ticker, changed.tail(RECENT_BARS).between(earliest, None))
+        self._write(connection, ticker, changed.tail(RECENT_BARS[self.interval]).between(earliest, None))
         connection.execute(self.trim, (ticker,))
 
     def remove(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> None:
@@ -105,8 +105,8 @@ class RecentTable:
         if self._earliest(connection, ticker) is None:
             if bars is None:
                 rows = TableInfo.of(self.mode, self.interval)
-                bars = read_window(connection, rows, self.mode, ticker, Window(limit=RECENT_BARS))
-            self._write(connection, ticker, bars.tail(RECENT_BARS))
+                bars = read_window(connection, rows, self.mode, ticker, Window(limit=RECENT_BARS[self.interval]))
+            self._write(connection, ticker, bars.tail(RECENT_BARS[self.interval]))
 
     def is_true_of(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> bool:
         """Whether the texts are those of the newest of `bars`, all bars of the series."""
@@ -146,7 +146,7 @@ def _table(mode: Mode, interval: Interval) -> RecentTable:
         ),
         trim=(
             f"DELETE FROM {name} WHERE ticker = ?1 AND time < "  # noqa: S608
-            f"(SELECT time FROM {name} WHERE ticker = ?1 ORDER BY time DESC LIMIT 1 OFFSET {RECENT_BARS - 1})"
+            f"(SELECT time FROM {name} WHERE ticker = ?1 ORDER BY time DESC LIMIT 1 OFFSET {RECENT_BARS[interval] - 1})"
         ),
         delete=f"DELETE FROM {name} WHERE ticker = ? AND time = ?",  # noqa: S608
         clear=f"DELETE FROM {name} WHERE ticker = ?",  # noqa: S608

@@ -22,7 +22,7 @@ from tests.bench.report import text
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stockapi-bench"
 FULL = Effort(rounds=5, light_s=4, heavy_count=32)
-QUICK = Effort(rounds=3, light_s=1, heavy_count=8, heavy_connections=(1, USUAL))
+SHORT = Effort(rounds=3, light_s=1, heavy_count=8, heavy_connections=(1, USUAL))
 
 
 def main() -> None:
@@ -30,7 +30,8 @@ def main() -> None:
     require_wrk()
     if not arguments.python.exists():
         sys.exit(f"bench: {arguments.python} is missing; run `make bench`, or name another with --python")
-    minutes, effort = (QUICK_MINUTES, QUICK) if arguments.quick else (FULL_MINUTES, FULL)
+    minutes = QUICK_MINUTES if arguments.quick else FULL_MINUTES
+    effort = SHORT if arguments.quick or arguments.short else FULL
     directory = (arguments.market or CACHE / ("quick" if arguments.quick else "full")).absolute()
     market = build(directory / "all", minutes)
     small = build(directory / "one-percent", minutes, share_of_tickers=0.01)
@@ -45,7 +46,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the minutes, shorter rounds: a quarter hour")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the minutes, shorter rounds: half an hour")
+    parser.add_argument("--short", action="store_true", help="all the minutes, shorter rounds")
     parser.add_argument("--market", type=Path, help=f"where the market is kept (default: under {CACHE})")
     parser.add_argument("--python", type=Path, default=servers.OTHERS_PYTHON, help="one with pandas and datasette")
     parser.add_argument("--note", help="what else to say of this run, above its tables")

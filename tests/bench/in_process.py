@@ -1,19 +1,23 @@
-"""Queries without HTTP: the service from SQLite and from CSV, SQLite alone, and all of that in a market of 1 %."""
+"""Answers without HTTP: from SQLite, and from CSV, to the bytes; SQLite alone; and all that in a market of 1 %."""
 
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import orjson
+
+from stockapi.api.responses import Series, json_body, json_text_body
 from stockapi.config import Settings
-from stockapi.models import Interval, Mode
+from stockapi.models import Bars, Interval, Mode, QueryParameters
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.json_format import DEFAULT_FIELDS
 from stockapi.services.sqlite_tables import MAX_TIME, TableInfo
 from tests.bench.machine import environment
 from tests.bench.questions import SYMBOL, Question
@@ -23,7 +27,7 @@ QUERIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Median milliseconds of one query. `whole_csv_ms`: its file parsed whole; `alone_ms`: SQLite only steps."""
+    """Median milliseconds of one answer. `whole_csv_ms`: its file parsed whole; `alone_ms`: SQLite only steps."""
 
     bars: int
     sqlite_ms: float
@@ -52,20 +56,42 @@ def measure(question: Question, large: Path, small: Path) -> Times:
         closing(sqlite3.connect(database, uri=True)) as connection,
     ):
         assert isinstance(question.interval, Interval)
-        query, from_csv = question.query(), question.query(use_sqlite=False)
-        bars = len(store.get_data_smart_sqlite(query).bars[SYMBOL])
-        assert bars == len(small_store.get_data_smart_sqlite(query).bars[SYMBOL])
+        query = question.query()
+        body = answer(store, query)
+        assert body == answer(store, question.query(use_sqlite=False)) == answer(small_store, query)
         sqlite_ms, csv_ms, alone_ms, small_ms = medians_ms(
             [
-                partial(store.get_data_smart_sqlite, query),
-                partial(store.get_data_smart_sqlite, from_csv),
+                partial(answer, store, query),
+                partial(answer, store, question.query(use_sqlite=False)),
                 stepping(connection, question),
-                partial(small_store.get_data_smart_sqlite, query),
+                partial(answer, small_store, query),
             ],
             QUERIES,
         )
-        (whole_ms,) = medians_ms([partial(csv_store.read, Mode.VN, SYMBOL, question.interval)], QUERIES // 20)
+        (whole_ms,) = medians_ms([partial(from_whole_file, csv_store, query)], QUERIES // 20)
+        assert body == from_whole_file(csv_store, query)
+        bars = len(orjson.loads(body)[SYMBOL])
     return Times(bars, sqlite_ms, csv_ms, whole_ms, alone_ms, small_ms)
+
+
+def answer(store: DataStore, query: QueryParameters) -> bytes:
+    """What `GET /tickers` sends: the ready answer where SQLite has it, else made of bars."""
+    ready = store.get_recent_json(query)
+    if ready is not None:
+        return b"".join(json_text_body(ready.texts))
+    return _rendered(store.get_data_smart_sqlite(query).bars, query)
+
+
+def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
+    """The same from a file that is parsed from its first line to its last, as plain programs read CSV."""
+    assert isinstance(query.interval, Interval)
+    bars = csv_store.read(query.mode, SYMBOL, query.interval).bars.between(query.start, query.end)
+    return _rendered({SYMBOL: bars if query.limit is None else bars.tail(query.limit)}, query)
+
+
+def _rendered(bars: Mapping[str, Bars], query: QueryParameters) -> bytes:
+    series = [Series(symbol, symbol, query.mode, each) for symbol, each in bars.items()]
+    return b"".join(json_body(series, query.interval, DEFAULT_FIELDS))
 
 
 def stepping(connection: sqlite3.Connection, question: Question) -> Callable[[], object]:

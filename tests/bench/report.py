@@ -62,14 +62,14 @@ def _targets(results: Results, times: Mapping[str, Times], import_rate: float) -
     for question, least in ((year, 5), (minutes, 50)):
         of = times[question.name]
         ratio = of.csv_ms / of.sqlite_ms
-        yield _target(
-            f"{question.name}: SQLite against CSV, in the service", f"{least}x", f"{ratio:.1f}x", ratio >= least
-        )
+        what = f"{question.name}: SQLite against CSV with bisection, in the service"
+        yield _target(what, f"{least}x", f"{ratio:.1f}x", ratio >= least)
         ratio = of.whole_csv_ms / of.sqlite_ms
-        what = f"{question.name}: the same against CSV parsed whole, without bisection"
+        what = f"{question.name}: SQLite against CSV parsed whole, in the service"
         yield _target(what, f"{least}x", f"{ratio:.1f}x", ratio >= least)
         ratio = results.ratio(question, "product", "csv")
-        yield _target(f"{question.name}: SQLite against CSV, over HTTP", f"{least}x", f"{ratio:.1f}x", ratio >= least)
+        what = f"{question.name}: SQLite against CSV with bisection, over HTTP"
+        yield _target(what, f"{least}x", f"{ratio:.1f}x", ratio >= least)
     ratio = results.p50_ms(questions.LAST_MINUTES, "product", 1) / results.p50_ms(questions.LAST_DAYS, "product", 1)
     yield _target("`limit=252` of minutes against days: p50 at 1 connection", "1.5x", f"{ratio:.2f}x", ratio <= 1.5)
     mine, baseline = results.memory_mib["default"], results.memory_mib["pandas"]
