@@ -177,6 +177,9 @@ class WorkerLoop:
         """
         try:
             return self._cycle(job)
+        except StoreError as exc:
+            log.error(key_values(event="cycle_failed", worker=job.worker, error=str(exc)))
+            return 1
         except Exception:
             log.exception(key_values(event="cycle_failed", worker=job.worker))
             return 1
