@@ -36,6 +36,7 @@ def pragma(connection: sqlite3.Connection, name: str) -> object:
         ("mmap_size", 268435456),
         ("busy_timeout", 5000),
         ("auto_vacuum", 2),  # INCREMENTAL
+        ("page_size", 8192),
         ("query_only", 0),
     ],
 )

@@ -191,14 +191,14 @@ def test_a_stop_ends_the_cycle_after_the_series_in_hand(stores: Stores) -> None:
     assert len(stores.in_sqlite("ACB")) == len(stores.in_csv("ACB")) > 0
 
 
-def test_after_each_series_it_pauses_three_times_as_long_as_that_took_to_compute(stores: Stores) -> None:
+def test_after_each_series_it_pauses_four_times_as_long_as_that_took_to_compute(stores: Stores) -> None:
     """Waiting for the source takes no processor from anybody, and so calls for no pause."""
     stop, clock = RecordingStop(), Clock(IN_SESSION)
     computed = iter([0.0, 0.25, 1.0, 1.5, 2.0, 2.0])
     source = Source(on_fetch=lambda: clock.pass_s(10.0))
     databases = (stores.db_manager, stores.csv_store)
     WorkerLoop([JOB], source, *databases, stop, clock.wall, clock.monotonic, lambda: next(computed)).run_once()
-    assert stop.waited_s == [0.75, 1.5, 0.0]
+    assert stop.waited_s == [1.0, 2.0, 0.0]
 
 
 def test_a_source_stopped_in_mid_wait_is_no_failure(stores: Stores) -> None:

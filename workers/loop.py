@@ -39,8 +39,8 @@ _CLOCK_SLACK_S: Final = 5.0
 _HEAL_AGAIN_AFTER_S: Final = 60.0
 _HEAL_AGAIN_AFTER_TIMES: Final = 10
 """After healing in vain: a minute, or ten times as long as it took, which is minutes for a large database."""
-_PAUSE_TIMES: Final = 3
-"""After each series, as many times what it took to compute, so that a thread takes a quarter of a core at most.
+_PAUSE_TIMES: Final = 4
+"""After each series, as many times what it took to compute, so that a thread takes a fifth of a core at most.
 
 With cycles one after the other the slowest hundredth of requests then took 1.0 to 1.2 times as long as at rest, on two
 cores that both were busy with requests; without pauses it was twice as long, whatever the priority.
