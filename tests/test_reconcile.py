@@ -21,8 +21,8 @@ from stockapi.services.schema import SCHEMA_VERSION, migrations
 from stockapi.services.sqlite_store import SqliteStore
 
 DAY, HOUR, MINUTE = Interval
-LONGER = make_bars(70)
-BARS = LONGER.take(slice(60))
+LONGER = make_bars(170)
+BARS = LONGER.take(slice(160))
 EVERYTHING = [
     (mode, ticker, interval)
     for mode, ticker in [(Mode.VN, "VCB"), (Mode.VN, "ACB"), (Mode.CRYPTO, "BTC")]
@@ -31,7 +31,7 @@ EVERYTHING = [
 
 
 def bars_of(mode: Mode, ticker: str, interval: Interval) -> Bars:
-    return make_bars(60, interval, mode, seed=ord(ticker[0]))
+    return make_bars(160, interval, mode, seed=ord(ticker[0]))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def damage_lines(stores: Stores) -> None:
 @pytest.mark.parametrize("mode", list(Mode))
 def test_after_saves_there_is_nothing_to_report(filled: Stores, mode: Mode) -> None:
     reports = list(verify(mode, Interval, filled.db_manager, filled.csv_store))
-    expected = [PartitionReport(*key, 60, 60, ()) for key in EVERYTHING if key[0] is mode]
+    expected = [PartitionReport(*key, 160, 160, ()) for key in EVERYTHING if key[0] is mode]
     assert sorted(reports, key=str) == sorted(expected, key=str)
 
 
@@ -98,17 +98,17 @@ def with_one_cell_absent(bars: Bars) -> Bars:
     ("disturb", "found"),
     [
         (lambda stores: write_csv(stores, LONGER), ("10 bars only in CSV",)),
-        (lambda stores: write_sqlite(stores, LONGER.take(slice(63))), ("3 bars only in SQLite",)),
+        (lambda stores: write_sqlite(stores, LONGER.take(slice(163))), ("3 bars only in SQLite",)),
         (lambda stores: write_csv(stores, BARS.take(slice(4, None))), ("4 bars only in SQLite",)),
         (lambda stores: write_csv(stores, with_one_cell_changed(BARS)), ("1 bars with other values",)),
         (lambda stores: write_sqlite(stores, with_one_cell_changed(BARS)), ("1 bars with other values",)),
         (lambda stores: write_csv(stores, with_one_cell_absent(BARS)), ("1 bars with other values",)),
-        (lambda stores: write_sqlite(stores, make_bars(60, seed=9)), ("60 bars with other values",)),
+        (lambda stores: write_sqlite(stores, make_bars(160, seed=9)), ("160 bars with other values",)),
         (
-            lambda stores: write_csv(stores, LONGER.take(slice(2, 61))),
+            lambda stores: write_csv(stores, LONGER.take(slice(2, 161))),
             ("1 bars only in CSV", "2 bars only in SQLite"),
         ),
-        (lambda stores: stores.csv_store.path(Mode.VN, "VCB", DAY).unlink(), ("60 bars only in SQLite",)),
+        (lambda stores: stores.csv_store.path(Mode.VN, "VCB", DAY).unlink(), ("160 bars only in SQLite",)),
         (damage_lines, ("2 damaged lines in the CSV file",)),
         (
             lambda stores: execute(stores, "DELETE FROM ledger WHERE ticker = 'VCB' AND interval = '1D'"),
@@ -133,7 +133,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
         (
             lambda stores: execute(stores, "UPDATE vn_daily SET close = close + 1 WHERE ticker = 'VCB'"),
             (
-                "60 bars with other values",
+                "160 bars with other values",
                 "the ledger does not describe the rows",
                 "the ready answers are not those of the rows",
             ),
@@ -141,7 +141,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
         (
             lambda stores: execute(stores, "DELETE FROM vn_daily WHERE ticker = 'VCB'"),
             (
-                "60 bars only in CSV",
+                "160 bars only in CSV",
                 "the ledger does not describe the rows",
                 "the ready answers are not those of the rows",
             ),
@@ -177,8 +177,8 @@ def test_a_store_that_cannot_be_read_is_a_problem_of_each_series(filled: Stores)
     filled.csv_store.path(Mode.VN, "VCB", DAY).chmod(0o644)
     reports = list(verify(Mode.VN, [DAY], filled.db_manager, filled.csv_store))
     assert [(each.ticker, each.csv_rows, each.sqlite_rows, each.problems) for each in reports] == [
-        ("ACB", 60, 0, ("SQLite error: no such table: vn_daily",)),
-        ("VCB", 60, 0, ("SQLite error: no such table: vn_daily",)),
+        ("ACB", 160, 0, ("SQLite error: no such table: vn_daily",)),
+        ("VCB", 160, 0, ("SQLite error: no such table: vn_daily",)),
     ]
     assert {each.sqlite_fault for each in reports} == {SqliteFault.WRONG_SCHEMA}
 
@@ -227,13 +227,13 @@ def test_only_what_is_out_of_step_is_settled(filled: Stores, disturb: Callable[[
     disturb(filled)
     settled = settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW)
     assert set(settled) == {("VCB", DAY)}
-    assert settled["VCB", DAY].records >= 60
+    assert settled["VCB", DAY].records >= 160
     assert problems(filled) == {}
     assert heal(filled) == set()
 
 
 def test_the_markets_are_settled_apart(filled: Stores) -> None:
-    filled.csv_store.write(Mode.CRYPTO, "BTC", DAY, make_bars(70, mode=Mode.CRYPTO))
+    filled.csv_store.write(Mode.CRYPTO, "BTC", DAY, make_bars(170, mode=Mode.CRYPTO))
     assert heal(filled, Mode.VN) == set()
     assert heal(filled, Mode.CRYPTO) == {("BTC", DAY)}
 
@@ -244,7 +244,7 @@ def test_while_sqlite_does_not_work(make_stores: MakeStores, fault: str, fallbac
     """With the fallback the start goes on with CSV alone; without it there is no start. Nothing is moved aside."""
     stores = make_stores(FALLBACK_TO_CSV=fallback, SQLITE_BUSY_TIMEOUT_MS="0")
     stores.save("VCB", BARS)
-    write_csv(stores, make_bars(160))
+    write_csv(stores, make_bars(260))
     with faults.PASSING[fault](stores):
         if fallback == "true":
             assert heal(stores) == {("VCB", DAY)}
@@ -252,7 +252,7 @@ def test_while_sqlite_does_not_work(make_stores: MakeStores, fault: str, fallbac
             with pytest.raises(SqliteError):
                 heal(stores)
     assert heal(stores) == {("VCB", DAY)}
-    assert_in_step(stores, "VCB", make_bars(160))
+    assert_in_step(stores, "VCB", make_bars(260))
     assert asides(stores) == []
 
 
@@ -281,7 +281,7 @@ def test_a_damaged_database_is_kept_aside_and_filled_anew(
     assert aside.name == "vn_data.db.damaged-20260302T050000Z"
     assert aside.read_bytes()[100:] == damaged[100:]  # before that stands how often the file was changed
     assert "the vn database is damaged: SQLite error: " in caplog.text
-    assert f"the vn database was filled anew from CSV, 360 bars; {aside} is the old one" in caplog.text
+    assert f"the vn database was filled anew from CSV, 960 bars; {aside} is the old one" in caplog.text
     check = stores.db_manager.health(Mode.VN).last_integrity_check
     assert check == "ok at 2026-03-02T05:00:00Z"
     assert heal(stores) == set()

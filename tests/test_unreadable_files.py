@@ -33,8 +33,8 @@ from workers.loop import Job, WorkerLoop
 
 VN, DAY = Mode.VN, Interval.DAILY
 TICKERS = ["ACB", "FPT", "VCB"]
-BARS = {ticker: make_bars(60, seed=ord(ticker[0])) for ticker in TICKERS}
-LONGER = make_bars(70, seed=ord("V"))
+BARS = {ticker: make_bars(160, seed=ord(ticker[0])) for ticker in TICKERS}
+LONGER = make_bars(170, seed=ord("V"))
 
 
 def loop_of_links(path: Path) -> None:
@@ -348,7 +348,7 @@ def test_its_file_comes_back_and_is_in_step_as_it_was(stores: Stores) -> None:
 
 
 def test_its_file_comes_back_longer_and_is_settled(stores: Stores) -> None:
-    longer = make_bars(70, seed=ord("F"))
+    longer = make_bars(170, seed=ord("F"))
     for ticker, bars in BARS.items():
         stores.save(ticker, bars)
     stores.csv_store.write(VN, "FPT", DAY, longer)

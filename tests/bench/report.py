@@ -90,7 +90,7 @@ def _latency_targets(results: Results) -> Iterator[Row]:
         ordered = sorted((name for name in ratios if not math.isnan(ratios[name])), key=lambda name: ratios[name])
         middle, worst = ordered[len(ordered) // 2], ordered[-1]
         what = f"p99 while a worker writes against idle, connections: {connections}; median request, worst"
-        yield _target(what, "1.5x", f"{ratios[middle]:.1f}x, {ratios[worst]:.1f}x ({worst})", ratios[worst] <= 1.5)
+        yield _target(what, "1.5x", f"{ratios[middle]:.2f}x, {ratios[worst]:.2f}x ({worst})", ratios[worst] <= 1.5)
 
 
 def _target(what: str, least: str, measured: str, met: bool) -> Row:

@@ -141,16 +141,24 @@ def empty(path: Path) -> None:
 def cut_short(path: Path) -> None:
     """Half of the file is gone; what was in the log has been moved into it before."""
     checkpoint(path)
-    os.truncate(path, path.stat().st_size // 8_192 * 4_096)
+    size = page_bytes(path)
+    os.truncate(path, path.stat().st_size // size // 2 * size)
 
 
 def spoil_page(path: Path, number: int | None = None) -> None:
     """One page, in the middle unless it is given (from 1), becomes random bytes."""
     checkpoint(path)
-    page = path.stat().st_size // 8_192 if number is None else number - 1
+    size = page_bytes(path)
+    page = path.stat().st_size // size // 2 if number is None else number - 1
     with path.open("r+b") as file:
-        file.seek(page * 4_096)
-        file.write(random.Random(page).randbytes(4_096))
+        file.seek(page * size)
+        file.write(random.Random(page).randbytes(size))
+
+
+def page_bytes(path: Path) -> int:
+    """As the header of the database says."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(18)[16:], "big")
 
 
 def spoil_days_of(stores: Stores, ticker: str) -> None:
@@ -159,7 +167,7 @@ def spoil_days_of(stores: Stores, ticker: str) -> None:
     stores.db_manager.close()
     path = stores.settings.vn_database_path
     sound = path.read_bytes()
-    for number in range(2, len(sound) // 4_096 + 1):
+    for number in range(2, len(sound) // page_bytes(path) + 1):
         put(path, sound)
         spoil_page(path, number)
         if not _is_readable(stores, ticker, Interval.DAILY) and all(_is_readable(stores, *key) for key in others):
