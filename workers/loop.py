@@ -42,8 +42,8 @@ _HEAL_AGAIN_AFTER_TIMES: Final = 10
 _PAUSE_TIMES: Final = 4
 """After each series, as many times what it took to compute, so that a thread takes a fifth of a core at most.
 
-With cycles one after the other the slowest hundredth of requests then took 1.0 to 1.2 times as long as at rest, on two
-cores that both were busy with requests; without pauses it was twice as long, whatever the priority.
+With cycles one after the other the 99th percentile was then 1.0 to 1.3 times that at rest for most requests, at worst
+1.6, on two cores that both were busy with them; without pauses it was twice that, whatever the priority.
 """
 
 WAL_ALARM_BYTES: Final = 64 << 20
