@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint fmt check bench faults crash soak audit clean
+.PHONY: help run venv test test-long golden lint fmt check bench faults crash soak audit clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ test: $(VENV)/.dev  ## Run the tests; ARGS="-k bars" to choose
 
 test-long: $(VENV)/.dev  ## Run the long tests, of faults and load on real processes; two minutes
 	@$(BIN)/python -m pytest --numprocesses auto -m long $(ARGS)
+
+golden: $(VENV)/.dev  ## Record anew what the API answers, after a change of it that is wanted; then read the diff
+	@$(BIN)/python -m tests.golden --write $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, format and types
 	@$(BIN)/ruff check .
