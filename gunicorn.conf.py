@@ -8,13 +8,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stockapi.api.metrics_files import forget_worker, metrics_directory
-from stockapi.api.server import ApiWorker, LineLogger
+from stockapi.api.server.metrics_files import forget_worker, metrics_directory
+from stockapi.api.server.worker import ApiWorker, LineLogger
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
+from stockapi.markets.calendar import is_trading_hours
+from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
-from stockapi.services.ticker_groups import groups_for
-from stockapi.services.trading_hours import is_trading_hours
 
 try:
     _settings = Settings.load()

@@ -6,33 +6,21 @@ from datetime import UTC, datetime
 
 from flask import Flask
 
-from stockapi import cli
-from stockapi.api import (
-    adjustments,
-    assets,
-    compression,
-    context,
-    coverage,
-    docs,
-    error_handlers,
-    explorer,
-    groups,
-    headers,
-    health,
-    openapi,
-    overload,
-    tickers,
-)
-from stockapi.api import analysis as analysis_routes
+from stockapi import cli, context
+from stockapi.api.http import compression, error_handlers, headers, overload
+from stockapi.api.openapi import document
+from stockapi.api.pages import assets, docs, explorer
+from stockapi.api.routes import adjustments, coverage, groups, health, tickers
+from stockapi.api.routes import analysis as analysis_routes
 from stockapi.config import Settings
 from stockapi.logs import configure_logging
+from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
-from stockapi.services.bookkeeping import Bookkeeping
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
+from stockapi.services.data_store.query_cost import QueryCost
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.query_cost import QueryCost
-from stockapi.services.ticker_groups import groups_for
+from stockapi.services.database_manager.bookkeeping import Bookkeeping
 
 __all__ = ["create_app"]
 
@@ -51,8 +39,8 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     """
     # Not before: prometheus_client finds out when imported whether several processes count together, and gunicorn
     # tells its workers only after the master has imported this package.
-    from stockapi.api import metrics
-    from stockapi.services.metrics import StoreCollector
+    from stockapi.api.routes import metrics
+    from stockapi.services.status.metrics import StoreCollector
 
     if settings is None:
         settings = Settings.load()
@@ -70,7 +58,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     compression.install(app)
     assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.PLOTLY, explorer.OWN)
     answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
-    for room in (*answering, openapi, docs, explorer, assets):
+    for room in (*answering, document, docs, explorer, assets):
         app.register_blueprint(room.blueprint)
     overload.install(app, settings.max_heavy_queries)
     cli.register(app)

@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[^\s\"=]+")
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-01-31T09:15:00.123Z INFO stockapi.api.tickers[4711] message`, UTC, with the process id.
+    """`2026-01-31T09:15:00.123Z INFO stockapi.api.routes.tickers[4711] message`, UTC, with the process id.
 
     Text from outside cannot forge a line: control characters are escaped, and a traceback, the only thing of many
     lines, is indented.

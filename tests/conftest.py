@@ -1,92 +1,19 @@
-"""Fixtures that many test modules share: a private directory, its settings, and both stores in it."""
+"""Fixtures that many test modules share: both stores of a private directory."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
 
 from stockapi.config import Settings
-from stockapi.models import Bars, Interval, Mode
-from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.indicators import enhance
-from stockapi.services.sqlite_store import SqliteStore
+from tests.support.stores import MakeStores, Stores, environment
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("stockapi", deadline=None)
 hypothesis.settings.load_profile("stockapi")
-
-NOW = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
-"""A Monday, 12:00 in Ho Chi Minh City."""
-
-FIRST_DAY = 1_420_416_000
-"""2015-01-05, a Monday."""
-
-
-def environment(directory: Path, **more: str) -> dict[str, str]:
-    """Variables that keep everything a process stores inside `directory`."""
-    return {
-        "VN_DATABASE_PATH": str(directory / "vn_data.db"),
-        "CRYPTO_DATABASE_PATH": str(directory / "crypto_data.db"),
-        "MARKET_DATA_DIR": str(directory / "market_data"),
-        "CRYPTO_DATA_DIR": str(directory / "crypto_data"),
-        "DATA_PROVIDER": "simulated",
-        **more,
-    }
-
-
-def make_bars(count: int, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN, seed: int = 1) -> Bars:
-    """Enhanced bars of a random walk, one step of the interval apart from 2015-01-05 on; the same for the same seed."""
-    random = np.random.default_rng(seed)
-    time = FIRST_DAY + np.arange(count, dtype=np.int64) * interval.seconds
-    close = 50_000 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
-    prices = np.vstack([close * 0.999, close * 1.01, close * 0.98, close])
-    volume = random.integers(0, 10_000_000, count)
-    if mode is Mode.CRYPTO:
-        return enhance(Bars.of(time, prices / 1e9, volume / 1e4), mode, is_index=False)
-    return enhance(Bars.of(time, prices, volume), mode, is_index=False)
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Both stores of one private directory."""
-
-    settings: Settings
-    db_manager: DatabaseManager
-    csv_store: CsvStore
-
-    @property
-    def sqlite_store(self) -> SqliteStore:
-        return SqliteStore(self.db_manager)
-
-    def save(
-        self,
-        ticker: str,
-        bars: Bars,
-        interval: Interval = Interval.DAILY,
-        mode: Mode = Mode.VN,
-        *,
-        cutoff: int | None = None,
-        rewrite_all: bool = False,
-        now: datetime = NOW,
-    ) -> SaveResult:
-        return save_enhanced_csv_and_sqlite(
-            ticker, bars, interval, cutoff, rewrite_all, mode, self.db_manager, self.csv_store, now
-        )
-
-    def in_csv(self, ticker: str, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN) -> Bars:
-        return self.csv_store.read(mode, ticker, interval).bars
-
-    def in_sqlite(self, ticker: str, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN) -> Bars:
-        return self.sqlite_store.read(mode, ticker, interval)
-
-
-MakeStores = Callable[..., Stores]
 
 
 @pytest.fixture

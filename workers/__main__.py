@@ -18,7 +18,7 @@ from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.reconcile import settle_out_of_step
+from stockapi.services.upkeep.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY

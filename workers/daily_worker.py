@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
+from stockapi.markets.calendar import is_trading_hours
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.trading_hours import is_trading_hours
 from workers.loop import Job, all_tickers
 
 EVERY_S = 15

@@ -21,14 +21,15 @@ from stockapi.errors import (
 from stockapi.logs import key_values
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.window import Window
 from stockapi.providers.base import Provider
-from stockapi.services.bookkeeping import Bookkeeping, Cycle
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_utils import DatabaseUtils
-from stockapi.services.reconcile import DAMAGE, rebuild, settle_out_of_step
-from stockapi.services.sqlite_store import SqliteStore, Window
-from stockapi.services.sync import sync_ticker
+from stockapi.services.database_manager.bookkeeping import Bookkeeping, Cycle
+from stockapi.services.ingest.sync import sync_ticker
+from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.upkeep.database_utils import DatabaseUtils
+from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, settle_out_of_step
 
 log = logging.getLogger(__name__)
 

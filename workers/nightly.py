@@ -10,13 +10,13 @@ from typing import Final
 
 from stockapi.errors import AppError
 from stockapi.logs import key_values
+from stockapi.markets.calendar import HO_CHI_MINH, is_trading_hours
 from stockapi.models.mode import Mode
-from stockapi.services.bookkeeping import Bookkeeping
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.reconcile import PartitionReport
-from stockapi.services.trading_hours import HO_CHI_MINH, is_trading_hours
-from stockapi.services.verification import verify_and_repair
+from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.upkeep.reconcile import PartitionReport
+from stockapi.services.upkeep.verification import verify_and_repair
 from workers.loop import HEALING
 
 log = logging.getLogger(__name__)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from stockapi.markets.calendar import is_trading_hours
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.trading_hours import is_trading_hours
 from workers.loop import Job, all_tickers
 
 HOURLY_EVERY_S = 60

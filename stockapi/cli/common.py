@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 from tqdm import tqdm
 
-from stockapi.api.context import Services, services
+from stockapi.context import Services, services
 from stockapi.errors import AppError, QueryError
 from stockapi.models.interval import Interval, parse_interval
 from stockapi.models.mode import Mode

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from stockapi.api.context import Services, services
 from stockapi.cli.common import (
     MODE,
     fail_on_sqlite_errors,
@@ -20,15 +19,16 @@ from stockapi.cli.common import (
     with_progress,
     writing,
 )
+from stockapi.context import Services, services
 from stockapi.errors import ProviderError, StoreError, UnknownSymbolError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.providers.base import Provider
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
-from stockapi.services.importer import ImportResult, find_files, import_files
-from stockapi.services.quarantine import Quarantine
-from stockapi.services.sync import SyncStats, sync_ticker
+from stockapi.services.csv_store.quarantine import Quarantine
+from stockapi.services.ingest.importer import ImportResult, find_files, import_files
+from stockapi.services.ingest.sync import SyncStats, sync_ticker
 
 
 @click.group("data")

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from stockapi.api.context import services
 from stockapi.cli.common import modes_option, one_line_errors, writing
+from stockapi.context import services
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.database_utils import DatabaseUtils
-from stockapi.services.sqlite_tables import TableInfo
+from stockapi.services.sqlite_store.tables import TableInfo
+from stockapi.services.upkeep.database_utils import DatabaseUtils
 
 
 @click.group("db")

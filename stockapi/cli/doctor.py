@@ -5,12 +5,12 @@ from collections import Counter
 import click
 from flask.cli import with_appcontext
 
-from stockapi.api.context import Services, services
 from stockapi.cli.common import intervals_option, modes_option, one_line_errors, with_progress, writing
+from stockapi.context import Services, services
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.doctor import Finding, Kind, examine, fix
-from stockapi.services.quarantine import Quarantine
+from stockapi.services.csv_store.quarantine import Quarantine
+from stockapi.services.upkeep.doctor import Finding, Kind, examine, fix
 from stockapi.services.writer_lock import writer_of
 
 

@@ -3,13 +3,13 @@
 import click
 from flask.cli import with_appcontext
 
-from stockapi.api.context import services
 from stockapi.cli.common import modes_option, one_line_errors
+from stockapi.context import services
 from stockapi.errors import SqliteError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment, format_time
-from stockapi.services.worker_status import Worker, workers_of
+from stockapi.services.status.worker_status import Worker, workers_of
 from stockapi.services.writer_lock import writer_of
 
 

@@ -6,13 +6,13 @@ from itertools import chain
 import click
 from flask.cli import with_appcontext
 
-from stockapi.api.context import Services, services
 from stockapi.cli.common import modes_option, one_line_errors, print_some, with_progress, writing
+from stockapi.context import Services, services
 from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
 from stockapi.services.csv_enhancer import EnhancementStats
-from stockapi.services.reconcile import PartitionReport, Series, settle_out_of_step
-from stockapi.services.verification import Findings, Repair, Watch, look, verify_and_repair
+from stockapi.services.upkeep.reconcile import PartitionReport, Series, settle_out_of_step
+from stockapi.services.upkeep.verification import Findings, Repair, Watch, look, verify_and_repair
 from stockapi.services.writer_lock import writer_of
 
 

@@ -5,11 +5,11 @@ import threading
 from stockapi.config import Settings
 from stockapi.models.mode import Mode
 from stockapi.providers.base import Provider
-from stockapi.providers.binance import BinanceProvider
-from stockapi.providers.cryptocompare import CryptoCompareProvider
-from stockapi.providers.simulated import SimulatedProvider
-from stockapi.providers.timing import Timing
-from stockapi.providers.vci import VciProvider
+from stockapi.providers.live.binance import BinanceProvider
+from stockapi.providers.live.cryptocompare import CryptoCompareProvider
+from stockapi.providers.live.timing import Timing
+from stockapi.providers.live.vci import VciProvider
+from stockapi.providers.simulated.provider import SimulatedProvider
 
 
 def provider_for(mode: Mode, settings: Settings, stop: threading.Event | None = None) -> Provider:

@@ -14,7 +14,7 @@ from typing import Final
 from stockapi.config import Settings
 from stockapi.errors import WriterLockedError
 from stockapi.models.mode import Mode
-from stockapi.services.csv_files import csv_errors, make_directory, try_lock
+from stockapi.services.durable import csv_errors, make_directory, try_lock
 
 FILE_NAME: Final = ".writer.lock"
 _PATIENCE_S: Final = 0.5  # `writer_of` holds the lock for an instant to see whether it is free

@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
+from stockapi.markets.tickers import load_ticker_groups, sector_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.providers.registry import provider_for
-from stockapi.providers.simulated import SimulatedProvider
+from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import save_enhanced_csv_and_sqlite
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.indicators import enhance
-from stockapi.services.ticker_groups import load_ticker_groups, sector_of
 from tests.bench import servers
 from tests.bench.load import load
 from tests.bench.machine import ROOT, Row, environment, heading, save, table

@@ -10,7 +10,7 @@ from stockapi.config import Settings
 from stockapi.models import Mode
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.importer import find_files, import_files
+from stockapi.services.ingest.importer import find_files, import_files
 
 settings = Settings.load()
 files, _ = find_files(Path(sys.argv[1]))

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.formats.csv_format import HEADER, format_rows
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.timestamps import parse_range_end, parse_time
-from stockapi.providers.simulated import SimulatedProvider
-from stockapi.services.csv_format import HEADER, format_rows
+from stockapi.providers.simulated.provider import SimulatedProvider
 from tests.bench.in_process import data_store, medians_ms
 from tests.bench.machine import ROOT, Row, environment, heading, save, table
 from tests.bench.questions import SYMBOL

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import orjson
 
-from stockapi.api.responses import Series, json_body, json_text_body
+from stockapi.api.http.responses import Series, json_body, json_text_body
 from stockapi.config import Settings
+from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import Bars, Interval, Mode, QueryParameters
+from stockapi.models.window import MAX_TIME
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.json_format import DEFAULT_FIELDS
-from stockapi.services.sqlite_tables import MAX_TIME, TableInfo
+from stockapi.services.sqlite_store.tables import TableInfo
 from tests.bench.machine import environment
 from tests.bench.questions import SYMBOL, Question
 

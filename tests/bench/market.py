@@ -15,17 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.markets.tickers import groups_for
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.timestamps import parse_range_end
-from stockapi.providers.simulated import SimulatedProvider
+from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import save_enhanced_csv_and_sqlite
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.indicators import enhance
 from stockapi.services.sqlite_store import SqliteStore
-from stockapi.services.ticker_groups import groups_for
 from tests.bench.machine import environment
 
 FULL_MINUTES: Final = 24_000_000

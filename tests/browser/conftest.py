@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import environment
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, ViewportSize, expect, sync_playwright
 
 from stockapi.config import Settings
@@ -16,10 +15,11 @@ from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sync import sync_ticker
+from stockapi.services.ingest.sync import sync_ticker
 from tests.browser.explorer_page import Explorer
 from tests.browser.watched import Watched
-from tests.server import Server, running_server
+from tests.support.server import Server, running_server
+from tests.support.stores import environment
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 """A Monday, 17:00 in Ho Chi Minh City: the day's session is over. The same bars are served whenever the tests run."""

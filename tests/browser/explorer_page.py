@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.watched import Watched
-from tests.server import Server
+from tests.support.server import Server
 
 PANELS = ("quote", "chart-panel", "profile-panel", "performers-panel", "sectors-panel")
 BARS = re.compile(r"/tickers\?.*columns=time,open,high,low,close,volume,ma10,")

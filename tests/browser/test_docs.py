@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.watched import Watched
-from tests.server import Server
+from tests.support.server import Server
 
 
 def open_docs(watched: Watched, server: Server, fragment: str = "") -> Page:

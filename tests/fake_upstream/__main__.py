@@ -5,8 +5,8 @@ import contextlib
 import signal
 
 from stockapi.config import Settings
+from stockapi.markets.tickers import load_crypto_list, load_ticker_groups, sector_of
 from stockapi.models import Mode
-from stockapi.services.ticker_groups import load_crypto_list, load_ticker_groups, sector_of
 
 from .server import FakeUpstream
 

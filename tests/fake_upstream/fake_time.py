@@ -2,7 +2,7 @@
 
 import threading
 
-from stockapi.providers.timing import Timing
+from stockapi.providers.live.timing import Timing
 
 
 class FakeTime:

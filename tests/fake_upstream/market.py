@@ -9,7 +9,7 @@ import numpy as np
 
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models import Bars, Interval, Mode
-from stockapi.providers.simulated import Adjustment, SimulatedProvider
+from stockapi.providers.simulated.provider import Adjustment, SimulatedProvider
 
 _BARS_PER_DAY = {
     Mode.VN: {Interval.DAILY: 1, Interval.HOURLY: 5, Interval.MINUTE: 226},

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from stockapi.calc.digest import digest, to_text
 from stockapi.errors import SqliteError
 from stockapi.models import Bars, Interval, Mode
-from stockapi.services.digest import digest, to_text
-from stockapi.services.reconcile import settle_out_of_step, verify
-from stockapi.services.sqlite_ledger import LedgerEntry
-from tests.conftest import NOW, Stores
+from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
+from tests.support.stores import NOW, Stores
 
 NOBODY = 65_534
 

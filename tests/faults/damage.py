@@ -12,13 +12,13 @@ from stockapi.errors import SqliteError
 from stockapi.models import Mode
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.verification import look
-from tests.conftest import Stores, environment
+from stockapi.services.upkeep.verification import look
 from tests.faults.clients import Question, get
 from tests.faults.market import all_series
 from tests.faults.outcome import Outcome
 from tests.faults.rig import WEB
-from tests.server import clean_environment, running_server
+from tests.support.server import clean_environment, running_server
+from tests.support.stores import Stores, environment
 
 CYCLES = 3
 EVERYTHING = 100_000

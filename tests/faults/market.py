@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from stockapi.calc.aggregator import aggregate, bucket_bounds
+from stockapi.calc.indicators import enhance
 from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.interval import AggregatedInterval, AnyInterval
-from stockapi.services.aggregator import aggregate, bucket_bounds
-from stockapi.services.indicators import enhance
 
 TICKERS = ("AAA", "BBB")
 LARGE = "LARGE"

@@ -16,11 +16,11 @@ from stockapi.models import Interval, Mode
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from tests import faults
-from tests.conftest import Stores, environment
 from tests.faults.disk_model import CALLS, Call, Disk, calls
 from tests.faults.market import Series, Truth, all_series, not_as_in
 from tests.faults.outcome import Outcome
-from tests.server import clean_environment
+from tests.support.server import clean_environment
+from tests.support.stores import Stores, environment
 from workers import __main__ as worker
 
 CYCLES = 12

@@ -13,11 +13,11 @@ from stockapi.config import Settings
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from tests import faults
-from tests.conftest import Stores, environment
 from tests.faults.clients import Clients
 from tests.faults.market import Series, Truth, all_series, not_as_in, version_of
 from tests.faults.outcome import Outcome
-from tests.server import Server, clean_environment, running_server
+from tests.support.server import Server, clean_environment, running_server
+from tests.support.stores import Stores, environment
 
 PATIENCE_S = 40.0
 """How long anything may take before it counts as never."""

@@ -19,12 +19,12 @@ from stockapi.models import Bars, Interval, Mode
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from tests import faults
-from tests.conftest import Stores, environment
 from tests.fake_upstream import FakeUpstream, Fault
 from tests.faults.clients import Question, get
 from tests.faults.outcome import Outcome
 from tests.faults.rig import WEB, wait_until
-from tests.server import Server, clean_environment, running_server
+from tests.support.server import Server, clean_environment, running_server
+from tests.support.stores import Stores, environment
 
 TICKERS = ("ACB", "VCB")
 LISTED_DAYS_AGO = 20

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import environment
 from tests.faults import NOBODY
 from tests.faults.outcome import Outcome
 from tests.faults.rig import Rig, running, wait_until
-from tests.server import clean_environment
+from tests.support.server import clean_environment
+from tests.support.stores import environment
 
 LASTS_S = 1.5
 

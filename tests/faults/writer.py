@@ -33,9 +33,11 @@ from stockapi.config import Settings
 from stockapi.errors import AppError
 from stockapi.logs import configure_logging
 from stockapi.models import Interval, Mode
-from stockapi.services import csv_enhancer, csv_files, sync
-from stockapi.services.csv_store import CsvStore
+from stockapi.services import durable
+from stockapi.services.csv_enhancer import enhancer
+from stockapi.services.csv_store import CsvStore, journal
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.ingest import sync
 from stockapi.services.writer_lock import writer_lock
 from tests.faults.market import TICKERS, VersionedProvider
 from workers import __main__ as worker
@@ -50,7 +52,7 @@ def main() -> None:
     configure_logging(settings.log_level)
     _take_away(arguments.without)
     if arguments.slow_ms:
-        csv_files.os = _slow_os(arguments.slow_ms / 1000)
+        durable.os = _slow_os(arguments.slow_ms / 1000)
     write = partial(_write, settings, arguments)
     if arguments.cycles:
         write(0)
@@ -164,15 +166,17 @@ def _acknowledged(
 def _take_away(guard: str | None) -> None:
     match guard:
         case "journal":
-            _replace(csv_files, "replace_tail", _write_tail_in_place)
+            _replace(journal, "replace_tail", _write_tail_in_place)
         case "settle":
             _replace(sync, "settle_if_out_of_step", lambda *_: None)
             _replace(loop, "settle_out_of_step", lambda *_: {})
-            _replace(csv_enhancer._Partition, "settle", lambda _self: (csv_enhancer.EnhancementStats(), None))
+            _replace(enhancer._Partition, "settle", lambda _self: (enhancer.EnhancementStats(), None))
         case "fsync":
-            csv_files.os = _os_with(fsync=lambda _descriptor: None)
+            for module in (durable, journal):
+                module.os = _os_with(fsync=lambda _descriptor: None)
         case "directory fsync":
-            _replace(csv_files, "fsync_directory", lambda _directory: None)
+            for module in (durable, journal):
+                _replace(module, "fsync_directory", lambda _directory: None)
 
 
 def _replace(owner: Any, name: str, value: object) -> None:
@@ -199,9 +203,9 @@ def _write_tail_in_place(path: Any, offset: int, tail: bytes) -> None:
     """What `replace_tail` does, less the journal: under the lock, and durable."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        with csv_files.locked(path.parent, exclusive=True):
+        with durable.locked(path.parent, exclusive=True):
             os.ftruncate(descriptor, offset)
-            csv_files._write_range(descriptor, offset, tail)
+            durable.write_range(descriptor, offset, tail)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What every answer has: its form, headers, errors, and whether it is let in."""

@@ -1,0 +1,322 @@
+"""What answers look like, for /openapi.json alone: no answer is made by these, nor checked against them as it is sent.
+
+A test holds every answer against the document, so what stands here is what is sent. Metadata is JSON schema, as in
+`parameters`.
+"""
+
+from typing import Any, Final
+
+from marshmallow import Schema, fields
+
+from stockapi.constants import CHANGE_FIELDS, INDICATOR_FIELDS, MA_FIELDS, MONEY_FIELD, PRICE_FIELDS, SCORE_FIELDS
+from stockapi.models.mode import Mode
+from stockapi.services.status.worker_status import Condition
+
+_TIME: Final = "open of the bar, UTC: YYYY-MM-DD for 1D, 1W, 2W and 1M, YYYY-MM-DDTHH:MM:SS for the others"
+_INDICATORS: Final = {
+    **{name: f"average of the last {name.removeprefix('ma')} closes" for name in MA_FIELDS},
+    **{name: f"(close - {name.removesuffix('_score')}) / {name.removesuffix('_score')} x 100" for name in SCORE_FIELDS},
+    CHANGE_FIELDS[0]: "change of the close since the bar before, %",
+    CHANGE_FIELDS[1]: "change of the volume since the bar before, %",
+    MONEY_FIELD: "(close - close before) x volume; 0 for an index",
+}
+
+
+def text(description: str, *, null: bool = False, required: bool = True, **schema: Any) -> fields.String:
+    return fields.String(required=required, allow_none=null, metadata={"description": description, **schema})
+
+
+def moment(description: str, *, null: bool = False) -> fields.String:
+    return text(description, null=null, format="date-time")
+
+
+def number(description: str, *, null: bool = False, required: bool = True) -> fields.Float:
+    return fields.Float(required=required, allow_none=null, metadata={"description": description})
+
+
+def count(description: str, *, null: bool = False) -> fields.Integer:
+    return fields.Integer(required=True, allow_none=null, metadata={"description": description, "minimum": 0})
+
+
+def flag(description: str) -> fields.Boolean:
+    return fields.Boolean(required=True, metadata={"description": description})
+
+
+def one(schema: type[Schema], description: str, *, null: bool = False) -> fields.Nested:
+    return fields.Nested(schema, required=True, allow_none=null, metadata={"description": description})
+
+
+def several(schema: type[Schema], description: str, *, null: bool = False) -> fields.List[Any]:
+    return fields.List(fields.Nested(schema), required=True, allow_none=null, metadata={"description": description})
+
+
+def array(items: fields.Field[Any]) -> fields.List[Any]:
+    return fields.List(items)
+
+
+def keyed(schema: type[Schema], description: str) -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(), values=fields.Nested(schema), required=True, metadata={"description": description}
+    )
+
+
+class ErrorSchema(Schema):
+    error = text("what was wrong and what is allowed, in one line")
+
+
+# Bars
+
+
+BarSchema = Schema.from_dict(
+    {
+        "time": text(_TIME, required=False),
+        **{name: number(f"{name} price", required=False) for name in PRICE_FIELDS},
+        "volume": number("shares, or units of the coin; whole numbers for vn", required=False),
+        "symbol": text("the ticker", required=False),
+        "mode": text("market, where mode=all asks for both", required=False, enum=[mode.value for mode in Mode]),
+        **{name: number(description, required=False) for name, description in _INDICATORS.items()},
+    },
+    name="Bar",
+)
+"""No key is always there: `columns` chooses, and an indicator is left out where it is not defined."""
+
+BarColumnsSchema = Schema.from_dict(
+    {
+        "mode": text("market, where mode=all asks for both", required=False, enum=[mode.value for mode in Mode]),
+        "time": array(text(_TIME)),
+        **{name: array(number(f"{name} price")) for name in PRICE_FIELDS},
+        "volume": array(number("shares, or units of the coin")),
+        **{name: array(number(description, null=True)) for name, description in _INDICATORS.items()},
+    },
+    name="BarColumns",
+)
+"""The bars of one ticker with `shape=columns`: an array per field, all of one length; null where not defined."""
+
+
+# Reference
+
+
+class AdjustmentSchema(Schema):
+    symbol = text("the ticker")
+    ex_date = text("first day at the new price", format="date")
+    ratio = number("prices before ex_date are 1 / ratio of what they were")
+    seen_at = moment("when the source was first seen to have it")
+    applied_at = moment("since when the adjusted history is served; null while it is being fetched", null=True)
+
+
+class AdjustmentsAnswerSchema(Schema):
+    adjustments = several(AdjustmentSchema, "by day, then symbol")
+
+
+class GapSchema(Schema):
+    first = text("first day without a bar", format="date")
+    last = text("last day without a bar", format="date")
+    days = count("trading days (of coins: days) without a bar")
+
+
+class CoverageSchema(Schema):
+    first = text("time of the first bar")
+    last = text("time of the last bar")
+    count = count("bars stored")
+    gaps = several(GapSchema, "runs of trading days (of coins: days) without any bar")
+
+
+# The state of the service
+
+
+class VerificationSchema(Schema):
+    at = moment("when it ended")
+    result = text("repaired: what differed does not any more; differs: something is left")
+    integrity = text("ok, or what SQLite found wrong with the file")
+    series = count("series compared")
+    bars = count("bars compared")
+    differing = count("series that differed")
+    left = count("series that still do")
+    rebuilt = flag("whether the database was filled anew")
+    seconds = number("how long it took")
+
+
+class DatabaseSchema(Schema):
+    path = text("the file")
+    size_bytes = count("its size")
+    schema_version = count("the newest migration applied", null=True)
+    reachable = flag("whether it can be read")
+    error = text("why not", null=True)
+    last_integrity_check = text("result and moment of the latest check", null=True)
+    last_verification = one(VerificationSchema, "of both stores against each other; null before the first", null=True)
+
+
+class WorkerSchema(Schema):
+    state = text("stale: overdue; dead: no process is the writer", enum=[each.value for each in Condition])
+    heartbeat = moment("last sign of life", null=True)
+    iterations = count("cycles completed")
+    last_sync = moment("end of the last good cycle", null=True)
+    last_error = text("what went wrong last", null=True)
+    last_error_at = moment("when", null=True)
+    rows_written = count("since the database was made")
+    cycle_seconds = number("duration of the latest cycle", null=True)
+    source = text("where its bars came from", null=True)
+    source_state = text("ok, or what kept the source from answering", null=True)
+
+
+class SourceSchema(Schema):
+    name = text("the source of bars")
+    state = text("how it was in the latest cycle; null before the first", null=True)
+
+
+class HealthSchema(Schema):
+    daily_last_sync = moment("last good cycle of the daily worker", null=True)
+    hourly_last_sync = moment("last good cycle of the hourly worker", null=True)
+    minute_last_sync = moment("last good cycle of the minute worker", null=True)
+    crypto_last_sync = moment("last good cycle of any crypto worker", null=True)
+    daily_iteration_count = count("cycles of the daily worker")
+    slow_iteration_count = count("cycles of the hourly and minute workers")
+    crypto_iteration_count = count("cycles of the crypto workers")
+    is_trading_hours = flag("whether the Vietnamese market is open now")
+    trading_hours_timezone = text("where those hours are")
+    memory_usage_bytes = count("resident memory of the answering process")
+    memory_usage_mb = number("the same, MiB")
+    memory_limit_mb = number("what the machine or its control group allows, MiB")
+    memory_usage_percent = number("share of the limit")
+    total_tickers_count = count("tickers of both markets")
+    active_tickers_count = count("those with a recent bar")
+    daily_records_count = count("daily bars of both markets")
+    hourly_records_count = count("hourly bars of both markets")
+    minute_records_count = count("minute bars of both markets")
+    disk_cache_entries = count("always 0, for older clients")
+    disk_cache_size_bytes = count("always 0, for older clients")
+    disk_cache_size_mb = number("always 0, for older clients")
+    disk_cache_limit_mb = number("always 0, for older clients")
+    disk_cache_usage_percent = number("always 0, for older clients")
+    uptime_secs = count("age of the answering process")
+    current_system_time = moment("the server's clock")
+    database = keyed(DatabaseSchema, "by market")
+    workers = keyed(WorkerSchema, "by name; those that have ever run")
+    providers = keyed(SourceSchema, "by market")
+    fallback_to_csv = flag("the setting FALLBACK_TO_CSV")
+
+
+class LiveSchema(Schema):
+    status = text("the process is up", enum=["ok"])
+
+
+class ReadySchema(Schema):
+    status = text("queries of both markets can be answered", enum=["ready"])
+    workers = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(metadata={"enum": [each.value for each in Condition if each is not Condition.OK]}),
+        metadata={"description": "those that are stale or dead, where any is: answers grow old"},
+    )
+
+
+# Analysis
+
+
+_SNAPSHOT: dict[str, fields.Field[Any]] = {
+    "symbol": text("the ticker"),
+    "close": number("closing price"),
+    "volume": number("shares, or units of the coin"),
+}
+
+PerformerSchema = Schema.from_dict(
+    {
+        **_SNAPSHOT,
+        **{name: number(_INDICATORS[name], null=True) for name in INDICATOR_FIELDS},
+        "sector": text("its group; null for a ticker of none", null=True),
+    },
+    name="Performer",
+)
+
+
+class TopPerformersSchema(Schema):
+    performers = several(PerformerSchema, "the first in the direction asked for")
+    worst_performers = several(PerformerSchema, "the first in the other direction")
+
+
+class HourSchema(TopPerformersSchema):
+    hour = text("open of the hour, UTC: YYYY-MM-DDTHH:MM:SS")
+
+
+class TopPerformersDataSchema(TopPerformersSchema):
+    hourly = several(HourSchema, "the hours of the day, ascending; null without with_hour", null=True)
+
+
+class StockSchema(Schema):
+    symbol = text("the ticker")
+    close = number("closing price")
+    volume = number("shares, or units of the coin")
+    ma_value = number("the average", null=True)
+    ma_score = number("(close - average) / average x 100")
+    close_changed = number(_INDICATORS["close_changed"], null=True)
+    volume_changed = number(_INDICATORS["volume_changed"], null=True)
+
+
+class SectorSchema(Schema):
+    sector_name = text("the group")
+    total_stocks = count("its stocks with a score")
+    stocks_above_threshold = count("those with a score of at least the threshold")
+    average_score = number("over all its stocks with a score")
+    top_stocks = several(StockSchema, "by falling score")
+
+
+class MaScoresDataSchema(Schema):
+    sectors = several(SectorSchema, "by falling average score")
+    ma_period = count("closes in the average")
+    threshold = number("min_score")
+
+
+class PriceRangeSchema(Schema):
+    low = number("lowest price of the minutes with volume")
+    high = number("highest price of the minutes with volume")
+    spread = number("high - low")
+
+
+class PointOfControlSchema(Schema):
+    price = number("the level with most volume; null without any", null=True)
+    volume = number("volume there")
+    percentage = number("of the total volume")
+
+
+class ValueAreaSchema(Schema):
+    low = number("lowest level of the area; null without volume", null=True)
+    high = number("highest level of the area; null without volume", null=True)
+    volume = number("volume in it")
+    percentage = number("of the total volume")
+
+
+class ProfileLevelSchema(Schema):
+    price = number("centre of the bin")
+    volume = number("volume in it")
+    percentage = number("of the total volume")
+    cumulative_percentage = number("of the total volume, up to here")
+
+
+class ProfileStatisticsSchema(Schema):
+    mean_price = number("weighted by volume, as the others; null without any, as they are", null=True)
+    median_price = number("half of the volume was at or below it", null=True)
+    std_deviation = number("of the price", null=True)
+    skewness = number("of the price; 0 is symmetrical", null=True)
+
+
+class VolumeProfileDataSchema(Schema):
+    symbol = text("the ticker")
+    total_volume = number("of all minutes")
+    total_minutes = count("minute bars")
+    price_range = one(PriceRangeSchema, "of the minutes with volume")
+    poc = one(PointOfControlSchema, "point of control")
+    value_area = one(ValueAreaSchema, "around the point of control")
+    profile = several(ProfileLevelSchema, "bins, by rising price")
+    statistics = one(ProfileStatisticsSchema, "weighted by volume")
+
+
+def analysis_answer(kind: str, data: type[Schema]) -> type[Schema]:
+    """The shape all /analysis answers share, around `data`; `kind` as `analysis_type` has it."""
+    return Schema.from_dict(
+        {
+            "analysis_date": text("the date or dates asked for, or latest"),
+            "analysis_type": text("which analysis this is", enum=[kind]),
+            "total_analyzed": count("what was analysed: tickers, stocks or minutes"),
+            "data": one(data, "the analysis"),
+        },
+        name="".join(word.capitalize() for word in kind.split("_")),
+    )

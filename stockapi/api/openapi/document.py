@@ -1,0 +1,235 @@
+"""GET /openapi.json: the API in OpenAPI 3.1, from `operations` and the marshmallow schemas they name."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import orjson
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from flask import Blueprint, Response
+from marshmallow import Schema
+from marshmallow.fields import Field
+
+from stockapi.api.http import responses
+from stockapi.api.http.error_handlers import RETRY_AFTER_S
+from stockapi.api.openapi.answers import ErrorSchema
+from stockapi.api.openapi.operations import OPERATIONS, Content, Operation
+from stockapi.api.queries.parameters import Parameter
+
+blueprint = Blueprint("openapi", __name__)
+
+VERSION: Final = "0.1.0"
+"""Of the API, as pyproject.toml has it."""
+
+_MAX_AGE_S = 300
+_DESCRIPTION = """\
+OHLCV bars of Vietnamese stocks and of crypto coins, with moving averages and their scores.
+[Explorer](/explorer) is a page to look at them.
+
+* Every route answers `GET` and `HEAD`; another method is a 405 whose `Allow` names those there are.
+* Times are UTC. Prices of Vietnamese stocks are full dong, of coins US dollars; indices are in points.
+* Every error is `{"error": "<what was wrong, what is allowed>"}`. A parameter without a value, given more than once \
+(other than a list), or with a value that is not allowed is a 400; one that nobody knows is ignored.
+* `ETag` and `If-None-Match` save a download; `gzip`, `br` and `zstd` make it small.
+"""
+_TAGS: Final = {
+    "Bars": "open, high, low, close, volume and 13 indicators",
+    "Reference": "what there is to ask for",
+    "Analysis": "computed over bars",
+    "Service": "for operators",
+    "Pages": "for people",
+}
+_HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ETag": {"description": "give it back as If-None-Match", "required": True, "schema": {"type": "string"}},
+    "Cache-Control": {
+        "description": "how long the answer may be kept",
+        "required": True,
+        "schema": {"type": "string", "examples": ["max-age=30"]},
+    },
+    "X-Data-Source": {
+        "description": "which store the answer is from",
+        "required": True,
+        "schema": {"type": "string", "enum": ["sqlite", "csv", "mixed"]},
+    },
+    "Content-Disposition": {
+        "description": "of CSV: the name of a file to save it in",
+        "schema": {"type": "string", "examples": ['attachment; filename="tickers_1D.csv"']},
+    },
+    "Retry-After": {
+        "description": "seconds to wait before the next attempt",
+        "schema": {"type": "integer", "examples": [RETRY_AFTER_S]},
+    },
+}
+_CONDITIONAL_HEADERS: Final = ("ETag", "Cache-Control")
+_ERRORS: Final = {
+    HTTPStatus.BAD_REQUEST: (
+        "A parameter is not allowed; the text names each, its value and what is allowed.",
+        "limit '0' is not allowed; allowed: a whole number from 1 to 1000000",
+    ),
+    HTTPStatus.NOT_FOUND: (
+        "There is nothing of this; the text says of what.",
+        "there are no minute bars of VCB on 2024-02-10 (mode vn); allowed: a symbol, and days on which it traded",
+    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        "The answer would pass the row budget; the text says how to narrow the query.",
+        "the answer would have more than 1000000 rows; ask for fewer symbols, a shorter range or a smaller limit",
+    ),
+    HTTPStatus.REQUEST_URI_TOO_LONG: (
+        "The request line is too long: give symbols in one list, separated by commas.",
+        "the request line is too long; allowed: 8190 bytes; ask for fewer symbols, in one list separated by commas",
+    ),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        "A header is too long, or there are too many.",
+        "the headers are too large; allowed: 100 headers of 8190 bytes each",
+    ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "A fault of the server.",
+        "something went wrong here; the operator can see what",
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "No store can answer, or not in time.",
+        "the market data cannot be read right now; try again shortly",
+    ),
+}
+_ERRORS_OF_ALL: Final = (
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+)
+_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+class _Converter(OpenAPIConverter):
+    def field2default(self, field: Field[Any], **_: Any) -> dict[str, Any]:
+        """From the metadata alone: `load_default` is what a text is parsed into, an enum say."""
+        return {"default": field.metadata["default"]} if "default" in field.metadata else {}
+
+    def field2nullable(self, field: Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+        """Of answers: a parameter is a text or not there, whatever that is parsed into."""
+        return {} if isinstance(field, Parameter) else super().field2nullable(field, ret)
+
+
+class _Plugin(MarshmallowPlugin):
+    Converter = _Converter
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """The document, made at the first request for it."""
+    return responses.conditional([_text()], responses.JSON_TYPE, _MAX_AGE_S)
+
+
+@cache
+def _text() -> bytes:
+    return orjson.dumps(document())
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of all `OPERATIONS`. Takes some 5 ms."""
+    plugin = _Plugin()
+    spec = APISpec(
+        title="stockapi",
+        version=VERSION,
+        openapi_version="3.1.0",
+        plugins=[plugin],
+        info={"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        servers=[{"url": "/", "description": "this server"}],
+    )
+    converter = cast(_Converter, plugin.converter)
+    for name, description in _TAGS.items():
+        spec.tag({"name": name, "description": description})
+    for name, header in _HEADERS.items():
+        spec.components.header(name, dict(header))
+    for status, (description, text) in _ERRORS.items():
+        spec.components.response(_name(status), _error(status, description, text, converter))
+    for operation in OPERATIONS:
+        spec.path(openapi_path(operation), operations={"get": _operation(operation, converter)})
+    described: dict[str, Any] = spec.to_dict()
+    return described
+
+
+def openapi_path(operation: Operation) -> str:
+    """The path of an operation as OpenAPI writes it: `{name}` for a variable part."""
+    return _VARIABLE.sub(r"{\1}", operation.path)
+
+
+def _operation(operation: Operation, converter: OpenAPIConverter) -> dict[str, Any]:
+    return {
+        "operationId": "_".join(re.findall(r"\w+", openapi_path(operation))),
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": _parameters(operation, converter),
+        "responses": _responses(operation, converter),
+    }
+
+
+def _parameters(operation: Operation, converter: OpenAPIConverter) -> list[dict[str, Any]]:
+    described: list[dict[str, Any]] = [
+        {"in": "path", "name": name, "required": True, "description": description, "schema": {"type": "string"}}
+        for name, description in operation.path_parameters.items()
+    ]
+    if operation.query is not None:
+        described += converter.schema2parameters(operation.query, location="query")
+    for parameter in described:
+        if parameter["name"] in operation.example:
+            parameter["example"] = operation.example[parameter["name"]]
+    return described
+
+
+def _responses(operation: Operation, converter: OpenAPIConverter) -> dict[str, Any]:
+    always = _CONDITIONAL_HEADERS if operation.is_conditional else ("Cache-Control",)
+    described: dict[str, Any] = {
+        "200": {
+            "description": operation.answer,
+            "headers": _header_references(*always, *operation.headers),
+            "content": _content(operation.content, converter, operation.sample),
+        }
+    }
+    if operation.is_conditional:
+        described["304"] = {
+            "description": "The client has it already.",
+            "headers": _header_references(*always, *operation.headers),
+        }
+    query_errors = () if operation.query is None else (HTTPStatus.BAD_REQUEST,)
+    for status in sorted({*query_errors, *operation.errors, *_ERRORS_OF_ALL}):
+        described[str(status.value)] = {"$ref": f"#/components/responses/{_name(status)}"}
+    return described
+
+
+def _content(content: Content, converter: OpenAPIConverter, sample: object = None) -> dict[str, Any]:
+    """`sample`: of the first media type."""
+    described = {media_type: {"schema": _resolved(schema, converter)} for media_type, schema in content.items()}
+    if sample is not None:
+        next(iter(described.values()))["example"] = sample
+    return described
+
+
+def _resolved(schema: Any, converter: OpenAPIConverter) -> Any:
+    """The JSON schema with a reference to its component in place of each marshmallow schema."""
+    if isinstance(schema, type) and issubclass(schema, Schema):
+        return converter.resolve_nested_schema(schema)  # type: ignore[no-untyped-call]
+    if isinstance(schema, Mapping):
+        return {key: _resolved(value, converter) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_resolved(each, converter) for each in schema]
+    return schema
+
+
+def _name(status: HTTPStatus) -> str:
+    """Of the component. Not the phrase: Python 3.13 has others than 3.11."""
+    return f"Error{status.value}"
+
+
+def _error(status: HTTPStatus, description: str, text: str, converter: OpenAPIConverter) -> dict[str, Any]:
+    headers = {"headers": _header_references("Retry-After")} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    content = _content({responses.JSON_TYPE: ErrorSchema}, converter, {"error": text})
+    return {"description": description, **headers, "content": content}
+
+
+def _header_references(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

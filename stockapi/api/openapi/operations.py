@@ -1,0 +1,283 @@
+"""What /openapi.json says of each route: one `Operation` per rule of the application.
+
+`query` is the very schema that the route parses its parameters with. Parameters described nowhere else, answers and
+errors stand here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from marshmallow import Schema
+
+from stockapi.api.openapi import answers as answers
+from stockapi.api.pages import docs
+from stockapi.api.queries import analysis_schemas, schemas
+from stockapi.api.queries.parameters import QuerySchema
+
+JsonSchema = Mapping[str, Any]
+Content = Mapping[str, type[Schema] | JsonSchema]
+"""By media type: a marshmallow schema, or a JSON schema in which the values may be marshmallow schemas."""
+
+_JSON: Final = "application/json"
+_TEXT: Final = {"type": "string"}
+_BAR_ERRORS: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A GET route, its 200 and its errors.
+
+    `path`: as the application's rule, `<name>` for a variable part.
+    `answer`: description of the 200; `content`: its body.
+    `example`: values of parameters that together make a request worth trying; /docs fills them in.
+    `sample`: a body, of the first kind in `content`.
+    `headers`: those of the 200 beside what all or all conditional answers have, by the names of components.
+    `is_conditional`: has an ETag and answers If-None-Match with 304; otherwise the answer is not to be stored.
+    `errors`: beside those that every route may answer, and 400 where there is a query.
+    """
+
+    path: str
+    tag: str
+    summary: str
+    description: str
+    answer: str
+    content: Content
+    query: QuerySchema | None = None
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, object] = field(default_factory=dict)
+    sample: object = None
+    headers: tuple[str, ...] = ()
+    is_conditional: bool = True
+    errors: tuple[HTTPStatus, ...] = ()
+
+
+def _by_symbol(values: type[Schema] | JsonSchema) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values}
+
+
+_BAR: Final = {
+    "time": "2026-10-01",
+    "open": 103900.0,
+    "high": 105500.0,
+    "low": 103800.0,
+    "close": 104900.0,
+    "volume": 1131700,
+    "symbol": "VCB",
+    "ma10": 102520.0,
+    "ma10_score": 2.3215,
+    "close_changed": 1.2548,
+    "volume_changed": -30.2453,
+    "total_money_changed": 1471210000.0,
+}
+
+_BARS: Final = (
+    Operation(
+        path="/tickers",
+        tag="Bars",
+        summary="Bars of one, several or all tickers",
+        description=(
+            "The newest `limit` bars of each symbol, or all of a range of days. Stored intervals are `1D`, `1H` and "
+            "`1m`; the others are computed on read, with indicators that do not depend on the range asked for. "
+            "A symbol nobody knows is not in the answer; nothing found is `{}`. With `mode=all` a symbol that both "
+            "markets have bars of stands under `vn:<symbol>` and `crypto:<symbol>`."
+        ),
+        query=schemas.TICKERS,
+        answer="Bars by symbol, alphabetical, each list ascending; indicators that are not defined are left out.",
+        content={
+            _JSON: {
+                "anyOf": [
+                    _by_symbol({"type": "array", "items": answers.BarSchema}) | {"title": "shape=rows"},
+                    _by_symbol(answers.BarColumnsSchema) | {"title": "shape=columns"},
+                ]
+            },
+            "text/csv": {"type": "string", "description": "a header, then a row per bar, by symbol and time"},
+            "application/x-ndjson": {"type": "string", "description": "a bar per line, as in JSON with shape=rows"},
+        },
+        example={"symbol": ["VCB"], "limit": 5},
+        sample={"VCB": [_BAR]},
+        headers=("X-Data-Source", "Content-Disposition"),
+        errors=_BAR_ERRORS,
+    ),
+    Operation(
+        path="/tickers/group",
+        tag="Reference",
+        summary="Which tickers belong together",
+        description="The sectors of Vietnamese tickers; with `mode=crypto` the ranked coins, as one group.",
+        query=schemas.GROUP,
+        answer="Symbols by group.",
+        content={_JSON: _by_symbol({"type": "array", "items": _TEXT})},
+        sample={"NGAN_HANG": ["ACB", "BID", "VCB"], "CONG_NGHE": ["FPT"]},
+    ),
+    Operation(
+        path="/tickers/names",
+        tag="Reference",
+        summary="What is behind each symbol",
+        description="The company of a stock, the name of a coin.",
+        query=schemas.NAMES,
+        answer="Names by symbol, alphabetical.",
+        content={_JSON: _by_symbol(_TEXT)},
+        sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
+    ),
+    Operation(
+        path="/tickers/coverage",
+        tag="Reference",
+        summary="How much of each ticker is stored",
+        description="First and last bar, count, and the runs of trading days between them without any bar.",
+        query=schemas.COVERAGE,
+        answer="Coverage by symbol, alphabetical.",
+        content={_JSON: _by_symbol(answers.CoverageSchema)},
+        example={"symbol": ["VCB"]},
+        sample={
+            "VCB": {
+                "first": "2015-01-05",
+                "last": "2026-11-20",
+                "count": 2962,
+                "gaps": [{"first": "2020-03-04", "last": "2020-03-05", "days": 2}],
+            }
+        },
+        headers=("X-Data-Source",),
+        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+    ),
+    Operation(
+        path="/adjustments",
+        tag="Reference",
+        summary="Histories that a dividend or split has changed",
+        description="What to download again: prices before `ex_date` are 1 / `ratio` of what they were.",
+        query=schemas.ADJUSTMENTS,
+        answer="Adjustments by day, then symbol.",
+        content={_JSON: answers.AdjustmentsAnswerSchema},
+        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+    ),
+)
+
+_ANALYSES: Final = (
+    Operation(
+        path="/analysis/top-performers",
+        tag="Analysis",
+        summary="Tickers ranked by how their day changed",
+        description=(
+            "The last bar of each ticker, indices left out, ranked from both ends; those without the sort key come "
+            "last in both. On a day without trading the last bar before it counts."
+        ),
+        query=analysis_schemas.TOP_PERFORMERS,
+        answer="Both ends of the ranking.",
+        content={_JSON: answers.analysis_answer("top_performers", answers.TopPerformersDataSchema)},
+        example={"limit": 5},
+        headers=("X-Data-Source",),
+        errors=_BAR_ERRORS,
+    ),
+    Operation(
+        path="/analysis/ma-scores-by-sector",
+        tag="Analysis",
+        summary="How far the stocks of each sector are above or below a moving average",
+        description="The last bar of each ticker that is in a sector and has the score; indices left out.",
+        query=analysis_schemas.SECTOR_SCORES,
+        answer="Sectors by falling average score.",
+        content={_JSON: answers.analysis_answer("ma_scores_by_sector", answers.MaScoresDataSchema)},
+        example={"top_per_sector": 3},
+        headers=("X-Data-Source",),
+        errors=_BAR_ERRORS,
+    ),
+    Operation(
+        path="/analysis/volume-profile",
+        tag="Analysis",
+        summary="The prices at which the volume of one ticker was traded",
+        description=(
+            "From minute bars, each bar's volume spread evenly over the price ticks between its low and high. Either "
+            "`date`, or `start_date` with or without `end_date`."
+        ),
+        query=analysis_schemas.VOLUME_PROFILE,
+        answer="The profile, its point of control and value area.",
+        content={_JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
+        example={"symbol": "VCB", "start_date": "2026-10-01"},
+        headers=("X-Data-Source",),
+        errors=(HTTPStatus.NOT_FOUND, *_BAR_ERRORS),
+    ),
+)
+
+_SERVICE: Final = (
+    Operation(
+        path="/health",
+        tag="Service",
+        summary="What is stored, how fresh, and how the workers are",
+        description="Cheap enough to be polled every second; 200 whatever it says.",
+        answer="The report.",
+        content={_JSON: answers.HealthSchema},
+        is_conditional=False,
+    ),
+    Operation(
+        path="/livez",
+        tag="Service",
+        summary="Whether the process is up",
+        description="Looks at nothing else.",
+        answer="It is.",
+        content={_JSON: answers.LiveSchema},
+        is_conditional=False,
+    ),
+    Operation(
+        path="/readyz",
+        tag="Service",
+        summary="Whether queries of both markets can be answered",
+        description="A worker that is stale or dead is named and changes nothing: answers grow old, but are given.",
+        answer="They can.",
+        content={_JSON: answers.ReadySchema},
+        is_conditional=False,
+        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+    ),
+    Operation(
+        path="/metrics",
+        tag="Service",
+        summary="Counters and gauges for Prometheus",
+        description="Over all processes since the start of the server.",
+        answer="Prometheus text, version 0.0.4.",
+        content={"text/plain": _TEXT},
+        is_conditional=False,
+        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+    ),
+)
+
+_PAGES: Final = (
+    Operation(
+        path="/openapi.json",
+        tag="Pages",
+        summary="This document",
+        description="OpenAPI 3.1, made from the schemas that parse the parameters.",
+        answer="The document.",
+        content={_JSON: {"type": "object"}},
+    ),
+    Operation(
+        path="/docs",
+        tag="Pages",
+        summary="This document as a page that can be tried out",
+        description="Swagger UI; it loads nothing from other hosts.",
+        answer="The page.",
+        content={"text/html": _TEXT},
+    ),
+    Operation(
+        path="/explorer",
+        tag="Pages",
+        summary="Charts, rankings and sectors as a page",
+        description="It asks this API alone, and shows what it asked.",
+        answer="The page.",
+        content={"text/html": _TEXT},
+    ),
+    Operation(
+        path="/assets/<bundle>/<version>/<path:name>",
+        tag="Pages",
+        summary="Scripts, styles and pictures of the pages",
+        description="The version changes with the content, so that browsers keep each for a year.",
+        path_parameters={
+            "bundle": "the page or library they belong to",
+            "version": "a digest of the content",
+            "name": "the file",
+        },
+        answer="The file.",
+        content={"text/javascript": _TEXT, "text/css": _TEXT, "image/svg+xml": _TEXT, "image/png": _TEXT},
+        example={"bundle": docs.OWN.name, "version": docs.OWN.version, "name": "docs.js"},
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+)
+
+OPERATIONS: Final = (*_BARS, *_ANALYSES, *_SERVICE, *_PAGES)

@@ -1,0 +1,36 @@
+"""GET /docs: Swagger UI over /openapi.json, from an installed package and without a line from elsewhere."""
+
+from functools import cache
+
+from flask import Blueprint, Response, render_template_string
+
+from stockapi.api.pages.assets import AssetBundle, package_file, static_file
+from stockapi.api.pages.page import page
+
+blueprint = Blueprint("docs", __name__)
+
+_DIST = "flask_swagger_ui/dist"
+SWAGGER_UI = AssetBundle(
+    "swagger-ui",
+    {
+        "swagger-ui.css": package_file("flask-swagger-ui", f"{_DIST}/swagger-ui.css"),
+        "swagger-ui-bundle.js": package_file("flask-swagger-ui", f"{_DIST}/swagger-ui-bundle.js"),
+    },
+)
+OWN = AssetBundle(
+    "docs",
+    {name: static_file(f"docs/{name}") for name in ("docs.css", "docs.js", "icon.svg")},
+)
+_PAGE = static_file("docs/index.html")
+
+
+@blueprint.get("/docs")
+def docs() -> Response:
+    """The page; its scripts read /openapi.json."""
+    return page(_html())
+
+
+@cache
+def _html() -> bytes:
+    """To be called in a request: Flask renders templates of an application."""
+    return render_template_string(_PAGE.read_text(encoding="utf-8"), swagger_ui=SWAGGER_UI.url, own=OWN.url).encode()

@@ -1,0 +1,1 @@
+"""Query parameters, parsed and described."""

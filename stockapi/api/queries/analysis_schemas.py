@@ -1,0 +1,249 @@
+"""What the routes under /analysis accept."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from marshmallow import post_load
+from werkzeug.datastructures import MultiDict
+
+from stockapi.api.queries.parameters import (
+    Parameter,
+    QuerySchema,
+    boolean,
+    choice,
+    load,
+    market,
+    refusal,
+    required_symbol,
+    whole,
+)
+from stockapi.calc.top_performers import SORT_KEYS, Ranking
+from stockapi.constants import MA_PERIODS, SECONDS_PER_DAY
+from stockapi.errors import QueryError
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.timestamps import format_time, parse_time
+
+LATEST = "latest"
+BINS = (2, 200)
+VALUE_AREA_PCT = (60.0, 90.0)
+"""Smallest and largest; what is beyond is taken for the nearest of them."""
+
+_MAX_VOLUME = 1_000_000_000_000_000
+_MAX_SCORE = 1_000_000.0
+_DAY_LENGTH = len("2024-01-31")
+_NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopPerformersQuery:
+    """`day`: its first second; None means each ticker's newest bar. `sector`: as written by the client."""
+
+    mode: Mode
+    day: int | None
+    ranking: Ranking
+    sector: str | None
+    min_volume: int
+    with_hour: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectorScoresQuery:
+    """`day`: as in `TopPerformersQuery`."""
+
+    mode: Mode
+    day: int | None
+    ma_period: int
+    min_score: float
+    above_threshold_only: bool
+    top_per_sector: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeProfileQuery:
+    """`minutes`: the bars to read. `dates`: the days asked for, as the answer shows them."""
+
+    symbol: str
+    mode: Mode
+    minutes: QueryParameters
+    dates: str
+    bins: int
+    value_area_pct: float
+
+
+def day(*, description: str) -> Parameter:
+    """A date as the Unix seconds of its midnight, UTC; None when not given."""
+
+    def parse(name: str, text: str) -> int:
+        allowed = "a date such as 2024-01-31, in the years 1970 to 9999"
+        try:
+            seconds = parse_time(text)
+        except ValueError:
+            raise refusal(name, text, allowed) from None
+        if len(text) != _DAY_LENGTH or seconds < 0:
+            raise refusal(name, text, allowed)
+        return seconds
+
+    schema = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
+    return Parameter(parse, description=description, schema=schema)
+
+
+def number(low: float, high: float, *, default: float, description: str) -> Parameter:
+    def parse(name: str, text: str) -> float:
+        if not _NUMBER.fullmatch(text) or not low <= float(text) <= high:
+            raise refusal(name, text, f"a number from {low:.0f} to {high:.0f}")
+        return float(text) + 0.0  # -0 is 0
+
+    schema = {"type": "number", "minimum": low, "maximum": high, "default": default}
+    return Parameter(parse, default=default, description=description, schema=schema)
+
+
+def clamped_number(low: float, high: float, *, default: float, description: str) -> Parameter:
+    """A number; one beyond `low` or `high` is taken for it."""
+
+    def parse(name: str, text: str) -> float:
+        if not _NUMBER.fullmatch(text):
+            raise refusal(name, text, f"a number; it is clamped to {low:.0f} to {high:.0f}")
+        return min(max(float(text), low), high)
+
+    return Parameter(parse, default=default, description=description, schema={"type": "number", "default": default})
+
+
+def clamped_whole(low: int, high: int, *, default: int, description: str) -> Parameter:
+    """A whole number; one beyond `low` or `high` is taken for it."""
+
+    def parse(name: str, text: str) -> int:
+        if not _WHOLE.fullmatch(text):
+            raise refusal(name, text, f"a whole number; it is clamped to {low} to {high}")
+        return min(max(int(text), low), high)
+
+    return Parameter(parse, default=default, description=description, schema={"type": "integer", "default": default})
+
+
+class TopPerformersSchema(QuerySchema):
+    date = day(description="rank each ticker's last bar on or before that day; its newest bar when absent")
+    sort_by = choice({name: name for name in SORT_KEYS}, default=SORT_KEYS[0], description="what is ranked")
+    direction = choice(
+        {"desc": True, "asc": False},
+        default=True,
+        description="whether the highest (desc) or the lowest (asc) are the performers",
+    )
+    limit = whole(1, 100, default=10, description="tickers in each list")
+    sector = Parameter(
+        lambda _, text: text,
+        description="only tickers of this group of /tickers/group, its name in any case",
+        schema={"type": "string", "examples": ["NGAN_HANG"]},
+    )
+    min_volume = whole(0, _MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
+    with_hour = boolean(default=False, description="rank the hours of the day too")
+    mode = market()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> TopPerformersQuery:
+        return TopPerformersQuery(
+            mode=data["mode"],
+            day=data["date"],
+            ranking=Ranking(sort_by=data["sort_by"], is_descending=data["direction"], limit=data["limit"]),
+            sector=data["sector"],
+            min_volume=data["min_volume"],
+            with_hour=data["with_hour"],
+        )
+
+
+class SectorScoresSchema(QuerySchema):
+    date = day(description="each ticker's last bar on or before that day; its newest bar when absent")
+    ma_period = choice(
+        {str(period): period for period in MA_PERIODS},
+        default=20,
+        description="bars of the moving average",
+        schema={"type": "integer", "enum": list(MA_PERIODS), "default": 20},
+    )
+    min_score = number(-_MAX_SCORE, _MAX_SCORE, default=0.0, description="threshold: a score is above it from here on")
+    above_threshold_only = boolean(
+        default=False, description="show only stocks above the threshold, and only sectors that have one"
+    )
+    top_per_sector = whole(1, 50, default=10, description="stocks shown of each sector")
+    mode = market()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> SectorScoresQuery:
+        return SectorScoresQuery(day=data.pop("date"), **data)
+
+
+class VolumeProfileSchema(QuerySchema):
+    symbol = required_symbol(description="one symbol")
+    date = day(description="one day (UTC); either this or start_date")
+    start_date = day(description="first day (UTC) of a range")
+    end_date = day(description="last day of the range, included; with start_date only, and open when absent")
+    bins = clamped_whole(*BINS, default=50, description="at most so many bins; clamped to 2 to 200")
+    value_area_pct = clamped_number(
+        *VALUE_AREA_PCT, default=70.0, description="share of the volume in the value area; clamped to 60 to 90"
+    )
+    mode = market()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> VolumeProfileQuery:
+        """:raises QueryError: for days that are missing, given twice over, or in the wrong order."""
+        start, end, dates = _range(data["date"], data["start_date"], data["end_date"])
+        minutes = QueryParameters(
+            mode=data["mode"],
+            interval=Interval.MINUTE,
+            symbols=(data["symbol"],),
+            start=start,
+            end=end,
+            limit=None,
+            indicators=Indicators.NONE,
+        )
+        return VolumeProfileQuery(
+            symbol=data["symbol"],
+            mode=data["mode"],
+            minutes=minutes,
+            dates=dates,
+            bins=data["bins"],
+            value_area_pct=data["value_area_pct"],
+        )
+
+
+TOP_PERFORMERS = TopPerformersSchema()
+SECTOR_SCORES = SectorScoresSchema()
+VOLUME_PROFILE = VolumeProfileSchema()
+
+
+def parse_top_performers_query(arguments: MultiDict[str, str]) -> TopPerformersQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(TopPerformersQuery, load(TOP_PERFORMERS, arguments))
+
+
+def parse_sector_scores_query(arguments: MultiDict[str, str]) -> SectorScoresQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(SectorScoresQuery, load(SECTOR_SCORES, arguments))
+
+
+def parse_volume_profile_query(arguments: MultiDict[str, str]) -> VolumeProfileQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(VolumeProfileQuery, load(VOLUME_PROFILE, arguments))
+
+
+def format_day(seconds: int | None) -> str:
+    """The day as it was given, or that none was."""
+    return LATEST if seconds is None else format_time(seconds, Interval.DAILY)
+
+
+def end_of_day(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds + SECONDS_PER_DAY - 1
+
+
+def _range(date: int | None, start: int | None, end: int | None) -> tuple[int, int | None, str]:
+    """First and last second (None is open), and the days as text."""
+    allowed = "allowed: either date, or start_date with or without end_date"
+    if date is not None:
+        if start is not None or end is not None:
+            raise QueryError(f"date is given together with start_date or end_date; {allowed}")
+        return date, end_of_day(date), format_day(date)
+    if start is None:
+        raise QueryError(f"{'date' if end is None else 'start_date'} is missing; {allowed}")
+    until = "" if end is None else format_day(end)
+    return start, end_of_day(end), f"{format_day(start)}..{until}"

@@ -1,0 +1,269 @@
+"""What each route accepts: every parameter is parsed here, once, into the types the floors below work with."""
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any, cast
+
+from marshmallow import post_load
+from werkzeug.datastructures import MultiDict
+
+from stockapi.api.queries.parameters import (
+    ListParameter,
+    Parameter,
+    QuerySchema,
+    boolean,
+    choice,
+    interval,
+    load,
+    market,
+    moment,
+    refusal,
+    stored_interval,
+    symbols,
+    whole,
+)
+from stockapi.constants import DEFAULT_LIMIT
+from stockapi.errors import QueryError
+from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.query import Indicators, QueryParameters
+
+MAX_LIMIT = 1_000_000
+"""More bars of one symbol than any answer may hold by default; the arithmetic of limits stays far from 64 bits."""
+
+_REMEMBERED_QUERIES = 256
+_REMEMBERED_LENGTH = 256
+"""In characters: to parse takes 23 us, a tenth of a small answer; to remember long lists of symbols, megabytes."""
+
+
+class Format(Enum):
+    """How an answer is written."""
+
+    JSON = "json"
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+class Shape(Enum):
+    """How a JSON answer holds the bars of a ticker: one object per bar, or one array per field."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+_AVAILABLE_FIELDS = {
+    (has_mode, has_indicators): tuple(
+        name for name in BAR_FIELDS if (has_mode or name != "mode") and (has_indicators or name in BARE_FIELDS)
+    )
+    for has_mode in (True, False)
+    for has_indicators in (True, False)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TickersQuery:
+    """A parsed request for /tickers.
+
+    `fields`: what each bar has, of BAR_FIELDS and in its order.
+    `is_every_market`: the query is for both markets, and the mode in `parameters` does not matter.
+    """
+
+    parameters: QueryParameters
+    format: Format = Format.JSON
+    shape: Shape = Shape.ROWS
+    fields: tuple[str, ...] = _AVAILABLE_FIELDS[False, True]
+    is_every_market: bool = False
+
+    @property
+    def is_default_json(self) -> bool:
+        """Whether the answer is an object of arrays of bars with all their fields."""
+        is_object_of_rows = self.format is Format.JSON and self.shape is Shape.ROWS
+        return is_object_of_rows and self.fields == DEFAULT_FIELDS and not self.is_every_market
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustmentsQuery:
+    """A parsed request for /adjustments; `since` in Unix seconds."""
+
+    mode: Mode
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageQuery:
+    """A parsed request for /tickers/coverage; `symbols` is None for every ticker of the market."""
+
+    mode: Mode
+    interval: Interval
+    symbols: tuple[str, ...] | None
+
+
+def _columns() -> ListParameter:
+    """Names of fields; which of them this answer has is a matter of other parameters."""
+
+    def parse(name: str, text: str) -> str:
+        if text.lower() not in BAR_FIELDS:
+            raise refusal(name, text, f"{', '.join(BAR_FIELDS)} (mode with mode=all only)")
+        return text.lower()
+
+    schema = {"type": "array", "items": {"type": "string", "enum": list(BAR_FIELDS)}, "examples": [["time", "close"]]}
+    return ListParameter(
+        parse, description="fields of each bar, repeated or separated by commas; all when absent", schema=schema
+    )
+
+
+def _markets() -> Parameter:
+    """One market, or None for all."""
+    one = market()
+    markets = {name: Mode.parse(name) for name in one.metadata["enum"]}
+    return choice(
+        markets | {"all": None},
+        default=Mode.VN,
+        description=f"{one.metadata['description']}; all: both in one answer",
+    )
+
+
+class TickersSchema(QuerySchema):
+    symbol = symbols(description="symbols, repeated or separated by commas; all when absent")
+    interval = interval()
+    start_date = moment(description="first day or moment, UTC, inclusive")
+    end_date = moment(is_end=True, description="last day or moment, UTC, inclusive of the whole day")
+    limit = whole(
+        1,
+        MAX_LIMIT,
+        default=DEFAULT_LIMIT,
+        description="newest bars of each symbol, counted back from end_date or now; ignored with start_date",
+    )
+    legacy = boolean(default=False, description="prices and averages of Vietnamese stocks divided by 1000")
+    ma = boolean(default=True, description="false leaves out all 13 indicators")
+    ema = boolean(default=False, description="averages are exponential, and scores are against those")
+    columns = _columns()
+    format = choice({each.value: each for each in Format}, default=Format.JSON, description="how the answer is written")
+    shape = choice(
+        {each.value: each for each in Shape},
+        default=Shape.ROWS,
+        description="of JSON: rows is one object per bar, columns one array per field",
+    )
+    cache = boolean(default=True, description="false reads the CSV files and not SQLite")
+    mode = _markets()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> TickersQuery:
+        """:raises QueryError: when parameters do not go together."""
+        if data["ema"] and not data["ma"]:
+            raise QueryError("ma=false and ema=true do not go together; allowed: one of them")
+        if data["shape"] is Shape.COLUMNS and data["format"] is not Format.JSON:
+            raise QueryError(f"shape=columns does not go with format={data['format'].value}; allowed: format=json")
+        fields = _fields(data["columns"], has_mode=data["mode"] is None, has_indicators=data["ma"])
+        mode = data["mode"] or Mode.VN
+        parameters = QueryParameters(
+            mode=mode,
+            interval=data["interval"],
+            symbols=data["symbol"],
+            start=data["start_date"],
+            end=data["end_date"],
+            limit=data["limit"] if data["start_date"] is None else None,
+            legacy=data["legacy"] and mode is Mode.VN,
+            indicators=_indicators(fields, is_exponential=data["ema"]),
+            use_sqlite=data["cache"],
+        )
+        return TickersQuery(parameters, data["format"], data["shape"], fields, is_every_market=data["mode"] is None)
+
+
+def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: bool) -> tuple[str, ...]:
+    """Those asked for, all when None, in the order of BAR_FIELDS.
+
+    :raises QueryError: for one that the bars of this answer do not have.
+    """
+    available = _AVAILABLE_FIELDS[has_mode, has_indicators]
+    if columns is None:
+        return available
+    unavailable = [name for name in columns if name not in available]
+    if unavailable:
+        raise QueryError(
+            f"columns {', '.join(unavailable)} are not in this answer (mode is with mode=all, indicators are not with "
+            f"ma=false); allowed: {', '.join(available)}"
+        )
+    return tuple(name for name in available if name in columns)
+
+
+def _indicators(fields: tuple[str, ...], *, is_exponential: bool) -> Indicators:
+    """Those to read; none when no field needs them."""
+    if all(name in BARE_FIELDS for name in reversed(fields)):
+        return Indicators.NONE
+    return Indicators.EXPONENTIAL if is_exponential else Indicators.SIMPLE
+
+
+class GroupSchema(QuerySchema):
+    mode = market()
+
+    @post_load
+    def _as_mode(self, data: dict[str, Any], **_: Any) -> Mode:
+        return cast(Mode, data["mode"])
+
+
+class AdjustmentsSchema(QuerySchema):
+    mode = market()
+    since = moment(
+        default=0, description="those that began to be served, or were seen, at or after it; all when absent"
+    )
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> AdjustmentsQuery:
+        return AdjustmentsQuery(**data)
+
+
+class NamesSchema(GroupSchema):
+    """As for the groups."""
+
+
+class CoverageSchema(QuerySchema):
+    symbol = symbols(description="symbols, repeated or separated by commas; all when absent")
+    interval = stored_interval()
+    mode = market()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> CoverageQuery:
+        return CoverageQuery(data["mode"], data["interval"], data["symbol"])
+
+
+TICKERS = TickersSchema()
+GROUP = GroupSchema()
+ADJUSTMENTS = AdjustmentsSchema()
+NAMES = NamesSchema()
+COVERAGE = CoverageSchema()
+
+
+def parse_tickers_query(arguments: MultiDict[str, str]) -> TickersQuery:
+    """:raises QueryError: as `parameters.load`."""
+    pairs = tuple(arguments.items(multi=True))
+    is_short = sum(len(name) + len(text) for name, text in pairs) <= _REMEMBERED_LENGTH
+    return _remembered_query(pairs) if is_short else cast(TickersQuery, load(TICKERS, arguments))
+
+
+@lru_cache(maxsize=_REMEMBERED_QUERIES)
+def _remembered_query(pairs: tuple[tuple[str, str], ...]) -> TickersQuery:
+    """A query is the same whenever it is asked, and clients ask the same ones again and again."""
+    return cast(TickersQuery, load(TICKERS, MultiDict(pairs)))
+
+
+def parse_group_query(arguments: MultiDict[str, str]) -> Mode:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(Mode, load(GROUP, arguments))
+
+
+def parse_adjustments_query(arguments: MultiDict[str, str]) -> AdjustmentsQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(AdjustmentsQuery, load(ADJUSTMENTS, arguments))
+
+
+def parse_names_query(arguments: MultiDict[str, str]) -> Mode:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(Mode, load(NAMES, arguments))
+
+
+def parse_coverage_query(arguments: MultiDict[str, str]) -> CoverageQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(CoverageQuery, load(COVERAGE, arguments))

@@ -1,0 +1,144 @@
+"""GET /analysis/*: rankings and sectors over the last bar of every ticker, the volume profile of one."""
+
+from collections.abc import Mapping
+
+import orjson
+from flask import Blueprint, Response, request
+
+from stockapi.api.http import overload, responses
+from stockapi.api.queries.analysis_schemas import (
+    TopPerformersQuery,
+    end_of_day,
+    format_day,
+    parse_sector_scores_query,
+    parse_top_performers_query,
+    parse_volume_profile_query,
+)
+from stockapi.api.queries.parameters import refusal
+from stockapi.calc.ma_scores import ma_scores_by_sector, scored_stocks
+from stockapi.calc.top_performers import CrossSection, rank, rank_hours, select
+from stockapi.calc.volume_profile import volume_profile
+from stockapi.context import services
+from stockapi.errors import NotFoundError
+from stockapi.markets.calendar import cache_max_age_s
+from stockapi.markets.tickers import groups_for, sector_of
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.query import QueryParameters
+from stockapi.services.data_store import DataSource, QueryResult
+
+blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
+
+
+@blueprint.get("/top-performers")
+def top_performers() -> Response:
+    """The tickers of a market, or of one sector, that changed most and least."""
+    query = parse_top_performers_query(request.args)
+    groups = groups_for(query.mode, services().settings)
+    sectors = sector_of(groups if query.sector is None else _group_named(query.sector, groups))
+    result = _last_bars(query.mode, query.day)
+    section = select(
+        _without_indices(result.bars, query.mode),
+        whole_volume=query.mode.has_whole_volume,
+        min_volume=query.min_volume,
+        among=None if query.sector is None else sectors.keys(),
+    )
+    data: dict[str, object] = {**rank(section, sectors, query.ranking), "hourly": None}
+    source = result.source
+    if query.with_hour:
+        hours = _hours(query, section)
+        data["hourly"] = rank_hours(hours.bars, sectors, query.ranking) if hours else []
+        if hours and hours.source is not source:
+            source = DataSource.MIXED
+    return _answer("top_performers", format_day(query.day), len(section.symbols), data, source)
+
+
+@blueprint.get("/ma-scores-by-sector")
+def sector_scores() -> Response:
+    """How far the stocks of each sector are above or below a moving average."""
+    query = parse_sector_scores_query(request.args)
+    result = _last_bars(query.mode, query.day)
+    groups = groups_for(query.mode, services().settings)
+    grouped = {symbol: result.bars[symbol] for symbol in sector_of(groups) if symbol in result.bars}
+    stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period)
+    sectors = ma_scores_by_sector(
+        stocks,
+        groups,
+        min_score=query.min_score,
+        above_threshold_only=query.above_threshold_only,
+        top_per_sector=query.top_per_sector,
+    )
+    data = {"sectors": sectors, "ma_period": query.ma_period, "threshold": query.min_score}
+    return _answer("ma_scores_by_sector", format_day(query.day), len(stocks), data, result.source)
+
+
+@blueprint.get("/volume-profile")
+def profile() -> Response:
+    """The prices at which the volume of one ticker's minutes was traded.
+
+    :raises NotFoundError: when it has no minute bars on those days.
+    """
+    query = parse_volume_profile_query(request.args)
+    overload.admit(query.minutes)
+    result = services().data_store.get_data_smart_sqlite(query.minutes)
+    minutes = result.bars.get(query.symbol)
+    if minutes is None:
+        raise NotFoundError(
+            f"there are no minute bars of {query.symbol} on {query.dates} (mode {query.mode.value}); "
+            "allowed: a symbol, and days on which it traded"
+        )
+    data = volume_profile(
+        query.symbol,
+        minutes,
+        query.mode,
+        is_index=services().settings.is_index(query.symbol, query.mode),
+        bins=query.bins,
+        value_area_pct=query.value_area_pct,
+    )
+    return _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
+
+
+def _last_bars(mode: Mode, day: int | None) -> QueryResult:
+    """The last bar of every ticker on or before a day; its newest without one."""
+    return services().data_store.get_data_smart_sqlite(QueryParameters(mode=mode, end=end_of_day(day), limit=1))
+
+
+def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult | None:
+    """The hours of the newest day of the section, of its symbols; None when it has none."""
+    day = section.newest_day
+    if day is None:
+        return None
+    parameters = QueryParameters(
+        mode=query.mode,
+        interval=Interval.HOURLY,
+        symbols=tuple(section.symbols),
+        start=day,
+        end=end_of_day(day),
+        limit=None,
+    )
+    return services().data_store.get_data_smart_sqlite(parameters)
+
+
+def _without_indices(bars: Mapping[str, Bars], mode: Mode) -> dict[str, Bars]:
+    settings = services().settings
+    return {symbol: own for symbol, own in bars.items() if not settings.is_index(symbol, mode)}
+
+
+def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The one group of that name, in any case where no name is exactly the same.
+
+    :raises QueryError: naming the groups there are.
+    """
+    names = {name.casefold(): name for name in groups} | {name: name for name in groups}
+    name = names.get(text) or names.get(text.casefold())
+    if name is None:
+        raise refusal("sector", text, ", ".join(groups))
+    return {name: groups[name]}
+
+
+def _answer(kind: str, dates: str, total: int, data: object, source: DataSource) -> Response:
+    body = orjson.dumps({"analysis_date": dates, "analysis_type": kind, "total_analyzed": total, "data": data})
+    response = responses.conditional([body], responses.JSON_TYPE, cache_max_age_s(services().clock()))
+    response.headers["X-Data-Source"] = source.value
+    return response

@@ -1,0 +1,47 @@
+"""GET /tickers/coverage: how far the stored bars of each ticker reach, and where some are missing."""
+
+import numpy as np
+import orjson
+from flask import Blueprint, Response, request
+
+from stockapi.api.http import overload, responses
+from stockapi.api.queries.schemas import parse_coverage_query
+from stockapi.context import services
+from stockapi.markets.calendar import cache_max_age_s
+from stockapi.models.interval import Interval
+from stockapi.models.query import QueryParameters
+from stockapi.models.timestamps import format_times
+from stockapi.services.data_store.coverage import CoverageReader, TickerCoverage
+
+blueprint = Blueprint("coverage", __name__)
+
+
+@blueprint.get("/tickers/coverage")
+def coverage() -> Response:
+    """First bar, last bar, number of bars and gaps of each ticker; the parameters stand in `schemas`."""
+    query = parse_coverage_query(request.args)
+    if query.symbols is None:
+        # Some time of every day is looked up, and from CSV every bar is read.
+        overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
+    reader = CoverageReader(services().settings, services().db_manager, services().csv_store)
+    result = reader.read(query.mode, query.interval, query.symbols)
+    body = orjson.dumps({symbol: _entry(each, query.interval) for symbol, each in result.tickers.items()})
+    response = responses.conditional([body], responses.JSON_TYPE, cache_max_age_s(services().clock()))
+    response.headers["X-Data-Source"] = result.source.value
+    return response
+
+
+def _entry(ticker: TickerCoverage, interval: Interval) -> dict[str, object]:
+    first, last = _texts([ticker.first, ticker.last], interval)
+    # Whatever the interval: a date as start_date or end_date is the whole day, a midnight only its first moment.
+    begins = _texts([gap.first for gap in ticker.gaps], Interval.DAILY)
+    ends = _texts([gap.last for gap in ticker.gaps], Interval.DAILY)
+    gaps = [
+        {"first": begin, "last": end, "days": gap.days}
+        for begin, end, gap in zip(begins, ends, ticker.gaps, strict=True)
+    ]
+    return {"first": first, "last": last, "count": ticker.count, "gaps": gaps}
+
+
+def _texts(times: list[int], interval: Interval) -> list[str]:
+    return format_times(np.array(times, dtype=np.int64), interval)

@@ -1,0 +1,29 @@
+"""GET /tickers/group and /tickers/names: which tickers there are, and what they are called."""
+
+import orjson
+from flask import Blueprint, Response, request
+
+from stockapi.api.http import responses
+from stockapi.api.queries.schemas import parse_group_query, parse_names_query
+from stockapi.context import services
+from stockapi.markets.tickers import groups_for, names_for
+
+blueprint = Blueprint("groups", __name__)
+
+_MAX_AGE_S = 300
+"""Groups change by hand and seldom; a browser may as well learn of that within minutes."""
+
+
+@blueprint.get("/tickers/group")
+def tickers_by_group() -> Response:
+    """The groups of a market (`mode`), each a list of symbols in the order of its file."""
+    # Read anew, in 0.1 ms: the workers pick up new entries without a restart, and so does this.
+    groups = groups_for(parse_group_query(request.args), services().settings)
+    return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
+
+
+@blueprint.get("/tickers/names")
+def ticker_names() -> Response:
+    """The company or coin behind each symbol of a market (`mode`), in alphabetical order of the symbols."""
+    names = names_for(parse_names_query(request.args), services().settings)
+    return responses.conditional([orjson.dumps(names)], responses.JSON_TYPE, _MAX_AGE_S)

@@ -1,0 +1,42 @@
+"""GET /health, /livez, /readyz: the state of the service."""
+
+import time
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from stockapi.api.http import responses
+from stockapi.context import services
+from stockapi.services.status.health import health_report, troubled_workers, unready_reason
+from stockapi.services.status.memory import measure_memory
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """The long report; 200 whatever it says."""
+    own = services()
+    uptime_s = time.monotonic() - own.started
+    report = health_report(own.settings, own.db_manager, own.bookkeeping, measure_memory(), own.clock(), uptime_s)
+    return responses.uncached_json(report)
+
+
+@blueprint.get("/livez")
+def livez() -> Response:
+    """The process is up; looks at nothing else."""
+    return responses.uncached_json({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """Queries of both markets can be answered; 503 with the reason when not.
+
+    A worker that is stale or dead is named and changes nothing: without it answers grow old, but they are given.
+    """
+    own = services()
+    reason = unready_reason(own.settings, own.db_manager)
+    if reason is not None:
+        return responses.error(HTTPStatus.SERVICE_UNAVAILABLE, reason)
+    troubled = troubled_workers(own.settings, own.bookkeeping, own.clock())
+    return responses.uncached_json({"status": "ready"} | ({"workers": troubled} if troubled else {}))

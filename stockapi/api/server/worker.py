@@ -1,0 +1,291 @@
+"""What gunicorn itself answers and logs, in the shapes of everything else. Named in gunicorn.conf.py."""
+
+import errno
+import logging
+import re
+import selectors
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.http import errors  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from stockapi.api.server.connection_counts import ConnectionCounts
+from stockapi.api.server.paced_socket import PacedSocket, SlowReaderError
+from stockapi.logs import LineFormatter, key_values
+
+logger = logging.getLogger(__name__)
+
+_STATUS_OF_ERROR = {
+    errors.InvalidResponseHeader: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.InvalidResponseHeaderName: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ConfigurationProblem: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    errors.ForbiddenProxyRequest: HTTPStatus.FORBIDDEN,
+    errors.ParseException: HTTPStatus.BAD_REQUEST,
+}
+"""The first that fits counts: the last is the base of all the others."""
+
+MAX_HEAD_BYTES = 65_536
+"""Request line and headers together. gunicorn alone takes 100 headers of 8,190 bytes."""
+MAX_UNREAD_BYTES = 65_536
+"""What is taken of a body that nobody reads before its connection is cut off."""
+_SEND_TIMEOUT_S = 30
+"""How long a thread waits for a client in what is no answer: gunicorn's `100 Continue`. Answers: see `PacedSocket`."""
+
+_DRAIN_S = 0.05
+"""How long a thread takes in a body that nobody reads, for the sake of the next request on the connection."""
+
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_ACCEPT_AGAIN_AFTER_S = 0.25
+"""The listener stays readable while it cannot be served: to try at once again would take a whole core."""
+_TELL_AGAIN_AFTER_S = 60.0
+_LEAVE_TO_OTHERS_S = 0.0005
+"""How long a new connection is left to processes that have fewer."""
+
+_END_OF_HEAD = b"\r\n\r\n"
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+
+
+class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hints
+    """A gthread worker that speaks JSON where gunicorn sends HTML, and whose threads slow clients cannot take.
+
+    gunicorn's own gives each new connection a thread to wait for its first byte in, and waits in it without end for
+    the rest of a request: with 2 x 4 threads, 40 silent connections (browsers open them on suspicion) kept a request
+    waiting for 45 seconds, and 8 half requests stopped the service for good. Here a request gets a thread when its
+    head is there to the last byte. Until then it waits in the poller, `keepalive` seconds at most.
+
+    And gunicorn's own waits in its only accepting thread, for 2 seconds, until a client closes a connection that is
+    over: 10 clients that did not kept everybody waiting for 20 seconds. Here that is waited for in the poller too.
+
+    And gunicorn's own waits without end for a client that reads a byte now and then. Here it has to read at some least
+    rate.
+
+    And gunicorn's own accepts whatever comes: of 8 connections opened at once one process of two took 7 or 8 in half of
+    all tries, and answered 255 requests a second where 4 and 4 got 800. Here the one with fewer goes first.
+
+    And gunicorn's own ends, with all requests in hand, when there is no descriptor left for a new connection. Here that
+    connection waits in the kernel until there is one.
+    """
+
+    _accept_after = _tell_after = float("-inf")
+    """`time.monotonic()` before which no connection is accepted, and no line logged that none can be."""
+
+    connection_counts: ClassVar = ConnectionCounts()
+    """Of all processes: made when the master imports this module."""
+
+    # All of these run in the main thread, except `handle` and `_keepalive_after`.
+
+    def accept(self, listener: socket.socket) -> None:
+        if self.connection_counts.lowest() < self.nr_conns:
+            time.sleep(_LEAVE_TO_OTHERS_S)  # has one of them accepted it meanwhile, there is nothing to accept
+        try:
+            super().accept(listener)
+        except OSError as exc:
+            if exc.errno not in _OUT_OF_DESCRIPTORS:
+                raise
+            now = time.monotonic()
+            self._accept_after = now + _ACCEPT_AGAIN_AFTER_S
+            self.set_accept_enabled(False)
+            if now >= self._tell_after:
+                self._tell_after = now + _TELL_AGAIN_AFTER_S
+                logger.error(key_values(event="accept_failed", error=exc.strerror, connections=self.nr_conns))
+        self.connection_counts.publish(self.age, self.nr_conns)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Called before each wait, too."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accept_after)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """No longer than until connections are to be accepted again."""
+        self.connection_counts.publish(self.age, self.nr_conns)
+        pause = self._accept_after - time.monotonic()
+        super().wait_for_and_dispatch_events(min(timeout, pause) if pause > 0.0 else timeout)
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Called for a new connection, when bytes have come on one, and when a request has left some."""
+        if self._is_ready(conn):
+            super().enqueue_req(conn)
+        else:
+            self._wait_for(conn, self.on_pending_socket_readable)
+
+    def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
+        """A connection that has to wait on stays where it is, with the deadline it has."""
+        if self._is_ready(conn):
+            self.poller.unregister(client)
+            self.pending_conns.remove(conn)
+            super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        if conn.has_large_head:
+            error = errors.LimitRequestHeaders(f"more than {MAX_HEAD_BYTES} bytes")
+            self.handle_error(None, conn.sock, conn.client, error)
+            return False
+        if not isinstance(conn.sock, PacedSocket):
+            conn.sock = PacedSocket(conn.sock)
+        return super().handle(conn)
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """gunicorn's own waits 5 seconds for a body that was announced: 8 requests that sent none took 8 threads."""
+        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _DRAIN_S))
+
+    def finish_request(self, conn: Any, future: Future[Any]) -> None:
+        """Called when the thread is done with a request; a false result means that the connection is over."""
+        if future.cancelled() or future.exception() is not None or future.result():
+            super().finish_request(conn, future)
+            return
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        # To close with bytes unread would make the kernel cut off what the client has not received yet.
+        conn.bytes_left = MAX_UNREAD_BYTES
+        self._wait_for(conn, self._on_leftover)
+
+    def _on_leftover(self, conn: Any, client: socket.socket) -> None:
+        """The client of a connection that is over has closed it, or sends on regardless."""
+        with suppress(OSError):
+            received = len(client.recv(conn.bytes_left))
+            conn.bytes_left -= received
+            if received and conn.bytes_left:
+                return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def _wait_for(self, conn: Any, callback: Callable[[Any, socket.socket], None]) -> None:
+        """In the poller; `murder_pending` closes it when its time is over."""
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+    def _is_ready(self, conn: Any) -> bool:
+        """Whether a thread could read the head, or see that it is none, without waiting for the client."""
+        begun = conn.parser.unreader.buf.getvalue() if conn.parser else b""
+        try:
+            arrived = conn.sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            # Readable without there being more than when it was looked at last: the client sends no more.
+            has_ended = len(arrived) == getattr(conn, "bytes_seen", 0)
+        except BlockingIOError:
+            arrived, has_ended = b"", False
+        except OSError:
+            arrived, has_ended = b"", True
+        head = begun + arrived
+        conn.has_large_head = len(head) >= MAX_HEAD_BYTES and b"\r\n" in head and _END_OF_HEAD not in head
+        if has_ended or self._can_be_parsed(head):
+            conn.data_ready = True
+            _wake_at(conn.sock, 1)
+            conn.bytes_seen = 0
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_SEND_TIMEOUT_S))
+            return True
+        # What has arrived stays in the kernel; the poller is to speak up when there is more.
+        _wake_at(conn.sock, len(arrived) + 1)
+        conn.bytes_seen = len(arrived)
+        return False
+
+    def _can_be_parsed(self, head: bytes) -> bool:
+        """Whether it is whole, or wrong already."""
+        return (
+            _END_OF_HEAD in head
+            or len(head) >= MAX_HEAD_BYTES
+            or (len(head) > self.cfg.limit_request_line + 2 and b"\r\n" not in head[2:])
+            or _BARE_LINE_FEED.search(head) is not None
+        )
+
+    def handle_error(self, _req: Any, client: socket.socket, addr: tuple[str, int], exc: Exception) -> None:
+        """Called for a request that could not be parsed, and for what escaped the application."""
+        status = next(
+            (status for kind, status in _STATUS_OF_ERROR.items() if isinstance(exc, kind)),
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+        )
+        is_ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
+        logger.log(
+            logging.ERROR if is_ours else logging.INFO,
+            key_values(client=addr[0] if addr else "-", status=int(status), error=str(exc)),
+            exc_info=exc if is_ours else None,
+        )
+        with suppress(OSError):  # the client has gone; there is nobody to tell
+            util.write_nonblock(client, _error_message(status, self._text_of(status)))
+
+    def _text_of(self, status: HTTPStatus) -> str:
+        match status:
+            case HTTPStatus.REQUEST_URI_TOO_LONG:
+                return (
+                    f"the request line is too long; allowed: {self.cfg.limit_request_line} bytes; "
+                    "ask for fewer symbols, in one list separated by commas"
+                )
+            case HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+                return (
+                    f"the headers are too large; allowed: {self.cfg.limit_request_fields} headers "
+                    f"of {self.cfg.limit_request_field_size} bytes each, {MAX_HEAD_BYTES} bytes in all"
+                )
+            case HTTPStatus.BAD_REQUEST:
+                return "the request is not well-formed HTTP/1.1"
+            case HTTPStatus.INTERNAL_SERVER_ERROR:
+                return "something went wrong here; the operator can see what"
+            case _:
+                return status.phrase
+
+
+def _wake_at(sock: socket.socket, count: int) -> None:
+    """Let the poller find it readable when so many bytes have come, or the client has closed."""
+    with suppress(OSError):  # a broken connection is found by whoever reads it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+
+def _timeval(seconds: int) -> bytes:
+    """C's struct timeval."""
+    return struct.pack("ll", seconds, 0)
+
+
+def _error_message(status: HTTPStatus, text: str) -> bytes:
+    body = orjson.dumps({"error": text})
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+class LineLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own log, its lines like those of the application."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(LineFormatter())
+
+    def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
+        """A client that was given up on, see `ApiWorker`, is no error of ours and needs no traceback."""
+        exc = sys.exception()
+        if isinstance(exc, SlowReaderError):
+            self.info(str(exc))
+        elif isinstance(exc, BlockingIOError):
+            self.info("a client stopped half way; its connection is closed")
+        else:
+            super().exception(msg, *args, **kwargs)

@@ -1,0 +1,84 @@
+"""How far the stocks of each sector are above or below a moving average."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from stockapi.calc.cross_section import last_of_each, or_none
+from stockapi.calc.indicators import SCORE_DECIMALS
+from stockapi.models.bars import Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The last bar of one stock against its average."""
+
+    symbol: str
+    close: float
+    volume: int | float
+    ma_value: float | None
+    ma_score: float
+    close_changed: float | None
+    volume_changed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sector:
+    """`total_stocks` and `average_score` are of all stocks with a score, whatever `top_stocks` is limited to."""
+
+    sector_name: str
+    total_stocks: int
+    stocks_above_threshold: int
+    average_score: float
+    top_stocks: list[Stock]
+
+
+def scored_stocks(latest: Mapping[str, Bars], ma_period: int) -> dict[str, Stock]:
+    """The last bar of each symbol of `latest` (no series empty) that has the average's score."""
+    if not latest:
+        return {}
+    bars = last_of_each(latest.values())
+    columns = (
+        latest,
+        bars.close.tolist(),
+        bars.volume.tolist(),
+        or_none(bars.indicator(f"ma{ma_period}")),
+        or_none(bars.indicator(f"ma{ma_period}_score")),
+        or_none(bars.indicator("close_changed")),
+        or_none(bars.indicator("volume_changed")),
+    )
+    stocks = (
+        Stock(symbol, close, volume, average, score, close_changed, volume_changed)
+        for symbol, close, volume, average, score, close_changed, volume_changed in zip(*columns, strict=True)
+        if score is not None
+    )
+    return {stock.symbol: stock for stock in stocks}
+
+
+def ma_scores_by_sector(
+    stocks: Mapping[str, Stock],
+    groups: Mapping[str, Sequence[str]],
+    *,
+    min_score: float,
+    above_threshold_only: bool,
+    top_per_sector: int,
+) -> list[Sector]:
+    """The sectors that have any stock, by falling average score, equal ones by name.
+
+    `top_stocks`: the first `top_per_sector` by falling score, equal ones by symbol; with `above_threshold_only` those
+    whose score is at least `min_score`, and sectors without such a stock are left out. A symbol in several groups
+    counts in each.
+    """
+    found: list[Sector] = []
+    for name, symbols in groups.items():
+        members = [stocks[symbol] for symbol in sorted(symbols) if symbol in stocks]
+        members.sort(key=attrgetter("ma_score"), reverse=True)
+        above = [stock for stock in members if stock.ma_score >= min_score]
+        shown = above if above_threshold_only else members
+        if shown:
+            average = math.fsum(stock.ma_score for stock in members) / len(members)
+            found.append(
+                Sector(name, len(members), len(above), round(average, SCORE_DECIMALS) + 0.0, shown[:top_per_sector])
+            )
+    return sorted(found, key=lambda sector: (-sector.average_score, sector.sector_name))

@@ -1,0 +1,106 @@
+"""Tickers ranked by how their bar changed: the best and the worst of a day, and of each of its hours.
+
+In a cross-section `symbols[i]` has the bar at position i, and symbols are in alphabetical order.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stockapi.calc.cross_section import last_of_each, or_none
+from stockapi.constants import CHANGE_FIELDS, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, SECONDS_PER_DAY
+from stockapi.models.bars import Bars, Int
+from stockapi.models.interval import Interval
+from stockapi.models.timestamps import format_time
+
+VOLUME = "volume"
+SORT_KEYS = (*CHANGE_FIELDS[:1], VOLUME, *CHANGE_FIELDS[1:], MONEY_FIELD, *SCORE_FIELDS)
+"""What tickers can be ranked by; the first is the default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """How to rank: by which of SORT_KEYS, which end first, and how many of each end."""
+
+    sort_by: str = SORT_KEYS[0]
+    is_descending: bool = True
+    limit: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSection:
+    """One bar of each symbol; the symbols in alphabetical order."""
+
+    symbols: list[str]
+    bars: Bars
+
+    @property
+    def newest_day(self) -> int | None:
+        """Unix seconds of the start of the day (UTC) that the newest bar is of; None when there is no bar."""
+        if not self.symbols:
+            return None
+        newest = int(self.bars.time.max())
+        return newest - newest % SECONDS_PER_DAY
+
+
+def select(
+    latest: Mapping[str, Bars], *, whole_volume: bool, min_volume: int, among: Collection[str] | None = None
+) -> CrossSection:
+    """The last bar of each symbol of `latest` (alphabetical, no series empty) that has at least `min_volume`.
+
+    `among`: leave out other symbols; None keeps all.
+    """
+    chosen = {symbol: bars for symbol, bars in latest.items() if among is None or symbol in among}
+    if not chosen:
+        return CrossSection([], Bars.empty(whole_volume=whole_volume))
+    symbols, bars = list(chosen), last_of_each(chosen.values())
+    where = np.flatnonzero(bars.volume >= min_volume)
+    return CrossSection([symbols[position] for position in where.tolist()], bars.take(where))
+
+
+def rank(section: CrossSection, sectors: Mapping[str, str], ranking: Ranking) -> dict[str, list[dict[str, object]]]:
+    """The first `limit` in the asked direction, and in the other one. Bars without the sort key are last in both.
+
+    Equal ones are in alphabetical order. `sectors`: the sector of each symbol that has one.
+    """
+    # Sorting puts NaN last, whichever way, and being stable leaves equal ones in the order they came.
+    key = section.bars.volume if ranking.sort_by == VOLUME else section.bars.indicator(ranking.sort_by)
+    falling, rising = np.argsort(-key, kind="stable"), np.argsort(key, kind="stable")
+    first, other = (falling, rising) if ranking.is_descending else (rising, falling)
+    return {
+        "performers": _performers(section, first[: ranking.limit], sectors),
+        "worst_performers": _performers(section, other[: ranking.limit], sectors),
+    }
+
+
+def rank_hours(series: Mapping[str, Bars], sectors: Mapping[str, str], ranking: Ranking) -> list[dict[str, object]]:
+    """`rank` of each hour that any symbol has a bar of, ascending; `series` (alphabetical): the hours of one day."""
+    return [
+        {"hour": format_time(time, Interval.HOURLY), **rank(section, sectors, ranking)}
+        for time, section in _by_time(series)
+    ]
+
+
+def _by_time(series: Mapping[str, Bars]) -> Iterator[tuple[int, CrossSection]]:
+    if not series:
+        return
+    bars = Bars.concatenate(list(series.values()))
+    symbols = [symbol for symbol, own in series.items() for _ in range(len(own))]
+    for time in np.unique(bars.time).tolist():
+        where = np.flatnonzero(bars.time == time)
+        yield time, CrossSection([symbols[position] for position in where.tolist()], bars.take(where))
+
+
+def _performers(section: CrossSection, where: Int, sectors: Mapping[str, str]) -> list[dict[str, object]]:
+    symbols = [section.symbols[position] for position in where.tolist()]
+    bars = section.bars.take(where)
+    columns: dict[str, Sequence[object]] = {
+        "symbol": symbols,
+        "close": bars.close.tolist(),
+        "volume": bars.volume.tolist(),
+        **{name: or_none(bars.indicator(name)) for name in (*CHANGE_FIELDS, *MA_FIELDS, *SCORE_FIELDS)},
+        "sector": [sectors.get(symbol) for symbol in symbols],
+        MONEY_FIELD: or_none(bars.indicator(MONEY_FIELD)),
+    }
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -1,0 +1,1 @@
+"""How bars are written: the CSV of the stores, the JSON of the answers."""

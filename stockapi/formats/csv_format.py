@@ -1,0 +1,212 @@
+"""Bars as CSV text, and CSV text as bars: the rows of the files and of CSV answers.
+
+Writing is exact: every number parses back to the float64 it was. Reading is tolerant: whatever a row can still be
+stored from is taken, whatever cannot is handed back with the reason.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from stockapi.calc.indicators import SCORE_DECIMALS
+from stockapi.constants import (
+    CHANGE_FIELDS,
+    CSV_FIELDS,
+    INDICATOR_FIELDS,
+    MA_FIELDS,
+    MONEY_FIELD,
+    PRICE_FIELDS,
+    SCORE_FIELDS,
+)
+from stockapi.formats import csv_fast_writer
+from stockapi.formats.csv_fast_reader import parse_plain
+from stockapi.formats.csv_lenient_reader import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, Series, parse_lines
+from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.interval import AnyInterval, Interval
+from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_times
+
+__all__ = ["HEADER", "DamagedLine", "ParsedCsv", "format_fields", "format_rows", "parse_rows"]
+
+HEADER: Final = ",".join(CSV_FIELDS)
+"""First line of a file, without its line end."""
+_VALUE_FIELDS: Final = frozenset(CSV_FIELDS[1:])
+
+_PERCENT_FIELDS = (*SCORE_FIELDS, *CHANGE_FIELDS)
+_EMPTY_FIELD = '""'
+_Column = tuple[str, Sequence[object]]  # the format of its values, and these
+_WRITE_BLOCK_ROWS = 2_000
+_DIGITS_FROM_ROWS = 50  # for fewer rows `%` is faster
+_READ_BLOCK_CHARS = 1 << 17  # split into fields, text takes some ten times its size: never a whole file of it
+
+
+def format_rows(ticker: str, bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+    """One line per bar, in the columns of `HEADER`, each ended by a newline; an absent indicator is an empty field.
+
+    Numbers have the decimals of the market, so values that were rounded to those come back unchanged. One that was
+    not is written in full instead. A crypto volume, which has no fixed decimals, is the shortest text that gives it
+    back. There are never exponents. Prices and volume must be finite.
+    """
+    return format_fields([ticker], _VALUE_FIELDS, bars, interval, mode)
+
+
+def format_fields(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+    """One line per bar: the texts of `first`, the same in all, then those of `fields` in the order of `HEADER`.
+
+    Otherwise as `format_rows`.
+    """
+    blocks = (bars.take(slice(start, start + _WRITE_BLOCK_ROWS)) for start in range(0, len(bars), _WRITE_BLOCK_ROWS))
+    return "".join(_format_block(first, fields, block, interval, mode) for block in blocks)
+
+
+def _format_block(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+    if len(bars) >= _DIGITS_FROM_ROWS and len(fields & _VALUE_FIELDS) > 1:
+        lines = _digit_lines(first, fields, bars, interval, mode)
+        if lines is not None:
+            return lines
+    return _plain_lines(first, fields, bars, interval, mode)
+
+
+def _digit_lines(
+    first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode
+) -> str | None:
+    """All rows by columns of digits; None when a number has more decimals than those of the market."""
+    columns: list[csv_fast_writer.Words] = []
+    times = csv_fast_writer.times(bars.time, interval) if "time" in fields else []
+    prices, *indicators = (csv_fast_writer.fixed_point(*group) for group in _fixed_groups(fields, bars, mode))
+    for words in (times, prices, _volume_words(bars, mode) if "volume" in fields else [], *indicators):
+        if words is None:
+            return None
+        columns += words
+    return csv_fast_writer.join(first, columns).decode()
+
+
+def _volume_words(bars: Bars, mode: Mode) -> list[csv_fast_writer.Words] | None:
+    if mode.has_whole_volume:
+        return csv_fast_writer.whole(bars.volume.astype(np.int64, copy=False))
+    return csv_fast_writer.texts(_shortest_each(bars.volume))
+
+
+def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+    """All rows by one `%` over one flat tuple, which takes half the time of one `%` per row."""
+    prices, *indicators = (_fixed(*group) for group in _fixed_groups(fields, bars, mode))
+    columns: list[_Column] = [("%s", format_times(bars.time, interval))] if "time" in fields else []
+    columns += prices
+    if "volume" in fields:
+        columns.append(("%d", bars.volume.tolist()) if mode.has_whole_volume else ("%s", _shortest_each(bars.volume)))
+    count = len(columns)
+    columns += chain(*indicators)
+    cells: list[object] = [None] * (len(columns) * len(bars))
+    for position, (_, values) in enumerate(columns):
+        cells[position :: len(columns)] = values
+    specs = [spec for spec, _ in columns]
+    absent = np.isnan(_named(bars.indicators, INDICATOR_FIELDS, fields))
+    if not absent.any():
+        return _row_template(first, specs) * len(bars) % tuple(cells)
+    # Few patterns of absent fields exist (a series warms up MA by MA), so a template for each of them.
+    patterns = (absent.T @ (1 << np.arange(len(absent)))).tolist()
+    templates = {pattern: _row_template(first, specs, count, pattern) for pattern in set(patterns)}
+    present = tuple(cell for cell in cells if cell == cell)  # only NaN differs from itself
+    return "".join([templates[pattern] for pattern in patterns]) % present
+
+
+def _fixed_groups(fields: frozenset[str], bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
+    """The numbers with fixed decimals, and how many: prices, which the volume follows, and the three kinds after it."""
+    averages, rest = bars.indicators[: len(MA_FIELDS)], bars.indicators[len(MA_FIELDS) :]
+    return [
+        (_named(bars.prices, PRICE_FIELDS, fields), mode.price_decimals),
+        (_named(averages, MA_FIELDS, fields), mode.price_decimals),
+        (_named(rest[:-1], _PERCENT_FIELDS, fields), SCORE_DECIMALS),
+        (rest[-1:] if MONEY_FIELD in fields else rest[:0], mode.money_decimals),
+    ]
+
+
+def _named(rows: Float, names: Sequence[str], fields: frozenset[str]) -> Float:
+    """Of `rows`, which have these names, those that are among `fields`."""
+    return rows if fields.issuperset(names) else rows[[name in fields for name in names]]
+
+
+def _row_template(first: Sequence[str], specs: list[str], count: int = 0, absent: int = 0) -> str:
+    """`count` specs stand before those of indicators; `absent` has bit i set where indicator i is to be left empty."""
+    kept = ("" if i >= count and absent >> (i - count) & 1 else spec for i, spec in enumerate(specs))
+    # A row of one empty field is quoted, as Python's csv writes it: readers pass over empty lines.
+    return f"{','.join((*first, *kept)) or _EMPTY_FIELD}\n"
+
+
+def _fixed(rows: Float, decimals: int) -> list[_Column]:
+    """For each row of `rows` its format and its values (NaN stays NaN); text where fixed decimals would change one."""
+    with np.errstate(over="ignore"):
+        is_rounded = np.round(rows, decimals) == rows
+    if (is_rounded | np.isnan(rows)).all():
+        return [(f"%.{decimals}f", row) for row in rows.tolist()]
+    return [("%s", [_fixed_or_shortest(value, decimals) for value in row]) for row in rows.tolist()]
+
+
+def _fixed_or_shortest(value: float, decimals: int) -> object:
+    if math.isnan(value):
+        return value
+    text = f"{value:.{decimals}f}"
+    return text if float(text) == value else _shortest(value)
+
+
+def _shortest_each(values: Int | Float) -> list[str]:
+    return [_shortest(value) for value in values.tolist()]
+
+
+def _shortest(value: float) -> str:
+    text = repr(value)
+    return format(Decimal(text), "f") if "e" in text else text
+
+
+def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode, *, with_indicators: bool = True) -> ParsedCsv:
+    """The bars of a file's text, ascending; of rows with the same time the last one counts.
+
+    The header names the columns (unknown ones are passed over); without one, rows have the 7 or 20 columns of
+    `HEADER`. Accepts CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left
+    out, when its ticker, time, price or volume cannot be stored. An indicator that is no number is taken as absent:
+    the bar is whole without it. Unless `with_indicators`, all are: to leave them unread halves the time.
+    """
+    text = text.removeprefix("\ufeff")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").removesuffix("\r")
+    rows = text.lstrip("\n")
+    number = len(text) - len(rows) + 1
+    header, _, below_header = rows.partition("\n")
+    layout = Layout.of_header(header)
+    if layout is not None:
+        rows, number = below_header, number + 1
+    series = Series(ticker, interval, mode)
+    parts, damaged = [Bars.empty(whole_volume=mode.has_whole_volume)], list[DamagedLine]()
+    for block in _blocks(rows):
+        bars = None
+        if layout is not None and layout.in_order:
+            bars = parse_plain(block, layout.width, ticker, interval, mode, with_indicators=with_indicators)
+        if bars is None:
+            layouts = WITHOUT_HEADER if layout is None else (layout,)
+            parsed = parse_lines(block, number, layouts, series)
+            bars = parsed.bars if with_indicators else parsed.bars.without_indicators()
+            damaged += parsed.damaged
+        parts.append(bars)
+        number += block.count("\n")
+    rows_in_order = Bars.concatenate(parts)
+    bars = _in_order(rows_in_order)
+    return ParsedCsv(bars, damaged, len(rows_in_order) - len(bars))
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The text in pieces that end with a line."""
+    first = 0
+    while first < len(text):
+        stop = text.find("\n", first + _READ_BLOCK_CHARS) + 1 or len(text)
+        yield text[first:stop]
+        first = stop
+
+
+def _in_order(bars: Bars) -> Bars:
+    if (bars.time[1:] > bars.time[:-1]).all():
+        return bars
+    return bars.take(slice(0)).merge(bars)

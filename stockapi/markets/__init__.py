@@ -1,0 +1,1 @@
+"""What is true of a market: its calendar, its tickers."""

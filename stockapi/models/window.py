@@ -1,0 +1,30 @@
+"""Which bars of a series a reader wants."""
+
+from dataclasses import dataclass
+
+MIN_TIME, MAX_TIME = -(1 << 63), (1 << 63) - 1
+"""Of what a time may be: Unix seconds in 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Which bars of each ticker to read: start <= time <= end (Unix seconds, None open), of those the last `limit`.
+
+    `warmup` bars before the first of them come along, without indicators. `indicators`: whether the others have theirs;
+    a row is read in half the time without.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    limit: int | None = None
+    warmup: int = 0
+    indicators: bool = True
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """First and last second, both inclusive."""
+        return MIN_TIME if self.start is None else self.start, MAX_TIME if self.end is None else self.end
+
+    def at_most(self, count: int) -> int:
+        """How many of `count` bars in range are wanted."""
+        return count if self.limit is None else min(count, self.limit)

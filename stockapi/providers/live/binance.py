@@ -1,0 +1,112 @@
+"""Binance's public market data: crypto, no key.
+
+Klines come ascending, at most 1,000 at once, so pages go forward. A coin is traded as its pair with USDT, which stands
+for the dollar; one that has no such pair is an `UnknownSymbolError`.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import BadPayloadError, UnknownSymbolError
+from stockapi.markets.tickers import load_crypto_list
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.providers.live.http_client import Answer, HttpClient, one_line
+from stockapi.providers.live.payload import Payload, columns_of_rows
+from stockapi.providers.live.timing import Timing
+from stockapi.providers.live.unsupported import Unsupported
+
+_PATH: Final = "/api/v3/klines"
+_INTERVALS: Final = {Interval.DAILY: "1d", Interval.HOURLY: "1h", Interval.MINUTE: "1m"}
+_MOST_BARS: Final = 1_000
+_COLUMNS: Final = (0, 1, 2, 3, 4, 5)
+_UNKNOWN_SYMBOL_CODES: Final = (-1121, -1100)
+"""Invalid symbol; characters that no symbol has."""
+_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
+_MOST_WEIGHT: Final = 4_800
+"""Of the 6,000 a minute that an address has for everything it asks of Binance; the minute is the clock's."""
+
+_FIRST_DAY: Final = int(datetime(2017, 8, 17, tzinfo=UTC).timestamp())
+_HISTORY_DAYS: Final = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 90}
+"""All there is would be some 4 million minutes of BTC; 90 days are 130 requests a coin."""
+
+
+class BinanceProvider:
+    name = "binance"
+    mode = Mode.CRYPTO
+    is_back_adjusted = False
+
+    def __init__(self, settings: Settings, timing: Timing) -> None:
+        self._settings = settings
+        self._timing = timing
+        self._client = HttpClient(
+            "Binance", settings.binance_base_url, settings.binance_requests_per_minute, settings, timing
+        )
+        self._unsupported = Unsupported(timing)
+
+    def tickers(self) -> list[str]:
+        """As `Provider.tickers`, without those that proved unknown within the last day."""
+        return self._unsupported.without(load_crypto_list(self._settings))
+
+    def history_start(self, interval: Interval, now: int) -> int:
+        days = _HISTORY_DAYS.get(interval)
+        return _FIRST_DAY if days is None else now - days * SECONDS_PER_DAY
+
+    def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        end = min(end, int(self._timing.unix_s()))
+        first_open = -(-start // interval.seconds) * interval.seconds
+        if first_open > end:
+            return Bars.empty(whole_volume=False)
+        payload = Payload(f"Binance {ticker} {interval.value}", self.mode, interval, ticks_per_second=1_000)
+        pages = list(self._pages(ticker, interval, first_open, end, payload))
+        return payload.bars(pages, start, end)
+
+    def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
+        """Pages from the oldest to the newest; one that is not full is the last."""
+        newest = start - 1
+        while newest < end:
+            rows = self._ask(ticker, interval, newest + 1, end, payload.about)
+            page = payload.page(columns_of_rows(rows, _COLUMNS, payload.about))
+            yield page
+            if len(rows) < _MOST_BARS:
+                return
+            if int(page.time.max()) <= newest:
+                raise BadPayloadError(f"{payload.about}: a page from {newest + 1} on holds only older bars")
+            newest = int(page.time.max())
+
+    def _ask(self, ticker: str, interval: Interval, start: int, end: int, about: str) -> Any:
+        answer = self._client.get(
+            _PATH,
+            {
+                "symbol": f"{ticker}USDT",
+                "interval": _INTERVALS[interval],
+                "startTime": start * 1_000,
+                "endTime": end * 1_000,
+                "limit": _MOST_BARS,
+            },
+            about,
+        )
+        self._heed_weight(answer)
+        if answer.status == HTTPStatus.BAD_REQUEST:
+            self._refuse(ticker, answer)
+        answer.require_ok()
+        return answer.json()
+
+    def _refuse(self, ticker: str, answer: Answer) -> None:
+        reason = answer.json()
+        code = reason.get("code") if isinstance(reason, dict) else None
+        if code in _UNKNOWN_SYMBOL_CODES:
+            self._unsupported.add(ticker)
+            raise UnknownSymbolError(f"{answer.about}: not supported, Binance has no {ticker}USDT")
+        raise BadPayloadError(f"{answer.about}: answered 400 {one_line(reason)}")
+
+    def _heed_weight(self, answer: Answer) -> None:
+        """Pause until the minute is over when it has been used up nearly, by us or others on the same address."""
+        used = answer.headers.get(_WEIGHT_HEADER, "")
+        if used.isascii() and used.isdigit() and int(used[:9]) >= _MOST_WEIGHT:
+            self._client.pause(60.0 - self._timing.unix_s() % 60.0)

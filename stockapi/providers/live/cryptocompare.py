@@ -1,0 +1,134 @@
+"""CryptoCompare: crypto, with a key.
+
+Pages go backward from `toTs`; each has one row more than its `limit` and shares its oldest with the next. Rows from
+before a coin was listed are all zero and never end. An error comes with 401, or with 200 and an envelope of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, NoReturn
+
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import BadPayloadError, ProviderDisabledError, RateLimitedError, UnknownSymbolError
+from stockapi.markets.tickers import load_crypto_list
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.providers.live.http_client import Answer, HttpClient, one_line
+from stockapi.providers.live.payload import Payload, columns_of_rows
+from stockapi.providers.live.timing import Timing
+from stockapi.providers.live.unsupported import Unsupported
+
+_PATHS: Final = {
+    Interval.DAILY: "/data/v2/histoday",
+    Interval.HOURLY: "/data/v2/histohour",
+    Interval.MINUTE: "/data/v2/histominute",
+}
+_MOST_BARS: Final = 2_000
+_COLUMNS: Final = ("time", "open", "high", "low", "close", "volumefrom")
+_RATE_LIMIT_TYPE: Final = 99
+_UNKNOWN_COIN: Final = ("market does not exist", "no data for the symbol")
+
+_FIRST_DAY: Final = int(datetime(2010, 7, 17, tzinfo=UTC).timestamp())
+_HISTORY_DAYS: Final = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 7}
+_MINUTES_KEPT_S: Final = 7 * SECONDS_PER_DAY
+"""Older minutes are an error, so a longer gap in them cannot be filled from here."""
+
+
+class CryptoCompareProvider:
+    name = "cryptocompare"
+    mode = Mode.CRYPTO
+    is_back_adjusted = False
+
+    def __init__(self, settings: Settings, timing: Timing) -> None:
+        self._settings = settings
+        self._timing = timing
+        self._key = settings.cryptocompare_api_key
+        self._client = HttpClient(
+            "CryptoCompare",
+            settings.cryptocompare_base_url,
+            settings.cryptocompare_requests_per_minute,
+            settings,
+            timing,
+            {"Authorization": f"Apikey {self._key}"},
+        )
+        self._unsupported = Unsupported(timing)
+
+    def tickers(self) -> list[str]:
+        """As `Provider.tickers`, without those that proved unknown within the last day."""
+        return self._unsupported.without(load_crypto_list(self._settings))
+
+    def history_start(self, interval: Interval, now: int) -> int:
+        days = _HISTORY_DAYS.get(interval)
+        return _FIRST_DAY if days is None else now - days * SECONDS_PER_DAY
+
+    def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        about = f"CryptoCompare {ticker} {interval.value}"
+        if not self._key:
+            raise ProviderDisabledError(
+                f"{about}: needs a key; set CRYPTOCOMPARE_API_KEY, or CRYPTO_PROVIDER=binance, which needs none"
+            )
+        now = int(self._timing.unix_s())
+        end = min(end, now)
+        if interval is Interval.MINUTE:
+            start = max(start, now - _MINUTES_KEPT_S)
+        first_open = -(-start // interval.seconds) * interval.seconds
+        if first_open > end:
+            return Bars.empty(whole_volume=False)
+        payload = Payload(about, self.mode, interval)
+        pages = list(self._pages(ticker, interval, first_open, end, payload))
+        return payload.bars(pages, start, end)
+
+    def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
+        """Pages from the newest to the oldest, without rows that are all zero, until one holds nothing older."""
+        oldest = end + 1
+        while oldest > start:
+            to = min(oldest, end)
+            count = (to - start) // interval.seconds + 1
+            is_whole_history = interval is Interval.DAILY and count > _MOST_BARS
+            size: dict[str, str | int] = {"allData": "true"} if is_whole_history else {"limit": min(count, _MOST_BARS)}
+            rows = self._ask(ticker, interval, {"toTs": to, **size}, payload.about)
+            columns = columns_of_rows(rows, _COLUMNS, payload.about)
+            # There are rows for all times, zeros if nothing else: a page without any is not where a history begins.
+            if not columns[0]:
+                raise payload.no_data()
+            page = payload.page(columns)
+            is_listed = page.prices.any(axis=0) | (page.volume != 0)
+            page = page.take(is_listed & (page.time < oldest))
+            yield page
+            if is_whole_history or not len(page):
+                return
+            oldest = int(page.time.min())
+
+    def _ask(self, ticker: str, interval: Interval, window: Mapping[str, str | int], about: str) -> Any:
+        params = {"fsym": ticker, "tsym": "USD", "tryConversion": "false", **window}
+        answer = self._client.get(_PATHS[interval], params, about)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._refuse_unauthorized(answer)
+        answer.require_ok()
+        content = answer.json()
+        if not isinstance(content, dict) or content.get("Response") != "Success":
+            self._refuse(ticker, answer, content)
+        data = content.get("Data")
+        return data.get("Data") if isinstance(data, dict) else None
+
+    def _refuse_unauthorized(self, answer: Answer) -> NoReturn:
+        """Either ends the cycle: the key is not accepted, or has been used too often."""
+        message = one_line(answer.body.decode("utf-8", "replace"), secret=self._key)
+        if "rate limit" in message.lower():
+            raise RateLimitedError(f"{answer.about}: {message}")
+        raise ProviderDisabledError(f"{answer.about}: the key is refused ({message}); check CRYPTOCOMPARE_API_KEY")
+
+    def _refuse(self, ticker: str, answer: Answer, content: object) -> NoReturn:
+        """What an answer means that comes with 200 and is no success."""
+        if not isinstance(content, dict):
+            raise BadPayloadError(f"{answer.about}: the answer is no object")
+        message = one_line(content.get("Message"), secret=self._key)
+        if content.get("Type") == _RATE_LIMIT_TYPE:
+            raise RateLimitedError(f"{answer.about}: {message}")
+        if any(words in message.lower() for words in _UNKNOWN_COIN):
+            self._unsupported.add(ticker)
+            raise UnknownSymbolError(f"{answer.about}: not supported, {message}")
+        raise BadPayloadError(f"{answer.about}: an error, {message}")

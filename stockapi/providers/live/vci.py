@@ -1,0 +1,147 @@
+"""VCI (Vietcap): Vietnamese stocks and indices. Not documented anywhere; what is known comes from its public clients.
+
+* Only `countBack`, the number of bars up to `to`, says how far back an answer reaches, so more are asked for than can
+  be needed and the rest is cut off.
+* Being blocked looks like success with symbols missing, and an unknown ticker like an empty list: neither can be told
+  from "no trades", so both are a `NoDataError`. A long history must not end, or have a hole, where a block began: an
+  empty page is believed only when it stays empty while newer bars are still to be had.
+* A request with several symbols comes back with one bar of some of them since February 2026: each asks for one, and
+  takes the entry with its own symbol, never the one at its position.
+* Prices are full dong (index points for an index), adjusted backwards: a dividend or split changes the whole history.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import BadPayloadError, NoDataError
+from stockapi.markets.tickers import load_ticker_groups, sector_of
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.providers.live.http_client import HttpClient
+from stockapi.providers.live.payload import Payload, parallel_columns
+from stockapi.providers.live.timing import Timing
+
+_PATH: Final = "/chart/OHLCChart/gap-chart"
+_SITE: Final = "https://trading.vietcap.com.vn"
+_HEADERS: Final = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Accept": "application/json",
+    "Accept-Language": "en-US,en;q=0.9,vi;q=0.8",
+    "Origin": _SITE,
+    "Referer": f"{_SITE}/",
+}
+"""Those of a browser on the trading site: without them some networks are refused."""
+
+_TIME_FRAMES: Final = {Interval.DAILY: "ONE_DAY", Interval.HOURLY: "ONE_HOUR", Interval.MINUTE: "ONE_MINUTE"}
+_BARS_PER_DAY: Final = {Interval.DAILY: 1.0, Interval.HOURLY: 6.5, Interval.MINUTE: 390.0}
+"""At most; a session has 5 hours and about 226 minutes with trades."""
+_SPARE_BARS: Final = 100
+_MOST_BARS: Final = 10_000
+"""In one request."""
+_MOST_EMPTY_PAGES: Final = 3
+"""In a row, on the way back, before the history is taken to have begun. Even if `countBack` should count minutes by the
+clock, these are 20 days, and no holiday is as long."""
+_LONGEST_HOLIDAY_S: Final = 14 * SECONDS_PER_DAY
+"""Tet with the weekends on both sides takes 9 days, 10 in some years."""
+_COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
+
+
+def _utc(year: int, month: int, day: int) -> int:
+    return int(datetime(year, month, day, tzinfo=UTC).timestamp())
+
+
+_HISTORY_START: Final = {
+    Interval.DAILY: _utc(2015, 1, 1),
+    Interval.HOURLY: _utc(2023, 9, 1),
+    Interval.MINUTE: _utc(2023, 9, 1),
+}
+"""What is there, found out by asking."""
+
+
+class VciProvider:
+    name = "vci"
+    mode = Mode.VN
+    is_back_adjusted = True
+
+    def __init__(self, settings: Settings, timing: Timing) -> None:
+        self._settings = settings
+        self._timing = timing
+        self._client = HttpClient(
+            "VCI", settings.vci_base_url, settings.vci_requests_per_minute, settings, timing, _HEADERS
+        )
+
+    def tickers(self) -> list[str]:
+        return list(sector_of(load_ticker_groups(self._settings)))
+
+    def history_start(self, interval: Interval, now: int) -> int:  # noqa: ARG002  (it does not move with time)
+        return _HISTORY_START[interval]
+
+    def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        payload = Payload(f"VCI {ticker} {interval.value}", self.mode, interval)
+        end = min(end, int(self._timing.unix_s()))
+        pages = list(self._pages(ticker, interval, start, end, payload))
+        return payload.bars(pages, start, end)
+
+    def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
+        """Pages from the newest to the oldest, each before the one before it; most windows take a single one."""
+        # A day's bar may be stamped with any moment of that day, and `to` may or may not be included.
+        newest = before = end + SECONDS_PER_DAY
+        count = min(_bars_between(start, newest, interval), _MOST_BARS)
+        empty_pages = 0
+        while before > start and empty_pages < _MOST_EMPTY_PAGES:
+            page = self._page(ticker, interval, before, count, payload)
+            if not len(page) and before == newest:
+                return
+            if not len(page) and not empty_pages:
+                page = self._doubt(ticker, interval, before, newest, count, payload)
+            if len(page):
+                yield page
+                empty_pages = 0
+                before = int(page.time.min())
+                # 2015 began with days off, as any window may: nothing to doubt, for three more requests a ticker.
+                if interval is Interval.DAILY and len(page) < count and before - start <= _LONGEST_HOLIDAY_S:
+                    return
+            else:
+                empty_pages += 1
+                before -= count * interval.seconds
+
+    def _page(self, ticker: str, interval: Interval, before: int, count: int, payload: Payload) -> Bars:
+        page = payload.page(self._ask(ticker, interval, before, count, payload.about))
+        # Of a source that ignores `to` nothing is left here, so that the way back comes to an end.
+        return page.take(page.time < before)
+
+    def _doubt(self, ticker: str, interval: Interval, before: int, newest: int, count: int, payload: Payload) -> Bars:
+        """An empty page, asked for a second time.
+
+        :raises NoDataError: when even the newest bars, which were there a moment ago, are gone.
+        """
+        if not len(self._page(ticker, interval, newest, count, payload)):
+            raise NoDataError(f"{payload.about}: bars, then none any more: we are being blocked")
+        return self._page(ticker, interval, before, count, payload)
+
+    def _ask(self, ticker: str, interval: Interval, to: int, count: int, about: str) -> list[list[object]]:
+        """The six columns of the ticker, without any values when it is not in the answer."""
+        body = {"timeFrame": _TIME_FRAMES[interval], "symbols": [ticker], "to": to, "countBack": count}
+        answer = self._client.post(_PATH, body, about)
+        answer.require_ok()
+        entries = answer.json()
+        if isinstance(entries, dict):
+            entries = entries.get("data")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise BadPayloadError(f"{about}: the answer is no list of series")
+        own = next((entry for entry in entries if entry.get("symbol") == ticker), None)
+        return parallel_columns(own, _COLUMNS, about) if own is not None else [[] for _ in _COLUMNS]
+
+
+def _bars_between(start: int, end: int, interval: Interval) -> int:
+    """More bars than there can be between two times, for `countBack`."""
+    # Both days in full, and counted like `end`, which may be a weekend.
+    first, last = (np.datetime64(seconds // SECONDS_PER_DAY, "D") for seconds in (start, end))
+    business_days = int(np.busday_count(first, last + 1))
+    return int(business_days * _BARS_PER_DAY[interval]) + _SPARE_BARS

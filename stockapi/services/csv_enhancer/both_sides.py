@@ -1,0 +1,122 @@
+"""What both stores hold of one series, and which of them is right."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from stockapi.calc.digest import digest, to_text
+from stockapi.formats.csv_format import DamagedLine, ParsedCsv, format_rows
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.csv_enhancer.evidence import Choice, FileState, choose
+from stockapi.services.csv_store import CsvStore, is_older, is_storable
+from stockapi.services.csv_store.quarantine import Quarantine
+from stockapi.services.sqlite_store import Recorded, SqliteStore
+from stockapi.services.sqlite_store.ledger import LedgerEntry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """`in_sqlite` in order of time, even where a damaged index gave it otherwise. `stamp`: of the CSV file as read.
+
+    `has_true_texts`: whether SQLite's ready texts are those of its bars.
+    `unstorable`: those rows of SQLite that no file could hold, and so were never saved: they are no choice.
+    """
+
+    parsed: ParsedCsv
+    stamp: str
+    entry: LedgerEntry | None
+    in_sqlite: Bars
+    unstorable: Bars
+    choice: Choice
+    has_true_texts: bool
+
+    @property
+    def in_csv(self) -> Bars:
+        return self.parsed.bars
+
+    @property
+    def are_empty(self) -> bool:
+        return not len(self.in_csv) and not len(self.in_sqlite)
+
+    @property
+    def state(self) -> tuple[str, LedgerEntry | None]:
+        """What moves with every save: the file's stamp, and the ledger's entry."""
+        return self.stamp, self.entry
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the ledger describes SQLite's bars."""
+        return describes(self.entry, self.in_sqlite)
+
+
+def describes(entry: LedgerEntry | None, bars: Bars) -> bool:
+    """Whether these are all the bars that the ledger tells of, to the last digit."""
+    if entry is None:
+        return not len(bars)
+    return (entry.rows, entry.digest) == (len(bars), to_text(digest(bars)))
+
+
+def read_sides(
+    mode: Mode,
+    ticker: str,
+    interval: Interval,
+    csv_store: CsvStore,
+    sqlite: SqliteStore | None,
+    *,
+    prefer_possible: bool = False,
+) -> Sides:
+    """Read a series from both stores, from CSV alone where `sqlite` is None, and choose.
+
+    :param prefer_possible: see `choose`.
+    :raises StoreError: when a store cannot be read.
+    """
+    stamp, parsed = csv_store.stamp(mode, ticker, interval), csv_store.read(mode, ticker, interval)
+    nothing = Bars.empty(whole_volume=mode.has_whole_volume)
+    recorded = Recorded(None, nothing, True) if sqlite is None else sqlite.recorded(mode, ticker, interval)
+    entry, in_sqlite = recorded.entry, recorded.bars
+    if not (in_sqlite.time[1:] > in_sqlite.time[:-1]).all():
+        in_sqlite = nothing.merge(in_sqlite)
+    storable = is_storable(in_sqlite, interval)
+    choice = choose(
+        parsed.bars,
+        in_sqlite.take(storable),
+        None if entry is None else int(entry.digest, 16),
+        _file_state(stamp, entry),
+        prefer_possible=prefer_possible,
+    )
+    return Sides(parsed, stamp, entry, in_sqlite, in_sqlite.take(~storable), choice, recorded.has_true_texts)
+
+
+def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:
+    if entry is None or stamp == entry.csv_stamp:
+        return FileState.RECORDED
+    return FileState.OLDER if is_older(stamp, entry.csv_stamp) else FileState.NEWER
+
+
+def set_aside(
+    sides: Sides, path: Path, quarantine: Quarantine, mode: Mode, ticker: str, interval: Interval, now: datetime
+) -> None:
+    """Into the quarantine with what is about to vanish: lines that are no bars, and bars proven never stored.
+
+    :raises CsvError: when it cannot be written; then nothing may vanish.
+    """
+    if sides.parsed.damaged:
+        quarantine.add(mode, str(path), sides.parsed.damaged, now)
+    refused = sides.choice.refused
+    rows = format_rows(ticker, refused, interval, mode).splitlines()
+    lines = [DamagedLine(0, "in one store alone, and not in the digest of the ledger", row) for row in rows]
+    lines += [DamagedLine(0, "a row of SQLite that is no bar", row) for row in _plain_rows(ticker, sides.unstorable)]
+    if lines:
+        log.warning("%s: %d bars of one store were never stored; set aside in the quarantine", path, len(lines))
+        quarantine.add(mode, str(path), lines, now)
+
+
+def _plain_rows(ticker: str, bars: Bars) -> list[str]:
+    """Whatever the values are: ticker, Unix seconds, prices, volume."""
+    columns = (bars.time.tolist(), *bars.prices.tolist(), bars.volume.tolist())
+    return [",".join([ticker, *map(str, row)]) for row in zip(*columns, strict=True)]

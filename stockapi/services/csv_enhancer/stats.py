@@ -1,0 +1,61 @@
+"""What saving a series, and enhancing an interval, did."""
+
+from dataclasses import dataclass, fields, replace
+
+from stockapi.errors import SqliteError, SqliteFault
+from stockapi.services.csv_enhancer.evidence import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """What one save wrote.
+
+    `sqlite_error`, `sqlite_fault`: set when SQLite failed and the save went on with CSV alone.
+    """
+
+    rows: int = 0
+    csv_bytes: int = 0
+    csv_seconds: float = 0.0
+    sqlite_seconds: float = 0.0
+    sqlite_error: str | None = None
+    sqlite_fault: SqliteFault | None = None
+
+    def after(self, error: SqliteError | None) -> "SaveResult":
+        """With the error of the step before, unless this save has found out anew how SQLite is."""
+        return self if self.rows else self.without_sqlite(error)
+
+    def without_sqlite(self, error: SqliteError | None) -> "SaveResult":
+        """With the error that kept SQLite out of it; None: it was not kept out."""
+        if error is None:
+            return replace(self, sqlite_error=None, sqlite_fault=None)
+        return replace(self, sqlite_error=str(error), sqlite_fault=error.fault)
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancementStats:
+    """What enhancing an interval did. Seconds are wall time; `duration` covers everything, reading included.
+
+    `sqlite_faults`: one for each time SQLite failed and the work went on with CSV alone.
+    `csv_changed`, `sqlite_changed`: bars that were added to, changed in or taken out of a store. `set_aside`: bars put
+    into the quarantine, as no stored ones. `evidence`: for each series that differed, why its bars were chosen.
+    """
+
+    tickers: int = 0
+    records: int = 0
+    duration: float = 0.0
+    indicator_seconds: float = 0.0
+    csv_seconds: float = 0.0
+    sqlite_seconds: float = 0.0
+    bytes_written: int = 0
+    sqlite_faults: tuple[SqliteFault, ...] = ()
+    csv_changed: int = 0
+    sqlite_changed: int = 0
+    set_aside: int = 0
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def sqlite_errors(self) -> int:
+        return len(self.sqlite_faults)
+
+    def __add__(self, other: "EnhancementStats") -> "EnhancementStats":
+        return EnhancementStats(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))

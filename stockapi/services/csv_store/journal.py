@@ -1,0 +1,151 @@
+"""The redo journal of a file, and views of a file as its last writer meant it.
+
+Nothing here knows what a bar is. Functions raise plain `OSError`; callers work within `csv_errors`.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from stockapi.services.durable import fsync_directory, locked, make_newer, read_range, replace_file, write_range
+
+Identity = tuple[int, int, int, int, str]
+
+_JOURNAL_MAGIC: Final = b"journal-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What the bytes of a file from `offset` on are to become.
+
+    `inode` is that of the file it was made for: a file that has since been replaced is not touched by it.
+    """
+
+    inode: int
+    offset: int
+    tail: bytes
+
+    def encode(self) -> bytes:
+        return b"%s %s %d %d\n%s" % (_JOURNAL_MAGIC, self.checksum.encode(), self.inode, self.offset, self.tail)
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(b"%d %d\n%s" % (self.inode, self.offset, self.tail)).hexdigest()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self | None:
+        """None when `data` is not, to the last byte, what `encode` gave."""
+        head, _, tail = data.partition(b"\n")
+        try:
+            _, _, inode, offset = head.split(b" ")
+            journal = cls(int(inode), int(offset), tail)
+        except ValueError:
+            return None
+        return journal if journal.encode() == data else None
+
+    @classmethod
+    def load(cls, path: Path, target: os.stat_result) -> Self | None:
+        """The journal at `path`; None when there is none, or none that is sound and was made for `target`."""
+        try:
+            journal = cls.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        fits = journal is not None and journal.inode == target.st_ino and journal.offset <= target.st_size
+        return journal if fits else None
+
+
+def journal_path(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.journal")
+
+
+def replace_tail(path: Path, offset: int, tail: bytes) -> None:
+    """Puts `tail` in place of the bytes from `offset` on: after a crash they are the old ones or the new ones, whole.
+
+    Costs a few times the tail, whatever the size of the file. From the rename of the journal on the new tail counts:
+    readers that come before the bytes have moved read it from the journal.
+
+    :raises CsvError: when the lock is not to be had. The journal stays, and whoever writes next finishes it.
+    """
+    journal = Journal(path.stat().st_ino, offset, tail)
+    replace_file(journal_path(path), journal.encode())
+    _work_in(path, journal)
+
+
+def finish_journal(path: Path) -> bool:
+    """Ends what a crash has interrupted, and says whether there was anything: to be called before every write.
+
+    A journal that is damaged, or not this file's, is only removed. It goes durably before anything else is written,
+    so that none can come back after a power cut and meet a later file with the same inode number.
+    """
+    leftover = journal_path(path)
+    if not leftover.exists():
+        return False
+    journal = Journal.load(leftover, path.stat()) if path.exists() else None
+    if journal is not None:
+        _work_in(path, journal)
+    leftover.unlink(missing_ok=True)
+    fsync_directory(path.parent)
+    return journal is not None
+
+
+def _work_in(path: Path, journal: Journal) -> None:
+    """Doing it twice does no harm, so the journal goes last, and not durably: that comes with the next write.
+
+    That write either gives the journal's name to a new one or replaces the file, and syncs the directory for it,
+    before the file differs from what the journal says.
+    """
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        with locked(path.parent, exclusive=True):
+            before = os.fstat(descriptor)
+            write_range(descriptor, journal.offset, journal.tail)
+            os.ftruncate(descriptor, journal.offset + len(journal.tail))
+            make_newer(descriptor, before)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    journal_path(path).unlink()
+
+
+def identity_of(status: os.stat_result, journal: Journal | None = None) -> Identity:
+    """Differs between any two states of a file: device, inode, size, time of change, and the journal over it."""
+    checksum = "" if journal is None else journal.checksum
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, checksum
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """A file as its last writer meant it: its first `end` bytes, then the tail of a journal not yet worked in."""
+
+    descriptor: int
+    end: int
+    tail: bytes
+    identity: Identity
+
+    @property
+    def size(self) -> int:
+        return self.end + len(self.tail)
+
+    def read(self, start: int, stop: int) -> bytes:
+        head = read_range(self.descriptor, start, min(stop, self.end))
+        return head + self.tail[max(0, start - self.end) : max(0, stop - self.end)]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[FileView]:
+    """The file for reading, complete even after a crash. Good for as long as the directory's lock is held.
+
+    :raises FileNotFoundError: when it does not exist.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        status = os.fstat(descriptor)
+        journal = Journal.load(journal_path(path), status)
+        end, tail = (status.st_size, b"") if journal is None else (journal.offset, journal.tail)
+        yield FileView(descriptor, end, tail, identity_of(status, journal))
+    finally:
+        os.close(descriptor)

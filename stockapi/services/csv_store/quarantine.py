@@ -1,0 +1,155 @@
+"""Where lines go that no bar could be made of: kept, with the reason, never dropped in silence."""
+
+import csv
+import io
+import os
+import re
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from stockapi.config import Settings
+from stockapi.errors import CsvError
+from stockapi.formats.csv_format import DamagedLine
+from stockapi.models.mode import Mode
+from stockapi.services.durable import LOCK_TIMEOUT_S, csv_errors, fsync_directory, make_directory, try_lock
+
+FILE_NAME: Final = "quarantine.csv"
+_HEADER: Final = ("seen_at", "source", "line", "reason", "text")
+_LONGEST_LINE_BYTES: Final = 1 << 16
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Memory:
+    """Which lines this process has put aside today: the same bad line of a source comes again with every poll.
+
+    Of the latest 10,000; one that was forgotten is written once more, which does no harm. A file that was taken away
+    or has become shorter since is written anew.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._days: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._written: dict[Path, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def new_ones(self, path: Path, source: str, lines: Sequence[DamagedLine], day: str) -> Sequence[DamagedLine]:
+        inode, size = self._written.get(path, (0, 0))
+        now_inode, now_size = _inode_and_size(path)
+        if now_inode != inode or now_size < size:
+            return lines
+        with self._lock:
+            return [line for line in lines if self._days.get(_key(path, source, line)) != day]
+
+    def remember(self, path: Path, source: str, lines: Sequence[DamagedLine], day: str) -> None:
+        with self._lock:
+            self._written[path] = _inode_and_size(path)
+            for line in lines:
+                self._days[_key(path, source, line)] = day
+                self._days.move_to_end(_key(path, source, line))
+            while len(self._days) > self._most:
+                self._days.popitem(last=False)
+
+
+def _key(path: Path, source: str, line: DamagedLine) -> tuple[str, ...]:
+    return str(path), source, str(line.number), line.reason, line.text
+
+
+def _inode_and_size(path: Path) -> tuple[int, int]:
+    with csv_errors(path):
+        if not path.exists():
+            return 0, 0
+        status = path.stat()
+    return status.st_ino, status.st_size
+
+
+_memory = _Memory()
+
+
+class Quarantine:
+    """One file for each market, `<data directory>/quarantine.csv`, that only grows. For any number of processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def path(self, mode: Mode) -> Path:
+        return self._settings.data_dir(mode) / FILE_NAME
+
+    def add(self, mode: Mode, source: str, lines: Sequence[DamagedLine], seen_at: datetime) -> None:
+        """Appends the lines, durably, all or none of them; not those that this process has added today.
+
+        `source` says where they come from, `seen_at` (aware) when they were met.
+
+        :raises CsvError: when they cannot be written.
+        """
+        path, day = self.path(mode), f"{seen_at.astimezone(UTC):%Y-%m-%d}"
+        lines = _memory.new_ones(path, source, lines, day)
+        if not lines:
+            return
+        moment = seen_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        rows = [(moment, _text(source), line.number, _text(line.reason), _text(line.text)) for line in lines]
+        with csv_errors(path):
+            make_directory(path.parent)
+            _append(path, rows)
+        _memory.remember(path, source, lines, day)
+
+    def summary(self, mode: Mode) -> Counter[str]:
+        """How many lines are kept for each reason, without what the reason quotes; none when there is no file.
+
+        :raises CsvError: when the file cannot be read.
+        """
+        path = self.path(mode)
+        with csv_errors(path):
+            if not path.exists():
+                return Counter()
+            with path.open(newline="", encoding="utf-8", errors="replace") as file:
+                rows = csv.reader(line.replace("\0", "") for line in file)
+                return Counter(
+                    _QUOTED.sub("...", row[3]) for row in rows if len(row) == len(_HEADER) and row[2] != "line"
+                )
+
+
+def _append(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    with open(path, "a+b", buffering=0) as file:
+        if not try_lock(file.fileno(), exclusive=True, timeout_s=LOCK_TIMEOUT_S):
+            raise CsvError(f"{path} is locked by another process, for more than {LOCK_TIMEOUT_S:g} s now")
+        size = _cut_torn_line(file)
+        data = _encode(rows if size else [_HEADER, *rows])
+        try:
+            if file.write(data) != len(data):
+                raise OSError("only a part of the lines could be written")
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
+    if not size:
+        fsync_directory(path.parent)
+
+
+def _cut_torn_line(file: io.FileIO) -> int:
+    """Removes what a crash has left of a line that was being added; returns the size."""
+    size = os.fstat(file.fileno()).st_size
+    end = os.pread(file.fileno(), _LONGEST_LINE_BYTES, max(0, size - _LONGEST_LINE_BYTES))
+    whole = size - (len(end) - (end.rfind(b"\n") + 1))
+    if whole != size:
+        file.truncate(whole)
+    return whole
+
+
+def _encode(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _text(cell: str) -> str:
+    """On one line, and never a formula.
+
+    A spreadsheet runs a cell that begins as formulas do; behind an apostrophe it is text.
+    """
+    apostrophe = "'" if cell.startswith(_FORMULA_STARTS) else ""
+    return apostrophe + cell.replace("\r", "\\r").replace("\n", "\\n")

@@ -1,0 +1,156 @@
+"""Finding a few rows of a large file without reading the rest.
+
+That works only where every row begins `TICKER,<time>,` with times of one width, strictly ascending, as the writer
+leaves them. So a file is looked through once, by its bytes, before it is searched: 100,000 rows in 30 ms, against
+300 ms to parse them. The verdict is remembered until the file changes.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
+from stockapi.formats.csv_format import HEADER
+from stockapi.models.bars import Int
+from stockapi.models.interval import Interval
+from stockapi.models.timestamps import format_time
+from stockapi.services.csv_store.journal import FileView, Identity
+
+_HEAD: Final = f"{HEADER}\n".encode()
+_SCAN_BYTES: Final = 1 << 21
+_STEP_BYTES: Final = 512
+_ROW_BYTES: Final = 256  # about: rows are 120 to 250 bytes
+_NEWLINE: Final = ord("\n")
+_ZERO: Final = ord("0")
+
+
+class KnownFiles:
+    """Which files are canonical, as far as this process has seen: about 100 bytes for each. Safe among threads."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[Path, tuple[Identity, bool]] = {}
+        self._lock = threading.Lock()
+
+    def is_canonical(self, path: Path, rows: "CanonicalRows") -> bool:
+        """From memory while the file is the same, else by looking through it."""
+        with self._lock:
+            identity, verdict = self._verdicts.get(path, (None, False))
+        if identity != rows.view.identity:
+            verdict = rows.are_canonical()
+            self.remember(path, rows.view.identity, verdict)
+        return verdict
+
+    def remember(self, path: Path, identity: Identity, verdict: bool) -> None:
+        with self._lock:
+            self._verdicts[path] = identity, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalRows:
+    """The rows of one file, searched by byte offset. Only `are_canonical` may be called before that is known."""
+
+    view: FileView
+    ticker: str
+    interval: Interval
+
+    @property
+    def first(self) -> int:
+        """Offset of the first row."""
+        return len(_HEAD)
+
+    @property
+    def end(self) -> int:
+        """Offset behind the last row."""
+        return self.view.size
+
+    def are_canonical(self) -> bool:
+        """Whether header, tickers, form and order of the times are the writer's, and the last line is complete."""
+        if self.view.read(0, min(len(_HEAD), self.end)) != _HEAD:
+            return False
+        shape = _Shape(self.ticker, self.interval)
+        position, newest = self.first, -1
+        while position < self.end:
+            piece = self.view.read(position, min(self.end, position + _SCAN_BYTES))
+            lines = piece[: piece.rfind(b"\n") + 1]
+            times = shape.times(lines) if lines else None
+            if times is None or times[0] <= newest or (times[1:] <= times[:-1]).any():
+                return False
+            position, newest = position + len(lines), int(times[-1])
+        return True
+
+    def offset_of(self, time: int) -> int:
+        """Where the first row at or after `time` (Unix seconds) begins; `end` when there is none."""
+        step = 1 if self.interval.is_intraday else SECONDS_PER_DAY
+        at = -(-max(time, MIN_TIME) // step) * step  # a file of days has midnights alone: the next one counts
+        if at > MAX_TIME:
+            return self.end
+        wanted = format_time(at, self.interval).encode()
+        prefix = len(self.ticker) + 1
+        low, high = self.first, self.end
+        while low < high:
+            start, row = self._row_around((low + high) // 2, low, high)
+            if row[prefix : prefix + len(wanted)] >= wanted:
+                high = start
+            else:
+                low = start + len(row)
+        return low
+
+    def span(self, start: int | None, end: int | None, limit: int | None) -> tuple[int, int]:
+        """Offsets of the rows with start <= time <= end (Unix seconds), of those the last `limit`; None is open."""
+        first = self.first if start is None else self.offset_of(start)
+        stop = self.end if end is None else self.offset_of(end + 1)
+        return (first if limit is None else self.offset_of_last(limit, first, stop)), stop
+
+    def offset_of_last(self, count: int, start: int, stop: int) -> int:
+        """Where the last `count` rows of those between two offsets begin; `start` when there are no more."""
+        count = min(count, self.end)  # no file has more rows than bytes
+        reach = count * _ROW_BYTES
+        while True:
+            first = max(start, stop - reach)
+            before, *rows = self.view.read(first, stop).rsplit(b"\n", count + 1)
+            if len(rows) == count + 1:  # the last of them is what follows the last newline: nothing
+                return first + len(before) + 1
+            if first == start:
+                return start
+            reach *= 2
+
+    def _row_around(self, position: int, low: int, high: int) -> tuple[int, bytes]:
+        """Offset and bytes of the row that holds the byte at `position`; `low` and `high` are where rows begin."""
+        reach = _STEP_BYTES
+        while True:
+            first = max(low, position - reach)
+            piece = self.view.read(first, min(high, position + reach))
+            start = piece.rfind(b"\n", 0, position - first) + 1
+            stop = piece.find(b"\n", position - first) + 1
+            if stop and (start or first == low):
+                return first + start, piece[start:stop]
+            reach *= 2
+
+
+class _Shape:
+    """How every row begins: the ticker, a time of fixed width, commas behind both."""
+
+    def __init__(self, ticker: str, interval: Interval) -> None:
+        time = "0000-00-00T00:00:00" if interval.is_intraday else "0000-00-00"
+        self._text = np.frombuffer(f"{ticker},{time},".encode(), dtype=np.uint8)
+        self._is_digit = np.array([False] * (len(ticker) + 1) + [symbol == "0" for symbol in time] + [False])
+        self._powers = 10 ** np.arange(int(self._is_digit.sum()), dtype=np.int64)[::-1]
+
+    def times(self, lines: bytes) -> Int | None:
+        """Per line its time, read as one long number (20240102 for a day); None when a line begins otherwise."""
+        buffer = np.frombuffer(lines, dtype=np.uint8)
+        ends = np.flatnonzero(buffer == _NEWLINE)
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        if (ends - starts).min() < len(self._text):
+            return None
+        symbols = buffer[starts[:, np.newaxis] + np.arange(len(self._text))]
+        digits = symbols[:, self._is_digit] - _ZERO
+        # Unsigned: what is below "0" wraps around to far above 9.
+        if (symbols[:, ~self._is_digit] != self._text[~self._is_digit]).any() or (digits > 9).any():
+            return None
+        times: Int = digits @ self._powers
+        return times

@@ -1,0 +1,90 @@
+"""How far the stored bars of each ticker reach, and on which trading days between they are missing."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stockapi.calc.gaps import Extent, Gap
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import DeadlineError
+from stockapi.markets.calendar import trading_days
+from stockapi.models.bars import Int
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.data_store.fallback import DataSource, Fallback
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.sqlite_store import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class TickerCoverage:
+    """`count` bars, from the time of the first to that of the last (Unix seconds), and the gaps between, ascending."""
+
+    first: int
+    last: int
+    count: int
+    gaps: list[Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageResult:
+    """By symbol in alphabetical order, symbols without bars left out; and which store it was read from."""
+
+    tickers: dict[str, TickerCoverage]
+    source: DataSource
+
+
+class CoverageReader:
+    """Answers what is stored. Reads only, and keeps nothing between queries."""
+
+    def __init__(self, settings: Settings, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
+        self._settings = settings
+        self._sqlite = SqliteStore(db_manager)
+        self._csv = csv_store
+
+    def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None) -> CoverageResult:
+        """The coverage of the tickers asked for (None: all), from SQLite and CSV by the rules of `Fallback`.
+
+        A gap is made of days on which the market traded; a coin is traded every day of UTC.
+
+        :raises DeadlineError, StoreError: as `Fallback.find`.
+        """
+        deadline = time.monotonic() + self._settings.query_deadline_ms / 1000
+        found = Fallback(self._settings, self._csv).find(
+            mode,
+            symbols,
+            from_sqlite=lambda: self._sqlite.extents(mode, interval, symbols, deadline=deadline),
+            from_csv=lambda missing: self._from_csv(mode, interval, missing, deadline),
+        )
+        return CoverageResult(_covered(mode, found.series), found.source)
+
+    def _from_csv(self, mode: Mode, interval: Interval, symbols: Sequence[str], deadline: float) -> dict[str, Extent]:
+        extents: dict[str, Extent] = {}
+        for symbol in symbols:
+            if time.monotonic() > deadline:
+                raise DeadlineError("reading CSV files was stopped at the deadline")
+            bars = self._csv.read(mode, symbol, interval).bars
+            if len(bars):
+                extents[symbol] = Extent.of_times(bars.time)
+        return extents
+
+
+def _covered(mode: Mode, extents: Mapping[str, Extent]) -> dict[str, TickerCoverage]:
+    if not extents:
+        return {}
+    first, last = min(each.first for each in extents.values()), max(each.last for each in extents.values())
+    expected = _market_days(mode, first, last)
+    return {
+        symbol: TickerCoverage(each.first, each.last, each.count, each.gaps(expected))
+        for symbol, each in extents.items()
+    }
+
+
+def _market_days(mode: Mode, first: int, last: int) -> Int:
+    if mode is Mode.VN:
+        return trading_days(first, last)
+    return np.arange(first // SECONDS_PER_DAY, last // SECONDS_PER_DAY + 1, dtype=np.int64) * SECONDS_PER_DAY

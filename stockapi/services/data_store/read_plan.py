@@ -1,0 +1,54 @@
+"""Which bars a query makes the stores read."""
+
+from dataclasses import dataclass
+
+from stockapi.calc.aggregator import base_bars_needed, bucket_bounds
+from stockapi.calc.indicators import EMA_WARMUP_BARS
+from stockapi.constants import WARMUP_BARS
+from stockapi.models.interval import AggregatedInterval, Interval
+from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.window import Window
+
+_WARMUP_BARS = {Indicators.NONE: 0, Indicators.SIMPLE: WARMUP_BARS, Indicators.EXPONENTIAL: EMA_WARMUP_BARS}
+"""Bars before the first one wanted that its indicators depend on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """Which base bars to read for a query."""
+
+    base: Interval
+    aggregated: AggregatedInterval | None
+    window: Window
+
+    @property
+    def reads_more(self) -> bool:
+        """Whether what is read is not yet what was asked for."""
+        return self.aggregated is not None or self.window.warmup > 0
+
+    @classmethod
+    def of(cls, params: QueryParameters) -> "ReadPlan":
+        interval = params.interval
+        if isinstance(interval, AggregatedInterval):
+            return cls(interval.base, interval, _base_window(params, interval))
+        warmup = EMA_WARMUP_BARS if params.indicators is Indicators.EXPONENTIAL else 0
+        window = Window(
+            start=params.start,
+            end=params.end,
+            limit=params.limit,
+            warmup=warmup,
+            indicators=params.indicators is not Indicators.NONE,
+        )
+        return cls(interval, None, window)
+
+
+def _base_window(params: QueryParameters, interval: AggregatedInterval) -> Window:
+    """Whole buckets, and before them what the indicators of the first one need."""
+    end = None if params.end is None else bucket_bounds(params.end, interval, params.mode)[1] - 1
+    warmup = _WARMUP_BARS[params.indicators]
+    # One bucket more than is needed: the oldest may be cut by the number of bars read.
+    if params.start is None:
+        count = (params.limit or 0) + warmup + 1
+        return Window(end=end, limit=base_bars_needed(count, interval), indicators=False)
+    base_warmup = base_bars_needed(warmup + 1, interval) if warmup else 0
+    return Window(start=params.start, end=end, warmup=base_warmup, indicators=False)

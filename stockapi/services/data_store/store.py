@@ -1,0 +1,211 @@
+"""Bars for a query: from SQLite first, from CSV where SQLite fails or has nothing."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stockapi.calc.aggregator import aggregate
+from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
+from stockapi.config import Settings
+from stockapi.constants import MA_FIELDS
+from stockapi.errors import CsvError, DeadlineError, SqliteError
+from stockapi.models.bars import Bars, Float
+from stockapi.models.interval import Interval
+from stockapi.models.limits import RowBudget
+from stockapi.models.mode import Mode
+from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.window import Window
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.data_store.fallback import DataSource, Fallback
+from stockapi.services.data_store.read_plan import ReadPlan
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.sqlite_store import SqliteStore
+
+__all__ = ["DataSource", "DataStore", "JsonResult", "QueryResult"]
+
+log = logging.getLogger(__name__)
+
+_LEGACY_DIVISOR = 1000.0
+_CSV_READ_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Bars by symbol in alphabetical order, symbols without bars left out; and where they came from.
+
+    `timings_ms`: wall time spent in each store that was asked, by its name.
+    """
+
+    bars: dict[str, Bars]
+    source: DataSource
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonResult:
+    """Otherwise as `QueryResult`, all of it from SQLite: the bars as JSON objects with commas between."""
+
+    texts: dict[str, bytes]
+    rows: int
+    timings_ms: dict[str, float]
+
+
+class DataStore:
+    """Answers queries. Reads only, and keeps nothing between them."""
+
+    def __init__(self, settings: Settings, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
+        self._settings = settings
+        self._sqlite = SqliteStore(db_manager)
+        self._csv = csv_store
+        self._fallback = Fallback(settings, csv_store)
+
+    def get_data_smart_sqlite(self, params: QueryParameters) -> QueryResult:
+        """The bars a query asks for, from SQLite and CSV by the rules of `Fallback`.
+
+        :raises DeadlineError: when the answer was not ready in time.
+        :raises StoreError: when neither store could answer.
+        :raises TooManyRowsError: past the row budget.
+        """
+        return self._answer(params, self._deadline(), self._row_budget())
+
+    def get_recent_json(self, params: QueryParameters) -> JsonResult | None:
+        """The same answer, each bar as a JSON object of all fields, where SQLite has all of it ready; else None.
+
+        :raises DeadlineError, TooManyRowsError: as `get_data_smart_sqlite`.
+        """
+        plan = ReadPlan.of(params)
+        is_plain = params.indicators is Indicators.SIMPLE and not plan.reads_more and not params.legacy
+        if not (is_plain and params.use_sqlite and self._fallback.uses_sqlite):
+            return None
+        started = time.perf_counter()
+        try:
+            found = self._sqlite.recent_json(
+                params.mode,
+                plan.base,
+                params.symbols,
+                plan.window,
+                deadline=self._deadline(),
+                row_budget=self._row_budget(),
+            )
+        except SqliteError as exc:
+            log.warning("the ready answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
+            return None
+        if found is None or self._fallback.may_lack(params.mode, params.symbols, found):
+            return None
+        timings_ms = {DataSource.SQLITE.value: (time.perf_counter() - started) * 1000}
+        texts = {symbol: each.text for symbol, each in found.items() if each.rows}
+        return JsonResult(texts, sum(each.rows for each in found.values()), timings_ms)
+
+    def get_data_of_every_market(self, params: QueryParameters) -> dict[Mode, QueryResult]:
+        """The same query put to each market; `params.mode` does not matter.
+
+        Deadline and row budget are for all together.
+
+        :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`, for any of them.
+        """
+        deadline, row_budget = self._deadline(), self._row_budget()
+        return {mode: self._answer(replace(params, mode=mode), deadline, row_budget) for mode in Mode}
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.query_deadline_ms / 1000
+
+    def _row_budget(self) -> RowBudget:
+        return RowBudget(self._settings.max_response_rows)
+
+    def _answer(self, params: QueryParameters, deadline: float, row_budget: RowBudget) -> QueryResult:
+        found = self._fallback.find(
+            params.mode,
+            params.symbols,
+            from_sqlite=lambda: self._query_from_sqlite(params, deadline, row_budget),
+            from_csv=lambda missing: self._query_from_csv(params, missing, deadline, row_budget),
+            use_sqlite=params.use_sqlite,
+        )
+        row_budget.spend(sum(map(len, found.series.values())))
+        return QueryResult(self._presented(found.series, params), found.source, found.timings_ms)
+
+    def _query_from_sqlite(self, params: QueryParameters, deadline: float, row_budget: RowBudget) -> dict[str, Bars]:
+        """By ticker, those with an empty window included."""
+        plan = ReadPlan.of(params)
+        # The rows of an aggregated answer are counted once they are aggregated: they are far fewer than those read.
+        to_read = row_budget if plan.aggregated is None else None
+        each = self._sqlite.read_each(
+            params.mode, plan.base, params.symbols, plan.window, deadline=deadline, row_budget=to_read
+        )
+        return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
+
+    def _query_from_csv(
+        self, params: QueryParameters, symbols: Sequence[str], deadline: float, row_budget: RowBudget
+    ) -> dict[str, Bars]:
+        plan = ReadPlan.of(params)
+        found: dict[str, Bars] = {}
+        rows = 0
+        for symbol in symbols:
+            if time.monotonic() > deadline:
+                raise DeadlineError("reading CSV files was stopped at the deadline")
+            bars = self._read_csv(params.mode, symbol, plan.base, plan.window)
+            found[symbol] = self._finish(symbol, bars, plan, params)
+            rows += len(found[symbol])
+            row_budget.require(rows)
+        return found
+
+    def _read_csv(self, mode: Mode, symbol: str, interval: Interval, window: Window) -> Bars:
+        """As SQLite reads it, except that bars of the warm-up may have indicators.
+
+        :raises CsvError: also when the file kept changing between the two reads a warm-up takes.
+        """
+        if window.start is None or not window.warmup:
+            limit = None if window.limit is None else window.limit + window.warmup
+            bars = self._csv.read(mode, symbol, interval, start=window.start, end=window.end, limit=limit).bars
+        else:
+            bars = self._read_csv_twice(mode, symbol, interval, window, window.start)
+        return bars if window.indicators else Bars.of(bars.time, bars.prices, bars.volume)
+
+    def _read_csv_twice(self, mode: Mode, symbol: str, interval: Interval, window: Window, start: int) -> Bars:
+        for _ in range(_CSV_READ_ATTEMPTS):
+            stamp = self._csv.stamp(mode, symbol, interval)
+            wanted = self._csv.read(mode, symbol, interval, start=start, end=window.end).bars
+            earlier = self._csv.read(mode, symbol, interval, end=start - 1, limit=window.warmup).bars
+            if self._csv.stamp(mode, symbol, interval) == stamp:
+                return Bars.concatenate([earlier, wanted])
+        raise CsvError(f"the CSV file of {mode.value} {symbol} {interval.value} changes faster than it can be read")
+
+    def _finish(self, symbol: str, bars: Bars, plan: ReadPlan, params: QueryParameters) -> Bars:
+        """Of the bars that were read those asked for: aggregated, with their indicators, cut to range and limit."""
+        if not plan.reads_more or not len(bars):
+            return bars
+        if plan.aggregated is not None:
+            bars = aggregate(bars, plan.aggregated, params.mode)
+            if params.indicators is not Indicators.NONE:
+                bars = enhance(bars, params.mode, is_index=self._is_index(symbol, params.mode))
+        if params.indicators is Indicators.EXPONENTIAL:
+            bars = with_exponential_averages(bars, params.mode)
+        wanted = bars.between(params.start, params.end)
+        wanted = wanted if params.limit is None else wanted.tail(params.limit)
+        # Copied, since a slice would keep the warm-up in memory: 4,296 bars of each ticker.
+        return wanted.take(np.arange(len(wanted)))
+
+    def _presented(self, found: dict[str, Bars], params: QueryParameters) -> dict[str, Bars]:
+        is_legacy = params.legacy and params.mode is Mode.VN
+        return {
+            symbol: _in_thousands(bars) if is_legacy and not self._is_index(symbol, params.mode) else bars
+            for symbol, bars in found.items()
+        }
+
+    def _is_index(self, symbol: str, mode: Mode) -> bool:
+        return self._settings.is_index(symbol, mode)
+
+
+def _in_thousands(bars: Bars) -> Bars:
+    """Prices and averages of VN divided by 1000, as the old API gave them; the rest as it is."""
+    indicators = bars.indicators.copy()
+    averages = slice(len(MA_FIELDS))
+    indicators[averages] = _thousandth(indicators[averages])
+    return Bars(bars.time, _thousandth(bars.prices), bars.volume, indicators)
+
+
+def _thousandth(values: Float) -> Float:
+    # Of one number in four the quotient alone is not the nearest float: 15048.95 / 1000 is 15.048950000000001.
+    return round_half_even(values / _LEGACY_DIVISOR, Mode.VN.price_decimals + 3)

@@ -1,0 +1,195 @@
+"""What the workers leave for others to read: their cycles, the adjusted histories, the latest verification."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from stockapi.errors import SqliteError, SqliteFault
+from stockapi.models.mode import Mode
+from stockapi.services.database_manager.manager import DatabaseManager
+
+_RECORD_CYCLE = """
+INSERT INTO worker_states (worker, iterations, last_sync, heartbeat_at, due_every_s, cycle_seconds, rows_written,
+                           source, source_state, source_calls, source_errors, last_error, last_error_at)
+VALUES (:worker, 1, :last_sync, :now, :due_every_s, :cycle_seconds, :rows_written,
+        :source, :source_state, :source_calls, :source_errors, :last_error, :last_error_at)
+ON CONFLICT (worker) DO UPDATE SET
+    iterations = iterations + 1,
+    last_sync = coalesce(excluded.last_sync, last_sync),
+    heartbeat_at = excluded.heartbeat_at,
+    due_every_s = excluded.due_every_s,
+    cycle_seconds = excluded.cycle_seconds,
+    rows_written = rows_written + excluded.rows_written,
+    source = excluded.source,
+    source_state = excluded.source_state,
+    source_calls = source_calls + excluded.source_calls,
+    source_errors = source_errors + excluded.source_errors,
+    last_error = coalesce(excluded.last_error, last_error),
+    last_error_at = coalesce(excluded.last_error_at, last_error_at)
+"""
+_BEAT = """
+INSERT INTO worker_states (worker, iterations, heartbeat_at, due_every_s) VALUES (:worker, 0, :now, :due_every_s)
+ON CONFLICT (worker) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, due_every_s = excluded.due_every_s
+"""
+_SELECT_STATES = """
+SELECT worker, iterations, last_sync, heartbeat_at, due_every_s, cycle_seconds, rows_written,
+       source, source_state, source_calls, source_errors, last_error, last_error_at
+FROM worker_states ORDER BY worker
+"""
+_RECORD_ADJUSTMENT = """
+INSERT INTO adjustments (ticker, ex_time, ratio, seen_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (ticker, ex_time) DO UPDATE SET ratio = excluded.ratio
+"""
+_APPLY_ADJUSTMENT = "UPDATE adjustments SET applied_at = ? WHERE ticker = ? AND ex_time = ?"
+_SELECT_ADJUSTMENTS = """
+SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
+WHERE coalesce(applied_at, seen_at) >= ? ORDER BY ex_time, ticker
+"""
+_RECORD_VERIFICATION = """
+INSERT OR REPLACE INTO verification
+    (id, done_at, seconds, integrity, series, bars, differing, left_over, rebuilt) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SELECT_VERIFICATION = """
+SELECT done_at, seconds, integrity, series, bars, differing, left_over, rebuilt FROM verification
+"""
+_TEXT, _WHOLE, _NUMBER = (str, type(None)), (int, type(None)), (float, int, type(None))
+_TYPES_OF_STATE = (
+    *(str, int, _WHOLE, _WHOLE, _WHOLE, _NUMBER, int),
+    *(_TEXT, _TEXT, int, int, _TEXT, _WHOLE),
+)
+_TYPES_OF_ADJUSTMENT = (str, int, float, int, _WHOLE)
+_TYPES_OF_VERIFICATION = (int, float, str, int, int, int, int, int)
+STALE_AFTER_CYCLES = 3
+_STALE_AFTER_AT_LEAST_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """One run of a worker. `last_sync` is None when no series could be brought up to date."""
+
+    worker: str
+    due_every_s: int
+    cycle_seconds: float
+    rows_written: int
+    source: str
+    source_state: str
+    source_calls: int
+    source_errors: int
+    last_sync: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker since its database was made. Counts add up; the rest is of the last cycle. Times: Unix seconds."""
+
+    worker: str
+    iterations: int
+    last_sync: int | None
+    heartbeat_at: int | None
+    due_every_s: int | None
+    cycle_seconds: float | None
+    rows_written: int
+    source: str | None
+    source_state: str | None
+    source_calls: int
+    source_errors: int
+    last_error: str | None
+    last_error_at: int | None
+
+    def is_stale(self, now: int) -> bool:
+        """Whether it has missed several cycles in a row: stuck, stopped or dead."""
+        if self.heartbeat_at is None or self.due_every_s is None:
+            return True
+        return now - self.heartbeat_at > max(STALE_AFTER_CYCLES * self.due_every_s, _STALE_AFTER_AT_LEAST_S)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAdjustment:
+    """`applied_at` is None while the adjusted history is being fetched. Times: Unix seconds."""
+
+    ticker: str
+    ex_time: int
+    ratio: float
+    seen_at: int
+    applied_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How a comparison of both stores went: see the migration that makes its table."""
+
+    done_at: int
+    seconds: float
+    integrity: str
+    series: int
+    bars: int
+    differing: int
+    left: int
+    is_rebuilt: bool
+
+    @property
+    def result(self) -> str:
+        """`ok`, `repaired`, or `differs`: something is left."""
+        if self.integrity != "ok" or self.left:
+            return "differs"
+        return "repaired" if self.differing or self.is_rebuilt else "ok"
+
+
+class Bookkeeping:
+    """The bookkeeping tables of both databases. Every method raises SqliteError when it fails."""
+
+    def __init__(self, db_manager: DatabaseManager) -> None:
+        self._db = db_manager
+
+    def worker_states(self, mode: Mode) -> dict[str, WorkerState]:
+        """By worker name."""
+        with self._db.snapshot(mode) as connection:
+            rows = connection.execute(_SELECT_STATES).fetchall()
+        return {row[0]: WorkerState(*_checked(row, _TYPES_OF_STATE)) for row in rows}
+
+    def record_cycle(self, mode: Mode, cycle: Cycle, now: int) -> None:
+        values = {
+            **{name: getattr(cycle, name) for name in Cycle.__slots__},
+            "now": now,
+            "last_error_at": None if cycle.last_error is None else now,
+        }
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_CYCLE, values)
+
+    def beat(self, mode: Mode, worker: str, due_every_s: int, now: int) -> None:
+        """The worker is alive, in mid-cycle or waiting for the next."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_BEAT, {"worker": worker, "due_every_s": due_every_s, "now": now})
+
+    def adjustments(self, mode: Mode, since: int) -> list[RecordedAdjustment]:
+        """Those applied, or if not applied yet seen, at or after `since`; by day, then ticker."""
+        with self._db.snapshot(mode) as connection:
+            rows = connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()
+        return [RecordedAdjustment(*_checked(row, _TYPES_OF_ADJUSTMENT)) for row in rows]
+
+    def record_adjustment(self, mode: Mode, ticker: str, ex_time: int, ratio: float, now: int) -> None:
+        """An adjustment was seen; the adjusted history is about to be fetched."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_ADJUSTMENT, (ticker, ex_time, ratio, now))
+
+    def apply_adjustment(self, mode: Mode, ticker: str, ex_time: int, now: int) -> None:
+        """The adjusted history is served from now on."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_APPLY_ADJUSTMENT, (now, ticker, ex_time))
+
+    def last_verification(self, mode: Mode) -> Verification | None:
+        with self._db.snapshot(mode) as connection:
+            row = connection.execute(_SELECT_VERIFICATION).fetchone()
+        return None if row is None else Verification(*_checked(row, _TYPES_OF_VERIFICATION))
+
+    def record_verification(self, mode: Mode, verification: Verification) -> None:
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_VERIFICATION, astuple(verification))
+
+
+def _checked(row: tuple[Any, ...], types: Sequence[type | tuple[type, ...]]) -> tuple[Any, ...]:
+    """:raises SqliteError: when a value is of another kind: a damaged page may still be a row to SQLite."""
+    if not all(map(isinstance, row, types)):
+        raise SqliteError(f"a row of the bookkeeping holds what is not its own: {row!r}", SqliteFault.CORRUPT)
+    return row

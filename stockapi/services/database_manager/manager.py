@@ -1,0 +1,320 @@
+"""Connections to the two database files: who may open them, how, and what state they are in.
+
+One process writes: it has one write connection per file and one lock around every transaction and checkpoint.
+Everybody else reads through a connection of its own thread, opened read-only after any fork. Why each of these rules
+stands is measured in docs/reliability.md.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from urllib.parse import quote
+
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import SqliteError, SqliteFault, StoreError, sqlite_errors
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_moment
+from stockapi.services.database_manager.migrations import SCHEMA_VERSION, apply_missing, known_migrations
+
+__all__ = ["NEVER", "DatabaseHealth", "DatabaseManager", "DatabaseStats", "known_migrations", "uri"]
+
+ACTIVE_WITHIN_DAYS = 7
+NEVER = Event()  # for what nobody is to interrupt
+_PAGE_BYTES = 8_192  # twice the default: half as many reads for an answer of many pages, see docs/decisions/005
+_PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the clock
+
+_STATS = """
+WITH newest AS (SELECT interval, max(last_time) AS newest_time FROM ledger GROUP BY interval)
+SELECT interval, count(*), sum(rows), newest_time, count(*) FILTER (WHERE last_time >= newest_time - :active_s)
+FROM ledger JOIN newest USING (interval) GROUP BY interval
+"""
+_TICKERS = "SELECT count(DISTINCT ticker) FROM ledger"
+_LAST_INTEGRITY_CHECK = "SELECT result, done_at FROM maintenance WHERE name = 'integrity_check'"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStats:
+    """What the ledger says is stored. `newest` is the time of the newest bar, Unix seconds."""
+
+    tickers: int
+    active_tickers: int
+    records: dict[Interval, int]
+    newest: dict[Interval, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHealth:
+    """The state of one database file; `error` is None exactly when `reachable`."""
+
+    path: str
+    size_bytes: int
+    schema_version: int | None
+    reachable: bool
+    error: str | None
+    last_integrity_check: str | None
+
+
+@dataclass(slots=True)
+class _OpenConnection:
+    connection: sqlite3.Connection
+    identity: tuple[int, int, int]
+    """Process, device and inode it was opened in and on."""
+    deadline: float = float("inf")
+    """`time.monotonic()` at which its statements are stopped."""
+    stop: Event = NEVER
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self.deadline or self.stop.is_set()
+
+
+class DatabaseManager:
+    """Both database files. Safe to share between threads and to carry across a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._local = threading.local()
+        self._writers: dict[Mode, _OpenConnection] = {}
+        self._opened: set[Mode] = set()
+        """Written before. Should such a file vanish, no save may make an empty one: it would pass for a market without
+        bars. A rebuild puts a full one in its place."""
+        self._write_locks = {mode: threading.RLock() for mode in Mode}
+
+    # Reading
+
+    @contextmanager
+    def snapshot(self, mode: Mode, deadline: float | None = None, stop: Event = NEVER) -> Iterator[sqlite3.Connection]:
+        """A read-only connection of this thread inside one read transaction: all statements see the same state.
+        Not to be nested.
+
+        :param deadline: `time.monotonic()` at which statements are stopped; by default QUERY_DEADLINE_MS from now. They
+            are also stopped once `stop` is set.
+        :raises SqliteError: when the file is missing, damaged, locked, or of an older schema.
+        :raises DeadlineError: when the deadline passes, or `stop` is set.
+        """
+        with self.reading(mode, deadline, stop) as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def reading(self, mode: Mode, deadline: float | None = None, stop: Event = NEVER) -> Iterator[sqlite3.Connection]:
+        """As `snapshot`, without the transaction: for a single statement, which sees one state by itself."""
+        with sqlite_errors():
+            reader = self._reader(mode)
+            reader.deadline = deadline or time.monotonic() + self.settings.query_deadline_ms / 1000
+            reader.stop = stop
+            try:
+                yield reader.connection
+            except BaseException:
+                # After an error the connection's state is unknown, and opening one takes 0.2 ms: start afresh.
+                self._forget_reader(mode)
+                raise
+
+    def _reader(self, mode: Mode) -> _OpenConnection:
+        readers: dict[Mode, _OpenConnection] = self._local.__dict__.setdefault("readers", {})
+        path = self.settings.database_path(mode)
+        identity = _identity(path)
+        opened = readers.get(mode)
+        if opened is not None and opened.identity == identity:
+            return opened
+        self._forget_reader(mode)
+        readers[mode] = opened = self._open_reader(path, identity)
+        return opened
+
+    def _open_reader(self, path: Path, identity: tuple[int, int, int]) -> _OpenConnection:
+        connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
+        opened = _OpenConnection(connection, identity)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA busy_timeout = {self.settings.sqlite_reader_busy_timeout_ms}")
+            connection.execute(f"PRAGMA cache_size = {self.settings.sqlite_reader_cache_size}")
+            connection.execute("PRAGMA mmap_size = 0")  # a truncated file under mmap kills the process
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA cell_size_check = ON")  # finds damage that would else be wrong rows
+            connection.execute(SCHEMA_VERSION).fetchone()  # garbage and empty files fail here, not in mid-answer
+            is_current = _identity(path) == identity
+        except BaseException:
+            connection.close()
+            raise
+        if not is_current:
+            # The first statement opens the write-ahead log, by name. The file was replaced before it, perhaps, and then
+            # the old file is paired with the log of the new one.
+            connection.close()
+            return self._open_reader(path, _identity(path))
+        connection.set_progress_handler(opened.is_over, _PROGRESS_OPCODES)
+        return opened
+
+    def _forget_reader(self, mode: Mode) -> None:
+        opened = self._local.__dict__.get("readers", {}).pop(mode, None)
+        # A connection inherited across a fork is left alone: closing it would drop the parent's locks.
+        if opened is not None and opened.identity[0] == os.getpid():
+            with suppress(sqlite3.Error):
+                opened.connection.close()
+
+    # Writing
+
+    @contextmanager
+    def transaction(self, mode: Mode) -> Iterator[sqlite3.Connection]:
+        """The write connection inside BEGIN IMMEDIATE: commits on leaving, rolls back on any exception.
+
+        A transaction in which nothing was written leaves the file untouched. Not to be nested.
+
+        :raises SqliteError: whatever went wrong, after the roll-back.
+        """
+        with self._write_locks[mode], sqlite_errors():
+            connection = self._writer(mode)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def checkpoint(self, mode: Mode, kind: str = "PASSIVE") -> None:
+        """Move what the write-ahead log holds into the database file; PASSIVE never waits for readers.
+
+        :raises SqliteError: when it fails.
+        """
+        with self._write_locks[mode], sqlite_errors():
+            self._writer(mode).execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+
+    @contextmanager
+    def maintenance_connection(self, mode: Mode) -> Iterator[sqlite3.Connection]:
+        """The write connection outside a transaction, for what cannot run in one (backup, VACUUM, ANALYZE)."""
+        with self._write_locks[mode], sqlite_errors():
+            yield self._writer(mode)
+
+    @contextmanager
+    def out_of_use(self, mode: Mode) -> Iterator[None]:
+        """No connection of this process writes the file, nor opens it to write: for putting another in its place."""
+        with self._write_locks[mode]:
+            self._forget_writer(mode)
+            yield
+
+    def _writer(self, mode: Mode) -> sqlite3.Connection:
+        path = self.settings.database_path(mode)
+        opened = self._writers.get(mode)
+        if opened is not None:
+            with suppress(SqliteError):
+                if opened.identity == _identity(path):
+                    return opened.connection
+            self._forget_writer(mode)
+        connection = self._open_writer(path, may_create=mode not in self._opened)
+        try:
+            apply_missing(mode, connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._writers[mode] = _OpenConnection(connection, _identity(path))
+        self._opened.add(mode)
+        return connection
+
+    def _open_writer(self, path: Path, *, may_create: bool) -> sqlite3.Connection:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
+        address = uri(path, "rwc" if may_create else "rw")
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {self.settings.sqlite_busy_timeout_ms}")
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                # Both take effect while the file is empty only, and in this order only.
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self.settings.sqlite_synchronous}")
+            connection.execute(f"PRAGMA cache_size = {self.settings.sqlite_cache_size}")
+            connection.execute(f"PRAGMA temp_store = {self.settings.sqlite_temp_store}")
+            connection.execute(f"PRAGMA mmap_size = {self.settings.sqlite_mmap_size}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _forget_writer(self, mode: Mode) -> None:
+        opened = self._writers.pop(mode, None)
+        if opened is not None and opened.identity[0] == os.getpid():
+            with suppress(sqlite3.Error):
+                opened.connection.close()
+
+    # Schema
+
+    def upgrade(self, mode: Mode) -> int:
+        """Create the file if it never was there, apply the migrations it lacks, and return its schema version.
+
+        :raises SqliteError: naming the migration that failed; those before it stay applied.
+        """
+        with self._write_locks[mode], sqlite_errors():
+            version: int = self._writer(mode).execute(SCHEMA_VERSION).fetchone()[0]
+            return version
+
+    # State
+
+    def stats(self, mode: Mode) -> DatabaseStats:
+        """Counts from the ledger: the cost grows with tickers, not with bars.
+
+        :raises StoreError: when the database cannot be read.
+        """
+        with self.snapshot(mode) as connection:
+            rows = connection.execute(_STATS, {"active_s": ACTIVE_WITHIN_DAYS * SECONDS_PER_DAY}).fetchall()
+            (tickers,) = connection.execute(_TICKERS).fetchone()
+        if not all(isinstance(value, int) for row in rows for value in row[1:]):
+            raise SqliteError("the ledger holds what is no number", SqliteFault.CORRUPT)
+        by_name = {row[0]: row for row in rows}
+        records = {each: by_name[each.value][2] if each.value in by_name else 0 for each in Interval}
+        newest = {each: by_name[each.value][3] if each.value in by_name else None for each in Interval}
+        active = max((row[4] for row in rows), default=0)
+        return DatabaseStats(tickers, active, records, newest)
+
+    def health(self, mode: Mode) -> DatabaseHealth:
+        """The state of the file; never raises: what is wrong stands in `error`."""
+        path = self.settings.database_path(mode)
+        size = 0
+        try:
+            size = path.stat().st_size
+            with self.snapshot(mode) as connection:
+                (version,) = connection.execute(SCHEMA_VERSION).fetchone()
+                checked = connection.execute(_LAST_INTEGRITY_CHECK).fetchone()
+        except FileNotFoundError:
+            return DatabaseHealth(str(path), size, None, False, "the file does not exist", None)
+        except (StoreError, OSError) as exc:
+            return DatabaseHealth(str(path), size, None, False, str(exc), None)
+        last_check = f"{checked[0]} at {format_moment(checked[1])}" if checked else None
+        return DatabaseHealth(str(path), size, version, True, None, last_check)
+
+    def close_readers(self) -> None:
+        """Close the connections of this thread, which is about to end."""
+        for mode in Mode:
+            self._forget_reader(mode)
+
+    def close(self) -> None:
+        """Close this thread's readers and the writers; the last connection to leave empties the write-ahead log."""
+        self.close_readers()
+        for mode in Mode:
+            with self._write_locks[mode]:
+                self._forget_writer(mode)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """:raises SqliteError: when there is no such file, or it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError as exc:
+        raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
+    return os.getpid(), status.st_dev, status.st_ino
+
+
+def uri(path: Path, mode: str) -> str:
+    """The address under which `sqlite3.connect(..., uri=True)` opens a file `ro`, `rw` or `rwc`."""
+    return f"file:{quote(str(path))}?mode={mode}"

@@ -1,0 +1,84 @@
+"""The numbered SQL files under `migrations/`: which there are, and bringing a database up to the newest."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stockapi.errors import SqliteError, SqliteFault
+from stockapi.models.mode import Mode
+
+MIGRATIONS_DIR = Path(__file__).resolve().parents[3] / "migrations"
+SCHEMA_VERSION = "SELECT max(version) FROM schema_migrations"
+_CREATE_SCHEMA_MIGRATIONS = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)
+"""
+_VERSIONS = "SELECT version FROM schema_migrations ORDER BY rowid"
+_RECORD_MIGRATION = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+
+def known_migrations(mode: Mode) -> list[Migration]:
+    """The market's numbered SQL files, ascending."""
+    paths = sorted((MIGRATIONS_DIR / mode.value).glob("[0-9]*_*.sql"))
+    return [Migration(int(path.name.split("_")[0]), path.stem, path.read_text(encoding="utf-8")) for path in paths]
+
+
+def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
+    """Apply the migrations the database lacks.
+
+    :raises SqliteError: naming the migration that failed, those before it stay applied; also for a database that has
+        more migrations than this program knows, and as damage for one whose migrations are not numbered 1, 2, 3 ...
+    """
+    connection.execute(_CREATE_SCHEMA_MIGRATIONS)
+    current = _current_version(connection)
+    known = known_migrations(mode)
+    if current > known[-1].version:
+        raise SqliteError(
+            f"the database has schema version {current}, this program knows up to {known[-1].version}; "
+            "run a newer version of the program",
+            SqliteFault.OTHER,
+        )
+    for migration in known:
+        if migration.version > current:
+            _apply(migration, connection)
+
+
+def _current_version(connection: sqlite3.Connection) -> int:
+    """0 for a new database. A newer program's versions go on where ours end; one that is damaged leaves a gap."""
+    versions = [version for (version,) in connection.execute(_VERSIONS)]
+    if versions != list(range(1, len(versions) + 1)):
+        found = ", ".join(map(str, versions))
+        raise SqliteError(f"schema_migrations holds {found}; allowed: 1, 2, 3 ... without a gap", SqliteFault.CORRUPT)
+    return len(versions)
+
+
+def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
+    """Apply one migration and its own record in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(migration.sql):
+            connection.execute(statement)
+        connection.execute(_RECORD_MIGRATION, (migration.version, migration.name, int(time.time())))
+        connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        connection.execute("ROLLBACK")
+        raise SqliteError(f"migration {migration.name} failed: {exc}") from exc
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one at a time: `executescript` would commit behind our back."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,1 @@
+"""Bars into the stores: from a source, from files."""

@@ -1,0 +1,131 @@
+"""History that comes as a tree of CSV files, into both stores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from stockapi.calc.indicators import enhance
+from stockapi.errors import CsvError
+from stockapi.formats.csv_format import DamagedLine, parse_rows
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.query import is_symbol
+from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite, settle_if_out_of_step
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.csv_store.quarantine import Quarantine
+from stockapi.services.database_manager import DatabaseManager
+
+LEGACY_FACTOR = 1000.0
+
+_INTERVAL_OF_FILE = {
+    "1D.csv": Interval.DAILY,
+    "1H.csv": Interval.HOURLY,
+    "1h.csv": Interval.HOURLY,
+    "1m.csv": Interval.MINUTE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """One file of the tree and what it holds."""
+
+    path: Path
+    ticker: str
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What came of one file: bars read, lines put into the quarantine, and what was written (0 rows: all known)."""
+
+    file: ImportFile
+    bars: int
+    damaged: tuple[DamagedLine, ...]
+    saved: SaveResult
+
+
+def find_files(directory: Path) -> tuple[list[ImportFile], list[Path]]:
+    """The files to import, `<TICKER>/1D.csv 1H.csv 1h.csv 1m.csv` and `<TICKER>.csv` (days), and other CSV files.
+
+    Where two hold the same series, the one whose values are to win comes later: that in the ticker's directory, and
+    `1H.csv` after the older name `1h.csv`.
+
+    :raises CsvError: when there is no such directory, or nothing in it to import.
+    """
+    if not directory.is_dir():
+        raise CsvError(f"{directory} is not a directory; name one that holds <TICKER>/1D.csv or <TICKER>.csv files")
+    found, ignored = [], []
+    for path in directory.rglob("*.csv"):
+        file = _as_import_file(path, directory)
+        if file is None:
+            ignored.append(path)
+        else:
+            found.append(file)
+    if not found:
+        raise CsvError(f"{directory} holds nothing to import; expected <TICKER>/1D.csv, 1H.csv, 1m.csv or <TICKER>.csv")
+    return sorted(found, key=_order), sorted(ignored)
+
+
+def _as_import_file(path: Path, directory: Path) -> ImportFile | None:
+    *above, name = path.relative_to(directory).parts
+    ticker = above[0] if above else path.stem
+    interval = _INTERVAL_OF_FILE.get(name) if above else Interval.DAILY
+    if len(above) > 1 or interval is None or not is_symbol(ticker) or not path.is_file():
+        return None
+    return ImportFile(path, ticker, interval)
+
+
+def _order(file: ImportFile) -> tuple[str, bool, bool, Path]:
+    return file.ticker, file.path.parent.name == file.ticker, file.path.name != "1h.csv", file.path
+
+
+def import_files(
+    files: list[ImportFile],
+    mode: Mode,
+    legacy: bool,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+) -> Iterator[ImportResult]:
+    """Bring the bars of each file into both stores; stored bars that the file lacks stay, others take its values.
+
+    `legacy` multiplies the prices of VN stocks by 1000, not those of indices. Indicators in the files are ignored
+    and computed from the bars. Lines that are no bars go to the quarantine.
+
+    :raises CsvError: when a file cannot be read.
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are imported.
+    """
+    quarantine = Quarantine(db_manager.settings)
+    for file in files:
+        parsed = parse_rows(_read_text(file.path), file.ticker, file.interval, mode, with_indicators=False)
+        if parsed.damaged:
+            quarantine.add(mode, str(file.path), parsed.damaged, now)
+        bars = parsed.bars
+        if legacy and mode is Mode.VN and not db_manager.settings.is_index(file.ticker, mode):
+            bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
+        saved = _merge_and_save(file, bars, mode, db_manager, csv_store, now)
+        yield ImportResult(file, len(bars), tuple(parsed.damaged), saved)
+
+
+def _merge_and_save(
+    file: ImportFile, bars: Bars, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+) -> SaveResult:
+    sqlite_error = settle_if_out_of_step(file.ticker, file.interval, mode, db_manager, csv_store, now)
+    stored = csv_store.read(mode, file.ticker, file.interval).bars
+    is_index = db_manager.settings.is_index(file.ticker, mode)
+    merged = enhance(stored.merge(bars), mode, is_index=is_index)
+    if merged.equals(stored):
+        return SaveResult().after(sqlite_error)
+    return save_enhanced_csv_and_sqlite(
+        file.ticker, merged, file.interval, None, True, mode, db_manager, csv_store, now
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        # A byte that is no UTF-8 damages its own line, not the file.
+        return path.read_bytes().decode("utf-8", errors="replace")
+    except OSError as exc:
+        raise CsvError(f"{path} cannot be read: {exc.strerror}") from exc

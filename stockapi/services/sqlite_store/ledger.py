@@ -1,0 +1,80 @@
+"""The ledger: what SQLite holds of every ticker and interval, kept in the transactions that change it."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stockapi.calc.digest import digest, replaced, to_text
+from stockapi.errors import SqliteError, SqliteFault
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.query import is_symbol
+from stockapi.services.sqlite_store.tables import SELECT_LEDGER_ENTRY, SELECT_LEDGER_OF_INTERVAL
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What SQLite holds of one ticker and interval.
+
+    `csv_stamp` names the state of the CSV file that holds the same bars; "" while a save is under way.
+    """
+
+    ticker: str
+    interval: Interval
+    rows: int
+    first_time: int
+    last_time: int
+    digest: str
+    csv_stamp: str
+
+
+def advanced(entry: LedgerEntry, stored: Bars, bars: Bars, csv_stamp: str) -> LedgerEntry:
+    """The ledger entry after `stored`, a part of what it describes, has become `bars`."""
+    return LedgerEntry(
+        entry.ticker,
+        entry.interval,
+        entry.rows - len(stored) + len(bars),
+        min(entry.first_time, int(bars.time[0])),
+        max(entry.last_time, int(bars.time[-1])),
+        to_text(replaced(int(entry.digest, 16), digest(stored), digest(bars))),
+        csv_stamp,
+    )
+
+
+def whole(ticker: str, interval: Interval, bars: Bars, csv_stamp: str) -> LedgerEntry:
+    first, last = int(bars.time[0]), int(bars.time[-1])
+    return LedgerEntry(ticker, interval, len(bars), first, last, to_text(digest(bars)), csv_stamp)
+
+
+def ledger_entries(
+    connection: sqlite3.Connection, interval: Interval, symbols: Sequence[str] | None
+) -> list[LedgerEntry]:
+    if symbols is None:
+        return [to_entry(row) for row in connection.execute(SELECT_LEDGER_OF_INTERVAL, (interval.value,)).fetchall()]
+    entries = [find_entry(connection, symbol, interval) for symbol in sorted(symbols)]
+    return [entry for entry in entries if entry is not None]
+
+
+def find_entry(connection: sqlite3.Connection, ticker: str, interval: Interval) -> LedgerEntry | None:
+    row = connection.execute(SELECT_LEDGER_ENTRY, (ticker, interval.value)).fetchone()
+    return None if row is None else to_entry(row)
+
+
+def to_entry(row: Sequence[object]) -> LedgerEntry:
+    """:raises SqliteError: when it is none that was ever written: a damaged page may still be a row to SQLite."""
+    ticker, interval, rows, first_time, last_time, text, stamp = row
+    try:
+        if not is_symbol(str(ticker)) or int(str(text), 16) < 0:
+            raise ValueError(ticker, text)
+        return LedgerEntry(
+            str(ticker), Interval(interval), _int(rows), _int(first_time), _int(last_time), str(text), str(stamp)
+        )
+    except ValueError as exc:
+        raise SqliteError(f"a row of the ledger cannot be one: {row!r}", SqliteFault.CORRUPT) from exc
+
+
+def _int(value: object) -> int:
+    """:raises ValueError: for anything else."""
+    if not isinstance(value, int):
+        raise ValueError(value)
+    return value

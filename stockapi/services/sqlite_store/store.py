@@ -1,0 +1,352 @@
+"""The bars in SQLite: reading windows of them, writing them with their ledger.
+
+Nothing of SQLite leaves this module: callers give and get `Bars` and plain values. Another SQL store would have to
+offer the public methods of `SqliteStore` and nothing else.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+import orjson
+
+from stockapi.calc.gaps import Extent
+from stockapi.errors import SqliteError
+from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
+from stockapi.models.limits import RowBudget
+from stockapi.models.mode import Mode
+from stockapi.models.window import MAX_TIME, Window
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.sqlite_store.ledger import LedgerEntry, advanced, find_entry, ledger_entries, to_entry, whole
+from stockapi.services.sqlite_store.ready_answers import RecentJson, RecentTable
+from stockapi.services.sqlite_store.tables import (
+    ABOUT_ROWS,
+    DELETE_LEDGER_ENTRY,
+    SELECT_LEDGER,
+    SET_CSV_STAMP,
+    UPSERT_LEDGER,
+    TableInfo,
+    upserts,
+)
+from stockapi.services.sqlite_store.windows import check_budget, read_days, read_window
+
+__all__ = ["RecentJson", "Recorded", "SqliteStore", "Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A series in one state of the database: what the ledger says of it, its bars, and whether its ready texts are
+    those of the bars."""
+
+    entry: LedgerEntry | None
+    bars: Bars
+    has_true_texts: bool
+
+
+class SqliteStore:
+    """The bars of both markets in SQLite."""
+
+    def __init__(self, db_manager: DatabaseManager) -> None:
+        self._db = db_manager
+
+    # Reading
+
+    def read_each(
+        self,
+        mode: Mode,
+        interval: Interval,
+        symbols: Sequence[str] | None,
+        window: Window,
+        *,
+        deadline: float | None = None,
+        row_budget: RowBudget | None = None,
+    ) -> Iterator[tuple[str, Bars]]:
+        """The window of every ticker asked for (None: all) that SQLite holds, in alphabetical order, one at a time.
+
+        All come from one state of the database. A ticker whose window is empty comes with empty bars.
+
+        :raises TooManyRowsError: before reading, when the rows without warm-up are more than the budget has left.
+        :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away.
+        """
+        table = TableInfo.of(mode, interval)
+        with self._db.snapshot(mode, deadline) as connection:
+            entries = ledger_entries(connection, interval, symbols)
+            if row_budget is not None:
+                check_budget(connection, table, [(entry.ticker, entry.rows) for entry in entries], window, row_budget)
+            for entry in entries:
+                yield entry.ticker, read_window(connection, table, mode, entry.ticker, window)
+
+    def recent_json(
+        self,
+        mode: Mode,
+        interval: Interval,
+        symbols: Sequence[str] | None,
+        window: Window,
+        *,
+        deadline: float,
+        row_budget: RowBudget,
+    ) -> dict[str, RecentJson] | None:
+        """As `read_each`, the bars as JSON objects of `json_format.DEFAULT_FIELDS`; None unless all are there as such.
+
+        :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
+        """
+        found: dict[str, RecentJson] = {}
+        rows = 0
+        with self._db.reading(mode, deadline) as connection:
+            for ticker, text in RecentTable.of(mode, interval).read(connection, symbols, window):
+                if text is None:
+                    return None
+                rows += text.rows
+                row_budget.require(rows)
+                found[ticker] = text
+        return dict(sorted(found.items()))
+
+    def read(self, mode: Mode, ticker: str, interval: Interval, window: Window | None = None) -> Bars:
+        """One ticker's bars, whether or not the ledger knows it; empty when there are none."""
+        with self._db.snapshot(mode, deadline=float("inf")) as connection:
+            return read_window(connection, TableInfo.of(mode, interval), mode, ticker, window or Window())
+
+    def extents(
+        self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
+    ) -> dict[str, Extent]:
+        """What is held of every ticker asked for (None: all), in alphabetical order, of one state of the database.
+
+        Counts and bounds are the ledger's; of the bars themselves as few are visited as it takes to know their days.
+
+        :raises SqliteError, DeadlineError: when it cannot be read, or not in time (`time.monotonic()`).
+        """
+        table = TableInfo.of(mode, interval)
+        with self._db.snapshot(mode, deadline) as connection:
+            return {
+                each.ticker: Extent(
+                    each.first_time, each.last_time, each.rows, read_days(connection, table, each.ticker)
+                )
+                for each in ledger_entries(connection, interval, symbols)
+            }
+
+    def ledger(self, mode: Mode) -> dict[tuple[str, Interval], LedgerEntry]:
+        """What is held of every ticker and interval.
+
+        :raises SqliteError: when the database cannot be read.
+        """
+        with self._db.snapshot(mode) as connection:
+            entries = [to_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
+        return {(entry.ticker, entry.interval): entry for entry in entries}
+
+    def about_rows(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, window: Window) -> int:
+        """How many rows the windows of these tickers (None: all) have if the bars of each are spread evenly in time.
+
+        Told from the ledger alone, in some 0.1 ms of 287 tickers.
+
+        :raises SqliteError: when the database cannot be read.
+        """
+        start, end = window.bounds
+        values = {
+            "interval": interval.value,
+            "symbols": None if symbols is None else orjson.dumps(symbols).decode(),
+            "start": start,
+            "end": end,
+            "limit": MAX_TIME if window.limit is None else window.limit,
+            "warmup": window.warmup,
+        }
+        with self._db.reading(mode) as connection:
+            (rows,) = connection.execute(ABOUT_ROWS, values).fetchone()
+        return int(rows)
+
+    def recorded(self, mode: Mode, ticker: str, interval: Interval) -> Recorded:
+        """:raises SqliteError: when it cannot be read."""
+        with self._db.snapshot(mode, deadline=float("inf")) as connection:
+            entry = find_entry(connection, ticker, interval)
+            bars = read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window())
+            return Recorded(entry, bars, RecentTable.of(mode, interval).is_true_of(connection, ticker, bars))
+
+    def csv_stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
+        """Which state of the CSV file holds the same bars; "" when none is known to."""
+        with self._db.snapshot(mode) as connection:
+            entry = find_entry(connection, ticker, interval)
+        return entry.csv_stamp if entry else ""
+
+    # Writing
+
+    def save_tail(
+        self, mode: Mode, ticker: str, interval: Interval, bars: Bars, *, expected_stamp: str, csv_stamp: str, now: int
+    ) -> bool:
+        """Put `bars` in place of the bars from their first time on; earlier ones stay.
+
+        Does nothing and returns False when SQLite is not in step with the CSV file as it was before this save
+        (`expected_stamp`, "" for no file), or would be left with bars that the file does not have.
+
+        :raises SqliteError: when it cannot be written; what was not committed is rolled back.
+        """
+        with self._partition(mode, ticker, interval, now) as partition:
+            entry = partition.entry()
+            stored = partition.bars(Window(start=int(bars.time[0])))
+            if (entry.csv_stamp if entry else "") != expected_stamp or not np.isin(stored.time, bars.time).all():
+                return False
+            if entry is not None and len(stored):
+                partition.turn(stored, bars)
+                partition.record(advanced(entry, stored, bars, csv_stamp))
+                return True
+        self._grow(mode, ticker, interval, entry, bars, csv_stamp, now)
+        return True
+
+    def replace(self, mode: Mode, ticker: str, interval: Interval, bars: Bars, *, csv_stamp: str, now: int) -> None:
+        """Make `bars` all there is of this ticker and interval, in one transaction: readers see the old or the new.
+
+        Rows that stay the same are not touched; the others keep their id and created_at.
+
+        :raises SqliteError: when it cannot be written; the old bars are then still there.
+        """
+        with self._partition(mode, ticker, interval, now) as partition:
+            stored = partition.bars(Window())
+            if len(stored):
+                kept = np.isin(stored.time, bars.time)
+                partition.delete(stored.take(~kept))
+                partition.turn(stored.take(kept), bars)
+                partition.forget_false_texts(bars)
+                partition.record(whole(ticker, interval, bars, csv_stamp), bars)
+                return
+        self._grow(mode, ticker, interval, None, bars, csv_stamp, now)
+
+    def set_csv_stamp(self, mode: Mode, ticker: str, interval: Interval, csv_stamp: str) -> None:
+        """Record that the CSV file in this state holds the same bars."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(SET_CSV_STAMP, (csv_stamp, ticker, interval.value, csv_stamp))
+
+    def forget(self, mode: Mode, ticker: str, interval: Interval) -> bool:
+        """Take a series out of the ledger, and say whether it is out; not when there are bars of it.
+
+        :raises SqliteError: when it cannot be written.
+        """
+        with self._db.transaction(mode) as connection:
+            if len(read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window(limit=1))):
+                return False
+            connection.execute(DELETE_LEDGER_ENTRY, (ticker, interval.value))
+            connection.execute(RecentTable.of(mode, interval).clear, (ticker,))
+            return True
+
+    def fill_texts(self, mode: Mode) -> int:
+        """Make the ready texts of every series that has none, as after the migration that brought them: how many.
+
+        :raises SqliteError: when they cannot be written; those before stay.
+        """
+        count = 0
+        for interval in Interval:
+            texts = RecentTable.of(mode, interval)
+            with self._db.snapshot(mode) as connection:
+                lacking = connection.execute(texts.lacking, (interval.value,)).fetchall()
+            for (ticker,) in lacking:
+                with self._db.transaction(mode) as connection:
+                    texts.fill(connection, ticker)
+            count += len(lacking)
+        return count
+
+    def _grow(
+        self,
+        mode: Mode,
+        ticker: str,
+        interval: Interval,
+        entry: LedgerEntry | None,
+        bars: Bars,
+        csv_stamp: str,
+        now: int,
+    ) -> None:
+        """Append bars in transactions of a batch each.
+
+        After each batch a series that was there before is a little longer, which is as true as before. A new series
+        gets its ledger row with the last batch only, so that no reader takes its beginning for all of it.
+        """
+        size = self._db.settings.sqlite_batch_size
+        nothing = bars.take(slice(0))
+        for begin in range(0, len(bars), size):
+            chunk = bars.take(slice(begin, begin + size))
+            is_last = begin + size >= len(bars)
+            with self._partition(mode, ticker, interval, now) as partition:
+                partition.turn(nothing, chunk)
+                if entry is not None:
+                    entry = advanced(entry, nothing, chunk, csv_stamp if is_last else "")
+                    partition.record(entry)
+                elif is_last:
+                    partition.record(whole(ticker, interval, bars, csv_stamp), bars)
+
+    @contextmanager
+    def _partition(self, mode: Mode, ticker: str, interval: Interval, now: int) -> Iterator["_Partition"]:
+        with self._db.transaction(mode) as connection:
+            yield _Partition(connection, mode, ticker, interval, now, self._db.settings.sqlite_batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """One ticker and interval inside a write transaction."""
+
+    connection: sqlite3.Connection
+    mode: Mode
+    ticker: str
+    interval: Interval
+    now: int
+    batch_size: int
+
+    @property
+    def table(self) -> TableInfo:
+        return TableInfo.of(self.mode, self.interval)
+
+    @property
+    def texts(self) -> RecentTable:
+        return RecentTable.of(self.mode, self.interval)
+
+    def entry(self) -> LedgerEntry | None:
+        return find_entry(self.connection, self.ticker, self.interval)
+
+    def bars(self, window: Window) -> Bars:
+        return read_window(self.connection, self.table, self.mode, self.ticker, window)
+
+    def delete(self, bars: Bars) -> None:
+        self.connection.executemany(self.table.delete, zip(repeat(self.ticker), bars.time.tolist()))
+        self.texts.remove(self.connection, self.ticker, bars)
+
+    def turn(self, stored: Bars, bars: Bars) -> None:
+        """Make of `stored`, whose times are all in `bars`, `bars`; write only what differs.
+
+        :raises SqliteError: when the table then holds other rows from their first time on; roll back.
+        """
+        changed = _changed(stored, bars)
+        for begin in range(0, len(changed), self.batch_size):
+            batch = changed.take(slice(begin, begin + self.batch_size))
+            for statement, rows in upserts(self.table, self.ticker, batch, self.now):
+                self.connection.executemany(statement, rows)
+        if len(changed):
+            self.texts.update(self.connection, self.ticker, changed)
+        first, last = int(bars.time[0]), int(bars.time[-1])
+        held = self.connection.execute(self.table.bounds_since, (self.ticker, first)).fetchone()
+        if held != (len(bars), first, last):
+            raise SqliteError(
+                f"{self.table.name} holds (rows, first, last) {held} of {self.ticker} from {first} on, "
+                f"where {(len(bars), first, last)} was written"
+            )
+
+    def forget_false_texts(self, bars: Bars) -> None:
+        """`bars`: all there are now."""
+        if not self.texts.is_true_of(self.connection, self.ticker, bars):
+            self.connection.execute(self.texts.clear, (self.ticker,))
+
+    def record(self, entry: LedgerEntry, bars: Bars | None = None) -> None:
+        """The end of a save, or of a part of one that may stand alone; `bars`: all there are now, where at hand."""
+        self.texts.fill(self.connection, self.ticker, bars)
+        if entry == self.entry():
+            return
+        values = (entry.rows, entry.first_time, entry.last_time, entry.digest, entry.csv_stamp, self.now)
+        self.connection.execute(UPSERT_LEDGER, (entry.ticker, entry.interval.value, *values))
+
+
+def _changed(stored: Bars, bars: Bars) -> Bars:
+    """The bars that are new or differ from the stored ones, whose times are all among them."""
+    if not len(stored):
+        return bars
+    is_stored = np.isin(bars.time, stored.time)
+    changed = ~is_stored
+    changed[is_stored] = bars.take(is_stored).differing_from(stored)
+    return bars.take(changed)

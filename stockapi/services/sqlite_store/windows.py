@@ -1,0 +1,83 @@
+"""Reading windows of bars: which rows of a ticker, in what order, and whether they are too many."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from stockapi.calc.gaps import midnights
+from stockapi.errors import SqliteError, SqliteFault
+from stockapi.models.bars import Bars, Int
+from stockapi.models.limits import RowBudget
+from stockapi.models.mode import Mode
+from stockapi.models.window import Window
+from stockapi.services.sqlite_store.tables import TableInfo, to_bars
+
+_ROWS_AT_ONCE = 4_096
+
+
+def read_window(connection: sqlite3.Connection, table: TableInfo, mode: Mode, ticker: str, window: Window) -> Bars:
+    """Ascending; a window without bars has no warm-up either."""
+    start, end = window.bounds
+    select_latest = table.select_latest if window.indicators else table.select_latest_bare
+    select_range = table.select_range if window.indicators else table.select_range_bare
+
+    def latest(statement: str, until: int, count: int) -> Bars:
+        return _fetch(connection.execute(statement, (ticker, until, count)), mode).take(slice(None, None, -1))
+
+    if window.limit is not None and window.start is None:
+        bars = latest(select_latest, end, window.limit)
+    else:
+        bars = _fetch(connection.execute(select_range, (ticker, start, end)), mode)
+        bars = bars.tail(window.at_most(len(bars)))
+    if not window.warmup or not len(bars):
+        return bars
+    earlier = latest(table.select_latest_bare, int(bars.time[0]) - 1, window.warmup)
+    return Bars.concatenate([earlier, bars])
+
+
+def read_days(connection: sqlite3.Connection, table: TableInfo, ticker: str) -> Int:
+    """The days (UTC) with a bar, ascending, as Unix seconds of midnight; intraday bars count from 1970 on.
+
+    Of days all bars are visited, in the index alone; of hours and minutes the first of each day. One text holds the
+    times, in a third of the time that as many rows take.
+
+    :raises SqliteError: when a time is not a number.
+    """
+    (text,) = connection.execute(table.select_days, (ticker,)).fetchone()
+    try:
+        # Each day comes once. Sorted, since SQL promises no order within a text.
+        return midnights(np.sort(np.array(orjson.loads(text), dtype=np.int64)))
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise SqliteError(f"a time in {table.name} is no number: {exc}", SqliteFault.CORRUPT) from exc
+
+
+def check_budget(
+    connection: sqlite3.Connection,
+    table: TableInfo,
+    held: Sequence[tuple[str, int]],
+    window: Window,
+    row_budget: RowBudget,
+) -> None:
+    """Count before reading; `held`, the rows there are of each ticker, settles nearly every query without the table.
+
+    :raises TooManyRowsError: when the windows of these tickers, without warm-up, are more than the budget has left.
+    """
+    if row_budget.spent + sum(window.at_most(rows) for _, rows in held) <= row_budget.limit:
+        return
+    total = 0
+    for ticker, _ in held:
+        (count,) = connection.execute(table.count_range, (ticker, *window.bounds)).fetchone()
+        total += window.at_most(count)
+        row_budget.require(total)
+
+
+def _fetch(cursor: sqlite3.Cursor, mode: Mode) -> Bars:
+    """All rows, a part at a time: a row takes 700 bytes as Python objects and 150 in columns."""
+    parts = []
+    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        parts.append(to_bars(rows, mode))
+    if not parts:
+        return Bars.empty(whole_volume=mode.has_whole_volume)
+    return parts[0] if len(parts) == 1 else Bars.concatenate(parts)

@@ -1,0 +1,238 @@
+"""What the service says of itself: the long report for people and dashboards, and whether it can answer queries."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from stockapi.config import Settings
+from stockapi.constants import VN_TIMEZONE
+from stockapi.errors import StoreError
+from stockapi.markets.calendar import is_trading_hours
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_moment
+from stockapi.services.database_manager import DatabaseManager, DatabaseStats
+from stockapi.services.database_manager.bookkeeping import Bookkeeping, WorkerState
+from stockapi.services.database_manager.migrations import known_migrations
+from stockapi.services.status.memory import Memory
+from stockapi.services.status.worker_status import Condition, Worker, workers_of
+
+_MIB = 1 << 20
+_NO_DISK_CACHE = {
+    "disk_cache_entries": 0,
+    "disk_cache_size_bytes": 0,
+    "disk_cache_size_mb": 0.0,
+    "disk_cache_limit_mb": 0.0,
+    "disk_cache_usage_percent": 0.0,
+}
+"""There is no such cache; older clients read the fields."""
+
+
+def health_report(
+    settings: Settings,
+    db_manager: DatabaseManager,
+    bookkeeping: Bookkeeping,
+    memory: Memory,
+    now: datetime,
+    uptime_s: float,
+) -> dict[str, object]:
+    """The body of /health. Reads the ledger and bookkeeping tables only, and never fails.
+
+    Counts are those of both markets together. A market whose database cannot be read counts as nothing stored and no
+    worker run; `database` then says why.
+    """
+    workers = _workers(settings, bookkeeping, now)
+    stats = [stats for mode in Mode if (stats := _stats(db_manager, mode)) is not None]
+    records = {each: sum(market.records[each] for market in stats) for each in Interval}
+    return {
+        **_sync_report(workers),
+        "is_trading_hours": is_trading_hours(now),
+        "trading_hours_timezone": VN_TIMEZONE,
+        **_memory_report(memory),
+        "total_tickers_count": sum(market.tickers for market in stats),
+        "active_tickers_count": sum(market.active_tickers for market in stats),
+        "daily_records_count": records[Interval.DAILY],
+        "hourly_records_count": records[Interval.HOURLY],
+        "minute_records_count": records[Interval.MINUTE],
+        **_NO_DISK_CACHE,
+        "uptime_secs": int(uptime_s),
+        "current_system_time": format_moment(int(now.timestamp())),
+        "database": {mode.value: _database_report(db_manager, bookkeeping, mode) for mode in Mode},
+        "workers": {worker.name: _worker_report(worker) for of_market in workers.values() for worker in of_market},
+        "providers": {mode.value: _provider_report(settings, mode, workers[mode]) for mode in Mode},
+        "fallback_to_csv": settings.fallback_to_csv,
+    }
+
+
+def _stats(db_manager: DatabaseManager, mode: Mode) -> DatabaseStats | None:
+    try:
+        return db_manager.stats(mode)
+    except StoreError:  # not swallowed: `database` carries it
+        return None
+
+
+def _workers(settings: Settings, bookkeeping: Bookkeeping, now: datetime) -> dict[Mode, list[Worker]]:
+    """None of a market whose database cannot be read."""
+    workers: dict[Mode, list[Worker]] = {mode: [] for mode in Mode}
+    for mode in Mode:
+        with suppress(StoreError):  # not swallowed: `database` carries it
+            workers[mode] = workers_of(settings, bookkeeping, mode, int(now.timestamp()))
+    return workers
+
+
+def _sync_report(workers: Mapping[Mode, Sequence[Worker]]) -> dict[str, object]:
+    """The fields older clients read. `slow` is the hourly and the minute worker, `crypto` all those of that market."""
+    vn = {worker.name: worker.state for worker in workers[Mode.VN]}
+    daily, hourly, minute = ([vn[name]] if name in vn else [] for name in ("daily", "hourly", "minute"))
+    crypto = [worker.state for worker in workers[Mode.CRYPTO]]
+    return {
+        "daily_last_sync": _last_sync(daily),
+        "hourly_last_sync": _last_sync(hourly),
+        "minute_last_sync": _last_sync(minute),
+        "crypto_last_sync": _last_sync(crypto),
+        "daily_iteration_count": _iterations(daily),
+        "slow_iteration_count": _iterations([*hourly, *minute]),
+        "crypto_iteration_count": _iterations(crypto),
+    }
+
+
+def _last_sync(states: Sequence[WorkerState]) -> str | None:
+    return _moment(max((state.last_sync for state in states if state.last_sync is not None), default=None))
+
+
+def _iterations(states: Sequence[WorkerState]) -> int:
+    return sum(state.iterations for state in states)
+
+
+def _worker_report(worker: Worker) -> dict[str, object]:
+    state = worker.state
+    return {
+        "state": worker.condition.value,
+        "heartbeat": _moment(state.heartbeat_at),
+        "iterations": state.iterations,
+        "last_sync": _moment(state.last_sync),
+        "last_error": state.last_error,
+        "last_error_at": _moment(state.last_error_at),
+        "rows_written": state.rows_written,
+        "cycle_seconds": None if state.cycle_seconds is None else round(state.cycle_seconds, 3),
+        "source": state.source,
+        "source_state": state.source_state,
+    }
+
+
+def _provider_report(settings: Settings, mode: Mode, workers: Sequence[Worker]) -> dict[str, object]:
+    """The source of the market and how it was in the latest cycle of any worker; `state` is null before the first."""
+    cycles = [worker.state for worker in workers if worker.state.source is not None]
+    latest = max(cycles, key=_last_heard, default=None)
+    if latest is None:
+        return {"name": _configured_provider(settings, mode), "state": None}
+    return {"name": latest.source, "state": latest.source_state}
+
+
+def _last_heard(state: WorkerState) -> int:
+    return max(state.last_sync or 0, state.last_error_at or 0)
+
+
+def _configured_provider(settings: Settings, mode: Mode) -> str:
+    if settings.data_provider == "simulated":
+        return "simulated"
+    return "vci" if mode is Mode.VN else settings.crypto_provider
+
+
+def _memory_report(memory: Memory) -> dict[str, object]:
+    return {
+        "memory_usage_bytes": memory.used_bytes,
+        "memory_usage_mb": round(memory.used_bytes / _MIB, 2),
+        "memory_limit_mb": round(memory.limit_bytes / _MIB, 2),
+        "memory_usage_percent": round(memory.used_bytes / memory.limit_bytes * 100, 2),
+    }
+
+
+def _database_report(db_manager: DatabaseManager, bookkeeping: Bookkeeping, mode: Mode) -> dict[str, object]:
+    health = db_manager.health(mode)
+    return {
+        "path": _as_configured(Path(health.path)),
+        "size_bytes": health.size_bytes,
+        "schema_version": health.schema_version,
+        "reachable": health.reachable,
+        # An error of the operating system names the file in full.
+        "error": health.error and health.error.replace(health.path, _as_configured(Path(health.path))),
+        "last_integrity_check": health.last_integrity_check,
+        "last_verification": _verification_report(bookkeeping, mode),
+    }
+
+
+def _verification_report(bookkeeping: Bookkeeping, mode: Mode) -> dict[str, object] | None:
+    """None before the first one, and of a database that cannot be read."""
+    last = None
+    with suppress(StoreError):  # not swallowed: `error` carries it
+        last = bookkeeping.last_verification(mode)
+    if last is None:
+        return None
+    return {
+        "at": format_moment(last.done_at),
+        "result": last.result,
+        "integrity": last.integrity,
+        "series": last.series,
+        "bars": last.bars,
+        "differing": last.differing,
+        "left": last.left,
+        "rebuilt": bool(last.is_rebuilt),
+        "seconds": round(last.seconds, 3),
+    }
+
+
+def _as_configured(path: Path) -> str:
+    """Relative to the working directory where it lies beneath it, so that the default says `vn_data.db`."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _moment(seconds: int | None) -> str | None:
+    return None if seconds is None else format_moment(seconds)
+
+
+def unready_reason(settings: Settings, db_manager: DatabaseManager) -> str | None:
+    """Why some market cannot be answered for by either store, without paths; None when both markets can be."""
+    for mode in Mode:
+        sqlite_reason = _sqlite_unready_reason(settings, db_manager, mode)
+        csv_reason = _csv_unready_reason(settings, mode)
+        if sqlite_reason and csv_reason:
+            return f"market {mode.value}: {sqlite_reason}, and {csv_reason}"
+    return None
+
+
+def troubled_workers(settings: Settings, bookkeeping: Bookkeeping, now: datetime) -> dict[str, str]:
+    """The workers that are `stale` or `dead`, by name. Those of a database that cannot be read are not known."""
+    return {
+        worker.name: worker.condition.value
+        for of_market in _workers(settings, bookkeeping, now).values()
+        for worker in of_market
+        if worker.condition is not Condition.OK
+    }
+
+
+def _sqlite_unready_reason(settings: Settings, db_manager: DatabaseManager, mode: Mode) -> str | None:
+    if not settings.sqlite_reads:
+        return "SQLITE_READS is off"
+    health = db_manager.health(mode)
+    if not health.reachable:
+        return "its database cannot be read"
+    if (health.schema_version or 0) < _latest_schema_version(mode):
+        return f"its database has schema version {health.schema_version}, not {_latest_schema_version(mode)}"
+    return None
+
+
+def _csv_unready_reason(settings: Settings, mode: Mode) -> str | None:
+    if settings.sqlite_reads and not settings.fallback_to_csv:
+        return "FALLBACK_TO_CSV is off"
+    directory = settings.data_dir(mode)
+    is_readable = directory.is_dir() and os.access(directory, os.R_OK | os.X_OK)
+    return None if is_readable else "its CSV directory cannot be read"
+
+
+@cache
+def _latest_schema_version(mode: Mode) -> int:
+    return known_migrations(mode)[-1].version

@@ -1,0 +1,53 @@
+"""Whether the workers do their part: what each has left in the bookkeeping, held against the writer's lock."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from stockapi.config import Settings
+from stockapi.errors import CsvError
+from stockapi.models.mode import Mode
+from stockapi.services.database_manager.bookkeeping import Bookkeeping, WorkerState
+from stockapi.services.writer_lock import writer_of
+
+
+class Condition(Enum):
+    """`STALE`: several cycles overdue, though some process is the writer. `DEAD`: no process is."""
+
+    OK = "ok"
+    STALE = "stale"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker and what is to be thought of it."""
+
+    state: WorkerState
+    condition: Condition
+
+    @property
+    def name(self) -> str:
+        return self.state.worker
+
+
+def workers_of(settings: Settings, bookkeeping: Bookkeeping, mode: Mode, now: int) -> list[Worker]:
+    """Every worker of the market that has ever run, by name; `now` in Unix seconds.
+
+    :raises SqliteError: when the database cannot be read.
+    """
+    states = bookkeeping.worker_states(mode)
+    has_writer = _has_writer(settings, mode)
+    return [Worker(state, _condition(state, has_writer, now)) for _, state in sorted(states.items())]
+
+
+def _has_writer(settings: Settings, mode: Mode) -> bool:
+    try:
+        return writer_of(settings, mode) is not None
+    except CsvError:
+        return True  # a lock that cannot be looked at is no evidence of a death: the heartbeat decides
+
+
+def _condition(state: WorkerState, has_writer: bool, now: int) -> Condition:
+    if not has_writer:
+        return Condition.DEAD
+    return Condition.STALE if state.is_stale(now) else Condition.OK

@@ -1,0 +1,1 @@
+"""Keeping the stores sound: comparing, healing, checking, backups."""

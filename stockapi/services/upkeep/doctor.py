@@ -1,0 +1,210 @@
+"""What is wrong with the bars themselves: damaged lines, duplicates, impossible bars, jumps, gaps; and the remedies."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockapi.calc.gaps import Extent
+from stockapi.calc.indicators import enhance
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import CsvError, SqliteError
+from stockapi.markets.calendar import trading_days
+from stockapi.models.bars import Bars, Int
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_time
+from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
+from stockapi.services.csv_enhancer.both_sides import Sides, read_sides
+from stockapi.services.csv_enhancer.evidence import Difference, is_impossible
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import NEVER, DatabaseManager
+from stockapi.services.sqlite_store import SqliteStore
+
+_CLOCK_SLACK_S: Final = 60
+_LEAST_JUMP: Final = {Mode.VN: 2.0, Mode.CRYPTO: 10.0}
+"""Ratio of two closes in a row. Exchanges in Vietnam stop a stock at 7 to 15 percent a day, 40 on its first."""
+_BETWEEN_LOOKS_S: Final = 0.5
+
+
+class Kind(Enum):
+    """What may be wrong with a series. The value follows a count."""
+
+    DAMAGED = "lines of the CSV file are no bars"
+    DUPLICATE = "rows of the CSV file have the time of a later row"
+    DIFFERENT = "bars differ between the stores, or from the ledger"
+    INDICATORS = "bars have indicators that do not follow from the series"
+    IMPOSSIBLE = "impossible bars (high below low, open or close outside, a price of zero)"
+    OFF_GRID = "bars begin at no multiple of their interval"
+    FUTURE = "bars are of a time to come"
+    JUMP = "closes jump to a multiple or a fraction"
+    GAP = "trading days between the first and the last bar have none"
+    UNREADABLE = "database: this series cannot be read from it"
+    UNREADABLE_FILE = "CSV file: it cannot be read"
+
+    @property
+    def is_repairable(self) -> bool:
+        return self in _REPAIRABLE
+
+    @property
+    def is_unreadable(self) -> bool:
+        return self in (Kind.UNREADABLE, Kind.UNREADABLE_FILE)
+
+
+_REPAIRABLE: Final = frozenset({Kind.DAMAGED, Kind.DUPLICATE, Kind.DIFFERENT, Kind.INDICATORS})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`count` of something in one series, from `first` to `last` (Unix seconds; None where it has no time).
+
+    `reason`: what the system said, where that is what is wrong.
+    """
+
+    mode: Mode
+    ticker: str
+    interval: Interval
+    kind: Kind
+    count: int
+    first: int | None = None
+    last: int | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        when = ""
+        if self.first is not None and self.last is not None:
+            first, last = format_time(self.first, self.interval), format_time(self.last, self.interval)
+            when = f", {first}" if first == last else f", {first} to {last}"
+        what = f"{self.mode.value} {self.ticker} {self.interval.value}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{what}: {self.count:,} {self.kind.value}{why}{when}; {self.remedy}"
+
+    @property
+    def remedy(self) -> str:
+        if self.kind.is_repairable:
+            return "--fix mends it"
+        match self.kind:
+            case Kind.GAP:
+                series = f"--mode {self.mode.value} --ticker {self.ticker} --interval {self.interval.value}"
+                return f"ask the source: flask data pull {series} --full"
+            case Kind.UNREADABLE:
+                return f"flask data verify --mode {self.mode.value} --repair"
+            case Kind.UNREADABLE_FILE:
+                return "make it readable, or move it away: the worker's next start writes it anew from the database"
+            case _:
+                return "kept as the source has sent it"
+
+
+def examine(
+    mode: Mode,
+    intervals: Iterable[Interval],
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+    *,
+    others_write: bool = False,
+) -> Iterator[list[Finding]]:
+    """The findings of each stored series, in turn; none for a series that is well.
+
+    :param others_write: what could be mended counts when it is there at a second look: a writer may be in mid-save.
+    :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
+    """
+    for interval in intervals:
+        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+            findings = examine_series(mode, ticker, interval, db_manager, csv_store, now)
+            if others_write and any(finding.kind.is_repairable for finding in findings):
+                NEVER.wait(_BETWEEN_LOOKS_S)
+                findings = examine_series(mode, ticker, interval, db_manager, csv_store, now)
+            yield findings
+
+
+def examine_series(
+    mode: Mode, ticker: str, interval: Interval, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+) -> list[Finding]:
+    """What cannot be read is a finding, too; of a series without its file there is no other."""
+
+    def found(kind: Kind, count: int, time: Int | None = None) -> Finding:
+        ends = (None, None) if time is None or not len(time) else (int(time[0]), int(time[-1]))
+        return Finding(mode, ticker, interval, kind, count, *ends)
+
+    settings = db_manager.settings
+    in_use = settings.sqlite_writes and settings.database_path(mode).exists()
+    sqlite = SqliteStore(db_manager) if in_use else None
+    findings = []
+    try:
+        sides = read_sides(mode, ticker, interval, csv_store, sqlite, prefer_possible=True)
+    except SqliteError:
+        findings.append(found(Kind.UNREADABLE, 1))
+        try:
+            in_use, sides = False, read_sides(mode, ticker, interval, csv_store, None)
+        except CsvError as exc:
+            return [*findings, Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
+    except CsvError as exc:
+        return [Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
+    counts = {Kind.DAMAGED: len(sides.parsed.damaged), Kind.DUPLICATE: sides.parsed.duplicates}
+    counts[Kind.DIFFERENT] = _differing(sides) if in_use else 0
+    findings += [found(kind, count) for kind, count in counts.items() if count]
+    bars = sides.choice.bars
+    for kind, mask in _odd_bars(bars, ticker, interval, mode, settings, now).items():
+        if mask.any():
+            findings.append(found(kind, int(mask.sum()), bars.time[mask]))
+    gaps = Extent.of_times(bars.time).gaps(_market_days(mode, bars.time)) if len(bars) else []
+    if gaps:
+        ends = np.array([gaps[0].first, gaps[-1].last])
+        findings.append(found(Kind.GAP, sum(gap.days for gap in gaps), ends))
+    return findings
+
+
+def fix(
+    findings: list[Finding], db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
+) -> tuple[EnhancementStats, list[Finding]]:
+    """Mend what can be mended of one series, whose findings these are, at least one of them repairable.
+
+    Damaged lines and duplicates go, what they have destroyed comes from the other store, indicators are computed anew,
+    and of two bars that differ without other evidence a possible one is taken.
+
+    :returns: what it took, and the findings that are left.
+    :raises StoreError: as `settle`.
+    """
+    one = findings[0]
+    series = one.ticker, one.interval, one.mode
+    rewrite = any(finding.kind is Kind.DUPLICATE for finding in findings)
+    stats = settle(*series, db_manager, csv_store, now, rewrite=rewrite, prefer_possible=True)
+    return stats, examine_series(one.mode, one.ticker, one.interval, db_manager, csv_store, now)
+
+
+def _differing(sides: Sides) -> int:
+    difference = Difference.between(sides.in_csv, sides.in_sqlite).total
+    if difference or sides.is_described:
+        return difference
+    return len(sides.in_sqlite) or (sides.entry.rows if sides.entry else 0)
+
+
+def _odd_bars(
+    bars: Bars, ticker: str, interval: Interval, mode: Mode, settings: Settings, now: datetime
+) -> dict[Kind, NDArray[np.bool_]]:
+    """Which bars are odd in which way."""
+    is_jump = np.zeros(len(bars), dtype=np.bool_)
+    before, after = bars.close[:-1], bars.close[1:]
+    ratio = np.divide(after, before, out=np.ones_like(after), where=(before > 0.0) & (after > 0.0))
+    is_jump[1:] = np.maximum(ratio, 1.0 / ratio) >= _LEAST_JUMP[mode]
+    enhanced = enhance(bars, mode, is_index=settings.is_index(ticker, mode))
+    return {
+        Kind.INDICATORS: enhanced.differing_from(bars),
+        Kind.IMPOSSIBLE: is_impossible(bars),
+        Kind.OFF_GRID: np.asarray(bars.time % interval.seconds != 0),
+        Kind.FUTURE: np.asarray(bars.time > now.timestamp() + _CLOCK_SLACK_S),
+        Kind.JUMP: is_jump,
+    }
+
+
+def _market_days(mode: Mode, time: Int) -> Int:
+    first, last = int(time[0]), int(time[-1])
+    if mode is Mode.VN:
+        return trading_days(first, last)
+    return np.arange(first // SECONDS_PER_DAY, last // SECONDS_PER_DAY + 1, dtype=np.int64) * SECONDS_PER_DAY

@@ -1,0 +1,341 @@
+"""Bring the two stores in step: series by series where a stamp gives a difference away, or the whole database."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+from stockapi.config import Settings
+from stockapi.errors import CsvError, SqliteError, SqliteFault
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.models.window import Window
+from stockapi.services.csv_enhancer import (
+    EnhancementStats,
+    csv_alone_if_allowed,
+    rescue,
+    series_lock,
+    settle,
+    stored_tickers,
+)
+from stockapi.services.csv_enhancer.both_sides import Sides, describes, read_sides
+from stockapi.services.csv_enhancer.evidence import Difference, Evidence
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import NEVER, DatabaseManager
+from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
+from stockapi.services.upkeep.salvage import salvage_tables
+
+log = logging.getLogger(__name__)
+
+Series = tuple[str, Interval]
+
+DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
+"""What a database does not recover from. One that is busy, full or out of reach does."""
+
+
+_MOST_LOOKS: Final = 5
+_BETWEEN_LOOKS_S: Final = 0.5
+"""A save has both stores done within milliseconds, a long rewrite within seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """One ticker and interval compared; `problems` is empty when both stores and the ledger hold the same.
+
+    `evidence`: which side is right where they do not. `sqlite_fault`: why SQLite could not be read.
+    """
+
+    mode: Mode
+    ticker: str
+    interval: Interval
+    csv_rows: int
+    sqlite_rows: int
+    problems: tuple[str, ...]
+    evidence: Evidence | None = None
+    state: tuple[str, LedgerEntry | None] | None = None
+    """Of the file and the ledger, as they were compared."""
+    sqlite_fault: SqliteFault | None = None
+    is_gone: bool = False
+    """Only the ledger knows the series."""
+
+
+def settle_out_of_step(
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
+) -> dict[Series, EnhancementStats]:
+    """Settle every partition whose CSV file is not in the state SQLite's bars are the same as.
+
+    What a crash, a power cut, a failed write, a restored backup or time with SQLITE_WRITES off has left. Costs one
+    look at each file's stamp where nothing has happened. A database that is missing or damaged is rebuilt. Once `stop`
+    is set it ends after the series in hand; the rest is for the next start.
+
+    A series whose file cannot be read or written stays as it is; the log says which.
+
+    :raises StoreError: as `settle`, less that; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
+    """
+    if not db_manager.settings.sqlite_writes:
+        return {}
+    settled: dict[Series, EnhancementStats] = {}
+    with csv_alone_if_allowed(db_manager, mode.value):
+        settled, is_sound = _settle_what_is_there(mode, db_manager, csv_store, now, stop)
+        try:
+            if not is_sound:
+                settled |= rebuild(mode, db_manager, csv_store, now, stop)
+        except CsvError as exc:
+            if not db_manager.settings.fallback_to_csv:
+                raise
+            log.error("the %s database is not filled anew, CSV goes on alone: %s", mode.value, exc)
+    with csv_alone_if_allowed(db_manager, mode.value):
+        SqliteStore(db_manager).fill_texts(mode)
+    return settled
+
+
+def rebuild(
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
+) -> dict[Series, EnhancementStats]:
+    """Fill a new database from CSV, check it, and put it in the place of the one there is, which is kept beside it.
+
+    First CSV gets what the old one still has and CSV lacks or, by the ledger's evidence, has wrong. A series whose file
+    cannot be read or written goes from the old one to the new one, if the ledger proves it whole. Until the new one
+    is complete readers have the old one, or none: an answer never comes from a part of the bars. Once `stop` is set
+    all stays as it is.
+
+    :raises SqliteError: when it could not be done; the old one is then still in its place.
+    :raises StoreError: as `settle`; also when the old one has bars of such a series that the ledger does not prove, or
+        neither store gives it and FALLBACK_TO_CSV is off, so that nobody would answer for it.
+    """
+    live = db_manager.settings.database_path(mode)
+    building = beside(live, ".rebuilding")
+    with _file_errors(live):
+        is_there = live.exists()
+        for suffix in DATABASE_FILES:
+            beside(building, suffix).unlink(missing_ok=True)
+    unsaved = _rescue_each(mode, db_manager, csv_store, now, stop) if is_there else {}
+    new = DatabaseManager(_elsewhere(db_manager.settings, mode, building))
+    try:
+        for entry, error in unsaved.items():
+            _carry_over(mode, entry, error, db_manager, new, now)
+        settled = _settle_each(mode, new, csv_store, now, stop, must_be_whole=not db_manager.settings.fallback_to_csv)
+        if stop.is_set():
+            log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
+            return {}
+        if is_there:
+            salvage_tables(mode, db_manager, new)
+        result = DatabaseUtils(new).check_integrity(mode, now, stop)
+    finally:
+        new.close()
+    if result != "ok":
+        raise SqliteError(f"the new database failed its integrity check: {result}", SqliteFault.CORRUPT)
+    with _file_errors(live):
+        aside = DatabaseUtils(db_manager).swap_in(mode, building, f"damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    rows = sum(stats.records for stats in settled.values())
+    if aside is None:
+        log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(settled), rows)
+    else:
+        log.warning("the %s database was filled anew from CSV, %d bars; %s is the old one", mode.value, rows, aside)
+    return settled
+
+
+def verify(
+    mode: Mode,
+    intervals: Iterable[Interval],
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    stop: Event = NEVER,
+    *,
+    others_write: bool = False,
+) -> Iterator[PartitionReport]:
+    """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
+
+    :param others_write: a writer may be between the two stores. One of this process is waited for; of another process
+        nobody knows, so that a difference counts when it is the same at two looks.
+    :raises SqliteError: when the ledger cannot be read: then there is nothing to compare.
+    """
+    SqliteStore(db_manager).ledger(mode)
+    for interval in intervals:
+        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+            if stop.is_set():
+                return
+            report = _compare(mode, ticker, interval, db_manager, csv_store)
+            for _ in range(_MOST_LOOKS if others_write else 0):
+                if not report.problems or stop.wait(_BETWEEN_LOOKS_S):
+                    break
+                earlier = report
+                with series_lock(mode, ticker, interval):
+                    report = _compare(mode, ticker, interval, db_manager, csv_store)
+                if earlier == report:
+                    break
+            yield report
+
+
+def _compare(
+    mode: Mode, ticker: str, interval: Interval, db_manager: DatabaseManager, csv_store: CsvStore
+) -> PartitionReport:
+    try:
+        sides = read_sides(mode, ticker, interval, csv_store, SqliteStore(db_manager))
+    except SqliteError as exc:
+        rows, problems = 0, [str(exc)]
+        try:
+            rows = len(csv_store.read(mode, ticker, interval).bars)
+        except CsvError as also:
+            problems.append(str(also))
+        return PartitionReport(mode, ticker, interval, rows, 0, tuple(problems), sqlite_fault=exc.fault)
+    except CsvError as exc:
+        return PartitionReport(mode, ticker, interval, 0, 0, (str(exc),))
+    report = PartitionReport(mode, ticker, interval, len(sides.in_csv), len(sides.in_sqlite), tuple(_problems(sides)))
+    if not report.problems:
+        return report
+    return replace(report, evidence=sides.choice.evidence, state=sides.state, is_gone=sides.are_empty)
+
+
+def _problems(sides: Sides) -> Iterator[str]:
+    if sides.parsed.damaged:
+        yield f"{len(sides.parsed.damaged)} damaged lines in the CSV file"
+    if sides.entry is not None and sides.are_empty:
+        yield f"the ledger tells of {sides.entry.rows} bars that neither store has"
+        return
+    difference = Difference.between(sides.in_csv, sides.in_sqlite)
+    counts = (
+        (difference.only_first, "only in CSV"),
+        (difference.only_second, "only in SQLite"),
+        (difference.differing, "with other values"),
+    )
+    yield from (f"{count} bars {what}" for count, what in counts if count)
+    if sides.entry is None and len(sides.in_sqlite):
+        yield "no ledger entry"
+    elif not sides.is_described:
+        yield "the ledger does not describe the rows"
+    if not sides.has_true_texts:
+        yield "the ready answers are not those of the rows"
+
+
+def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
+    """Those of a database at `path`, of which no failure is passed over."""
+    if mode is Mode.VN:
+        return replace(settings, fallback_to_csv=False, vn_database_path=path)
+    return replace(settings, fallback_to_csv=False, crypto_database_path=path)
+
+
+def _rescue_each(
+    mode: Mode, old: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
+) -> dict[LedgerEntry, CsvError]:
+    """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give.
+
+    :returns: the series whose file could not be read or written.
+    """
+    try:
+        ledger = SqliteStore(old).ledger(mode)
+    except SqliteError as exc:
+        log.error("the old %s database gives nothing, all bars come from CSV: %s", mode.value, exc)
+        return {}
+    unreadable: list[str] = []
+    unsaved: dict[LedgerEntry, CsvError] = {}
+    for (ticker, interval), entry in ledger.items():
+        if stop.is_set():
+            break
+        try:
+            rescue(ticker, interval, mode, old, csv_store, now)
+        except SqliteError as exc:
+            unreadable.append(f"{ticker} {interval.value}: {exc}")
+        except CsvError as exc:
+            unsaved[entry] = exc
+    if unreadable:
+        log.error("the old %s database does not give %d series, like %s", mode.value, len(unreadable), unreadable[0])
+    return unsaved
+
+
+def _carry_over(
+    mode: Mode, entry: LedgerEntry, error: CsvError, old: DatabaseManager, new: DatabaseManager, now: datetime
+) -> None:
+    """Copy a series that could not be brought to CSV, with its place in the ledger, so that its file is compared later.
+
+    :raises CsvError: `error`, when the ledger does not prove what the old database has of it: which bars are right
+        nobody can tell without the file, and a copy would pass for proven.
+    """
+    ticker, interval = entry.ticker, entry.interval
+    try:
+        bars = SqliteStore(old).read(mode, ticker, interval)
+    except SqliteError as exc:
+        log.error("neither store gives %s %s %s, it is left out: %s", mode.value, ticker, interval.value, exc)
+        return
+    if not describes(entry, bars):
+        raise error
+    in_order = bars.take(bars.time.argsort())  # a damaged index gives them otherwise
+    seconds = int(now.timestamp())
+    SqliteStore(new).replace(mode, ticker, interval, in_order, csv_stamp=entry.csv_stamp, now=seconds)
+    log.warning("%s %s %s comes from the old database: %s", mode.value, ticker, interval.value, error)
+
+
+def _settle_what_is_there(
+    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
+) -> tuple[dict[Series, EnhancementStats], bool]:
+    """:returns: also whether the database is there and undamaged, as far as the settling has seen of it."""
+    path = db_manager.settings.database_path(mode)
+    with _file_errors(path):
+        if not path.exists():
+            return {}, False
+    try:
+        settled = _settle_each(mode, db_manager, csv_store, now, stop)
+    except SqliteError as exc:
+        if exc.fault not in DAMAGE:
+            raise
+        log.error("the %s database is damaged: %s", mode.value, exc)
+        return {}, False
+    return settled, DAMAGE.isdisjoint(fault for stats in settled.values() for fault in stats.sqlite_faults)
+
+
+def _settle_each(
+    mode: Mode,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    now: datetime,
+    stop: Event,
+    *,
+    must_be_whole: bool = False,
+) -> dict[Series, EnhancementStats]:
+    """Those whose file cannot be read or written are left out, and the log says so.
+
+    :param must_be_whole: none may be left out that the database does not have: nobody would answer for it.
+    :raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole.
+    """
+    ledger = _ledger_or_nothing(mode, db_manager)
+    settled: dict[Series, EnhancementStats] = {}
+    for interval in Interval:
+        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+            if stop.is_set():
+                return settled
+            entry = ledger.get((ticker, interval))
+            try:
+                if entry is None or entry.csv_stamp != csv_store.stamp(mode, ticker, interval):
+                    settled[ticker, interval] = settle(ticker, interval, mode, db_manager, csv_store, now)
+            except CsvError as exc:
+                if must_be_whole and entry is None:
+                    raise
+                log.error("%s %s %s is left as it is: %s", mode.value, ticker, interval.value, exc)
+    return settled
+
+
+def _ledger_or_nothing(mode: Mode, db_manager: DatabaseManager) -> dict[Series, LedgerEntry]:
+    store = SqliteStore(db_manager)
+    try:
+        db_manager.upgrade(mode)
+        for interval in Interval:
+            store.read(mode, "", interval, Window(limit=1))  # no bar has this ticker; that the table is there counts
+        return store.ledger(mode)
+    except SqliteError as exc:
+        if exc.fault in DAMAGE:
+            raise
+        return {}  # `settle` tries each partition, and raises or says for each that SQLite does not work
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise SqliteError(f"{path} is out of reach: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc

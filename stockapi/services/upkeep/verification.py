@@ -1,0 +1,152 @@
+"""The verification of one market as a whole: is the file sound, do both stores hold the same, mend what does not."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+
+from stockapi.errors import DeadlineError, StoreError
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+from stockapi.services.csv_enhancer import EnhancementStats, settle
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.database_manager import NEVER, DatabaseManager
+from stockapi.services.database_manager.bookkeeping import Bookkeeping, Verification
+from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.upkeep.database_utils import DatabaseUtils
+from stockapi.services.upkeep.reconcile import DAMAGE, PartitionReport, Series, rebuild, verify
+
+log = logging.getLogger(__name__)
+
+Reports = Iterator[PartitionReport]
+Watch = Callable[[Reports], Reports]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at a market has found. `integrity`: `ok`, or what SQLite's own check found first."""
+
+    integrity: str
+    reports: list[PartitionReport]
+
+    @property
+    def differing(self) -> list[PartitionReport]:
+        return [report for report in self.reports if report.problems]
+
+    @property
+    def bars(self) -> int:
+        return sum(max(report.csv_rows, report.sqlite_rows) for report in self.reports)
+
+    @property
+    def are_damage(self) -> bool:
+        """Whether the database as a whole has to be filled anew: no single series of a damaged file can be trusted."""
+        return self.integrity != "ok" or any(report.sqlite_fault in DAMAGE for report in self.reports)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was done about the findings.
+
+    `settled`: what settling each series did, a rebuild included. `gone`: series taken out of the ledger, with the bars
+    it had told of, since neither store has any of them. `failed`: why a series could not be settled.
+    """
+
+    is_rebuilt: bool = False
+    settled: dict[Series, EnhancementStats] = field(default_factory=dict)
+    gone: dict[Series, int] = field(default_factory=dict)
+    failed: dict[Series, str] = field(default_factory=dict)
+
+
+def look(
+    mode: Mode,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    stop: Event = NEVER,
+    *,
+    others_write: bool = False,
+    watch: Watch = iter,
+) -> Findings:
+    """Check the whole file, then compare every series. Everybody else goes on meanwhile.
+
+    :param watch: is given the reports and gives them on, for progress or for pauses.
+    :raises SqliteError: when the database cannot be read at all.
+    :raises DeadlineError: once `stop` is set.
+    """
+    integrity = DatabaseUtils(db_manager).integrity(mode, stop)
+    reports = watch(verify(mode, Interval, db_manager, csv_store, stop, others_write=others_write))
+    findings = Findings(integrity, list(reports))
+    if stop.is_set():
+        raise DeadlineError(f"the verification of the {mode.value} market was stopped")
+    return findings
+
+
+def repair(
+    mode: Mode, findings: Findings, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
+) -> Repair:
+    """Bring the differing series in step, by a new database where the old one is damaged.
+
+    :raises StoreError: when a rebuild fails; the old database is then still in its place.
+    """
+    if findings.are_damage:
+        return Repair(is_rebuilt=True, settled=rebuild(mode, db_manager, csv_store, now, stop))
+    done = Repair()
+    for report in findings.differing:
+        if stop.is_set():
+            break
+        series = report.ticker, report.interval
+        try:
+            if report.is_gone:
+                _forget(report, db_manager, done)
+            else:
+                done.settled[series] = settle(*series, mode, db_manager, csv_store, now)
+        except StoreError as exc:
+            log.error("%s %s %s could not be settled: %s", mode.value, report.ticker, report.interval.value, exc)
+            done.failed[series] = str(exc)
+    return done
+
+
+def _forget(report: PartitionReport, db_manager: DatabaseManager, done: Repair) -> None:
+    entry = report.state[1] if report.state else None
+    if entry is not None and SqliteStore(db_manager).forget(report.mode, report.ticker, report.interval):
+        what = f"{report.mode.value} {report.ticker} {report.interval.value}"
+        log.error("%s: %d bars are in neither store; taken out of the ledger", what, entry.rows)
+        done.gone[report.ticker, report.interval] = entry.rows
+
+
+def verify_and_repair(
+    mode: Mode,
+    db_manager: DatabaseManager,
+    csv_store: CsvStore,
+    clock: Callable[[], datetime],
+    stop: Event = NEVER,
+    *,
+    others_write: bool = False,
+    watch: Watch = iter,
+) -> tuple[Findings, Repair, Findings]:
+    """Look, mend, look again at what was mended, and record how it went. The second findings are what is left.
+
+    :raises StoreError: as `look` and `repair`; nothing is recorded then.
+    :raises DeadlineError: once `stop` is set; nothing is recorded then.
+    """
+    started = time.perf_counter()
+    before = look(mode, db_manager, csv_store, stop, others_write=others_write, watch=watch)
+    done, left = Repair(), before
+    if before.are_damage or before.differing:
+        done = repair(mode, before, db_manager, csv_store, clock(), stop)
+        left = look(mode, db_manager, csv_store, stop, others_write=others_write, watch=watch)
+    now = clock()
+    verification = Verification(
+        done_at=int(now.timestamp()),
+        seconds=time.perf_counter() - started,
+        integrity=left.integrity,
+        series=len(left.reports),
+        bars=left.bars,
+        differing=len(before.differing),
+        left=len(left.differing),
+        is_rebuilt=done.is_rebuilt,
+    )
+    DatabaseUtils(db_manager).record(mode, "integrity_check", left.integrity, now)
+    Bookkeeping(db_manager).record_verification(mode, verification)
+    return before, done, left

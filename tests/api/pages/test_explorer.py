@@ -1,0 +1,184 @@
+"""The page as the server gives it: what it may load, that all of it is there, and that none of it is elsewhere."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from stockapi import create_app
+from stockapi.api.pages import explorer
+from stockapi.api.pages.assets import package_file, static_file
+from stockapi.config import Settings
+from tests.support.stores import environment
+
+FOLDER = static_file("explorer")
+SCRIPTS = sorted(FOLDER.glob("*.js"))
+STYLES = sorted(FOLDER.glob("*.css"))
+PLOTLY = package_file("plotly", "plotly/package_data/plotly.min.js")
+IMPORT = re.compile(r'^(?:import|export) (?:[^;"]* from )?"([^"]+)";$', re.MULTILINE)
+BY_ID = re.compile(r'byId\("([^"]+)"\)')
+ADDRESS = re.compile(r"(?:https?:)?//[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+SVG_NAMESPACE = "http://www.w3.org"  # a name, in the icon; nothing is loaded from it
+UNSAFE = re.compile(
+    r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function|setAttribute\(.style)"
+)
+MOST_LINES = 300
+
+
+class Page(HTMLParser):
+    """The tags of a document with their attributes, and what stands between script and style tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.inline = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] in {"script", "style"}:
+            self.inline += data.strip()
+
+    def having(self, tag: str, **attributes: str) -> list[dict[str, str]]:
+        return [found for name, found in self.tags if name == tag and attributes.items() <= found.items()]
+
+    @property
+    def files(self) -> list[str]:
+        """What the browser loads with the page; not what it opens when one follows a link."""
+        links = [found["href"] for found in self.having("link")]
+        return [link for link in links if not link.startswith("data:")] + [
+            each["src"] for each in self.having("script")
+        ]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    return create_app(Settings.from_mapping(environment(tmp_path, INDEX_TICKERS="VNINDEX,HNX30")))
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def page(client: FlaskClient) -> Page:
+    return Page(client.get("/explorer").text)
+
+
+def test_the_page_may_load_from_its_own_host_only(client: FlaskClient) -> None:
+    answer = client.get("/explorer")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["Content-Security-Policy"].split("; ") == [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_page_is_asked_for_each_time_and_sent_when_it_has_changed(client: FlaskClient) -> None:
+    answer = client.get("/explorer")
+    assert answer.headers["Cache-Control"] == "max-age=0"
+    again = client.get("/explorer", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_nothing_is_written_into_the_page_that_the_policy_forbids(page: Page) -> None:
+    assert page.inline == ""
+    assert [found for _, found in page.tags if "style" in found] == []
+    assert [name for _, found in page.tags for name in found if name.startswith("on")] == []
+
+
+def test_every_file_of_the_page_is_served(client: FlaskClient, page: Page) -> None:
+    assert len(page.files) > len(STYLES)
+    for path in page.files:
+        answer = client.get(path)
+        kind = {"js": "text/javascript", "css": "text/css"}[path.rpartition(".")[2]]
+        assert (path, answer.status_code, answer.mimetype) == (path, 200, kind)
+        assert answer.cache_control.immutable, path
+
+
+def test_every_file_of_the_folder_is_named_by_the_page(page: Page) -> None:
+    named = {path.rpartition("/")[2] for path in page.files}
+    assert named == {path.name for path in (*SCRIPTS, *STYLES)} | {"plotly.min.js"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_import_only_their_neighbours(script: Path) -> None:
+    for target in IMPORT.findall(script.read_text(encoding="utf-8")):
+        assert target.startswith("./"), target
+        assert (FOLDER / target).is_file(), target
+
+
+def test_scripts_ask_only_for_elements_that_are_there(page: Page) -> None:
+    ids = {found["id"] for _, found in page.tags if "id" in found}
+    asked = {name for script in SCRIPTS for name in BY_ID.findall(script.read_text(encoding="utf-8"))}
+    assert "chart" in asked
+    assert asked - ids == set()
+
+
+def test_each_id_is_given_once(page: Page) -> None:
+    ids = [found["id"] for _, found in page.tags if "id" in found]
+    assert sorted(ids) == sorted(set(ids))
+
+
+@pytest.mark.parametrize("label", ["for", "aria-controls", "aria-describedby", "aria-labelledby"])
+def test_references_between_elements_lead_somewhere(label: str, page: Page) -> None:
+    ids = {found["id"] for _, found in page.tags if "id" in found}
+    references = {name for _, found in page.tags for name in found.get(label, "").split()}
+    assert references
+    assert references - ids == set()
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, *STYLES, FOLDER / "index.html"], ids=lambda path: path.name)
+def test_no_source_names_another_host(path: Path) -> None:
+    found = set(ADDRESS.findall(path.read_text(encoding="utf-8")))
+    assert found <= {SVG_NAMESPACE}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_make_no_markup_of_text_and_stay_small(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    assert UNSAFE.search(text) is None
+    assert text.count("\n") < MOST_LINES
+
+
+def test_the_charting_library_comes_from_its_package(client: FlaskClient, page: Page) -> None:
+    (link,) = page.having("link", rel="preload")
+    assert link["id"] == "plotly-script"
+    assert client.get(link["href"]).data == PLOTLY.read_bytes()
+    assert list(FOLDER.rglob("plotly*.js")) == []
+
+
+def test_the_charting_library_is_kept_from_adding_style_sheets(page: Page) -> None:
+    """Another version may look for other elements: then the policy would stop it, with errors in the console."""
+    library = PLOTLY.read_text(encoding="utf-8")
+    assert '"plotly.js-style-"' in library
+    assert ".no-inline-styles" in library
+    (sheet,) = page.having("link", id="plotly.js-style-global")
+    assert sheet["class"] == "no-inline-styles"
+    (marker,) = [found["id"] for found in page.having("meta") if "id" in found]
+    assert f'getElementById("{marker}")' in library
+    assert len(re.findall(r'createElement\("style"\)', library)) == 2
+
+
+def test_the_page_knows_which_tickers_are_indices(page: Page) -> None:
+    (body,) = page.having("body")
+    assert body["data-index-tickers"] == "VNINDEX,HNX30"
+
+
+def test_only_the_versioned_files_are_served(client: FlaskClient) -> None:
+    assert client.get(explorer.OWN.url("main.js")).status_code == 200
+    assert client.get("/assets/explorer/0000000000000000/main.js").status_code == 404
+    assert client.get(explorer.OWN.url("main.js").replace("main.js", "index.html")).status_code == 404

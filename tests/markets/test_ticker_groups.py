@@ -1,0 +1,215 @@
+"""The lists of tickers: those that come with the project, and files put in their place."""
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from stockapi.config import Settings
+from stockapi.errors import ConfigError
+from stockapi.markets.tickers import groups_for, load_crypto_list, load_ticker_groups, sector_of
+from stockapi.models import Mode
+from stockapi.models.query import is_symbol
+
+DEFAULTS = Settings.from_mapping({})
+
+
+def settings_with(variable: str, file: Path) -> Settings:
+    return Settings.from_mapping({variable: str(file)})
+
+
+# What comes with the project
+
+
+def test_every_built_in_symbol_is_valid_and_in_one_place_only() -> None:
+    groups = load_ticker_groups(DEFAULTS)
+    symbols = [symbol for members in groups.values() for symbol in members]
+    assert all(map(is_symbol, symbols))
+    assert len(symbols) == len(set(symbols))
+    assert 240 <= len(symbols) <= 300
+
+
+def test_built_in_sectors_are_alphabetical_and_stocks_have_three_characters() -> None:
+    groups = load_ticker_groups(DEFAULTS)
+    assert set(groups.pop("INDEX")) == set(DEFAULTS.index_tickers)
+    for sector, members in groups.items():
+        assert members == sorted(members), sector
+        assert {len(symbol) for symbol in members} == {3}, sector
+
+
+@pytest.mark.parametrize(
+    ("symbol", "sector"),
+    [
+        ("VCB", "NGAN_HANG"),
+        ("SSI", "CHUNG_KHOAN"),
+        ("VIC", "BAT_DONG_SAN"),
+        ("HPG", "THEP"),
+        ("FPT", "CONG_NGHE"),
+        ("VNINDEX", "INDEX"),
+    ],
+)
+def test_well_known_stocks_are_in_their_sector(symbol: str, sector: str) -> None:
+    assert sector_of(load_ticker_groups(DEFAULTS))[symbol] == sector
+
+
+def test_built_in_coins_are_a_hundred_by_rank_without_stablecoins() -> None:
+    coins = load_crypto_list(DEFAULTS)
+    assert coins[:2] == ["BTC", "ETH"]
+    assert len(coins) == len(set(coins)) == 100
+    assert all(map(is_symbol, coins))
+    assert {"USDT", "USDC", "DAI", "FDUSD", "TUSD", "USDE", "WBTC", "WETH", "STETH"}.isdisjoint(coins)
+
+
+@pytest.mark.parametrize("name", ["ticker_group.json", "crypto_top_100.json"])
+def test_built_in_files_are_plain_ascii(name: str) -> None:
+    assert (files("stockapi") / "data" / name).read_text(encoding="utf-8").isascii()
+
+
+def test_built_in_lists_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_ticker_groups(DEFAULTS)
+    assert load_crypto_list(DEFAULTS)
+
+
+# Files in their place
+
+
+def test_a_file_of_ones_own_replaces_the_built_in_groups_and_keeps_its_order(tmp_path: Path) -> None:
+    file = tmp_path / "groups.json"
+    file.write_text('{"THEP": ["NKG", "HPG"], "A": ["VCB"]}')
+    groups = load_ticker_groups(settings_with("TICKER_GROUPS_FILE", file))
+    assert list(groups.items()) == [("THEP", ["NKG", "HPG"]), ("A", ["VCB"])]
+
+
+def test_a_list_of_ones_own_replaces_the_built_in_coins_and_keeps_its_order(tmp_path: Path) -> None:
+    file = tmp_path / "coins.json"
+    file.write_text('["ETH", "BTC", "1INCH"]')
+    assert load_crypto_list(settings_with("CRYPTO_LIST_FILE", file)) == ["ETH", "BTC", "1INCH"]
+
+
+def test_a_change_of_the_file_is_seen_at_the_next_call(tmp_path: Path) -> None:
+    file = tmp_path / "coins.json"
+    file.write_text('["BTC"]')
+    own = settings_with("CRYPTO_LIST_FILE", file)
+    assert load_crypto_list(own) == ["BTC"]
+    file.write_text('["ETH"]')
+    assert load_crypto_list(own) == ["ETH"]
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "coins.json"
+    file.write_bytes(b'\xef\xbb\xbf["BTC"]')
+    assert load_crypto_list(settings_with("CRYPTO_LIST_FILE", file)) == ["BTC"]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_the_groups_of_a_market(mode: Mode, tmp_path: Path) -> None:
+    (tmp_path / "groups.json").write_text('{"THEP": ["HPG"]}')
+    (tmp_path / "coins.json").write_text('["ETH", "BTC"]')
+    own = Settings.from_mapping(
+        {"TICKER_GROUPS_FILE": str(tmp_path / "groups.json"), "CRYPTO_LIST_FILE": str(tmp_path / "coins.json")}
+    )
+    expected = {Mode.VN: {"THEP": ["HPG"]}, Mode.CRYPTO: {"CRYPTO_TOP_100": ["ETH", "BTC"]}}
+    assert groups_for(mode, own) == expected[mode]
+
+
+# Files that are not allowed
+
+LOADERS: dict[str, Callable[[Settings], object]] = {
+    "TICKER_GROUPS_FILE": load_ticker_groups,
+    "CRYPTO_LIST_FILE": load_crypto_list,
+}
+ALLOWED = {
+    "TICKER_GROUPS_FILE": "a JSON object, group name to a list of different symbols, none empty; ",
+    "CRYPTO_LIST_FILE": "a JSON array of different symbols, not empty; ",
+}
+
+
+def refusal(variable: str, file: Path) -> str:
+    """What the error says between the file and what is allowed, both of which must stand in it."""
+    with pytest.raises(ConfigError) as caught:
+        LOADERS[variable](settings_with(variable, file))
+    begin, end = f"{variable}={str(file)!r} is not allowed: ", f"; allowed: {ALLOWED[variable]}"
+    text = str(caught.value)
+    assert text.startswith(begin)
+    assert "\n" not in text
+    reason, found, _ = text.removeprefix(begin).partition(end)
+    assert found, text
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ('{"THEP": ["HPG"]', "Expecting ',' delimiter: line 1 column 17 (char 16)"),
+        ('["HPG"]', "it is not an object, or an empty one"),
+        ("{}", "it is not an object, or an empty one"),
+        ("null", "it is not an object, or an empty one"),
+        ('{"THEP": "HPG"}', "group 'THEP' is not an array, or an empty one"),
+        ('{"THEP": []}', "group 'THEP' is not an array, or an empty one"),
+        ('{"THEP": {"HPG": 1}}', "group 'THEP' is not an array, or an empty one"),
+        ('{"THEP": ["hpg"]}', "group 'THEP' holds 'hpg'"),
+        ('{"THEP": ["../HPG"]}', "group 'THEP' holds '../HPG'"),
+        ('{"THEP": ["HPG\\n"]}', "group 'THEP' holds 'HPG\\n'"),
+        ('{"THEP": [7]}', "group 'THEP' holds 7"),
+        ('{"THEP": ["HPG", null]}', "group 'THEP' holds None"),
+        ('{"THEP": ["HPG", "NKG", "HPG"]}', "group 'THEP' holds 'HPG' twice"),
+        ('{"THEP": ["HPG"], "THEP": ["NKG"]}', "the object holds 'THEP' twice"),
+    ],
+)
+def test_a_file_that_is_no_set_of_groups_is_refused(content: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "groups.json"
+    file.write_text(content)
+    assert refusal("TICKER_GROUPS_FILE", file) == reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("BTC ETH", "Expecting value: line 1 column 1 (char 0)"),
+        ('{"BTC": 1}', "the list is not an array, or an empty one"),
+        ("[]", "the list is not an array, or an empty one"),
+        ('["BTC", "E TH"]', "the list holds 'E TH'"),
+        ('["BTC", "BTC"]', "the list holds 'BTC' twice"),
+    ],
+)
+def test_a_file_that_is_no_list_of_coins_is_refused(content: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "coins.json"
+    file.write_text(content)
+    assert refusal("CRYPTO_LIST_FILE", file) == reason
+
+
+@pytest.mark.parametrize("variable", LOADERS)
+def test_a_file_that_is_not_utf_8_is_refused(variable: str, tmp_path: Path) -> None:
+    file = tmp_path / "latin.json"
+    file.write_bytes(json.dumps(["BTC"]).encode("utf-16"))
+    assert "codec can't decode byte" in refusal(variable, file)
+
+
+@pytest.mark.parametrize("variable", LOADERS)
+def test_a_long_wrong_value_is_cut_in_the_message(variable: str, tmp_path: Path) -> None:
+    file = tmp_path / "long.json"
+    wrong = ["X" * 10_000]
+    file.write_text(json.dumps({"A": wrong} if variable == "TICKER_GROUPS_FILE" else wrong))
+    assert len(refusal(variable, file)) < 100
+
+
+@pytest.mark.parametrize("variable", LOADERS)
+def test_a_file_gone_since_the_start_is_reported(variable: str, tmp_path: Path) -> None:
+    file = tmp_path / "gone.json"
+    file.write_text("[]")
+    own = settings_with(variable, file)
+    file.unlink()
+    with pytest.raises(ConfigError) as caught:
+        LOADERS[variable](own)
+    assert str(caught.value).startswith(
+        f"{variable}={str(file)!r} cannot be read: No such file or directory; allowed: "
+    )
+
+
+def test_a_symbol_of_several_groups_belongs_to_the_first() -> None:
+    sectors = sector_of({"BANKS": ["VCB", "ACB"], "LARGE": ["VIC", "VCB"]})
+    assert list(sectors.items()) == [("VCB", "BANKS"), ("ACB", "BANKS"), ("VIC", "LARGE")]

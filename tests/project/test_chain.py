@@ -1,0 +1,219 @@
+"""The whole chain against sources that speak the real formats over HTTP: source, worker, both stores, API."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockapi import create_app
+from stockapi.calc.indicators import enhance
+from stockapi.models import Bars, Interval, Mode
+from stockapi.providers.base import Provider
+from stockapi.providers.live.binance import BinanceProvider
+from stockapi.providers.live.cryptocompare import CryptoCompareProvider
+from stockapi.providers.live.vci import VciProvider
+from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.upkeep.reconcile import verify
+from tests.fake_upstream import FakeTime, FakeUpstream, Fault
+from tests.support.stores import MakeStores, Stores
+from workers.crypto_worker import CRYPTO
+from workers.daily_worker import DAILY
+from workers.loop import Job, WorkerLoop
+from workers.slow_worker import HOURLY, MINUTE
+
+NOW = datetime(2026, 9, 15, 3, 20, 30, tzinfo=UTC)
+LISTED = int(datetime(2026, 9, 3, tzinfo=UTC).timestamp())
+VN_JOBS = (DAILY, HOURLY, MINUTE)
+TICKERS = {Mode.VN: ["VCB", "ACB", "VNINDEX"], Mode.CRYPTO: ["BTC", "SHIB"]}
+SOURCES: dict[str, tuple[Mode, tuple[Job, ...]]] = {
+    "vci": (Mode.VN, VN_JOBS),
+    "binance": (Mode.CRYPTO, CRYPTO),
+    "cryptocompare": (Mode.CRYPTO, CRYPTO),
+}
+
+
+class Chain:
+    """One source, its worker and the stores, all believing that it is `now`."""
+
+    def __init__(self, name: str, upstream: FakeUpstream, stores: Stores) -> None:
+        self.name, self.upstream, self.stores = name, upstream, stores
+        self.mode, self.jobs = SOURCES[name]
+        self.now = NOW
+
+    def provider(self) -> Provider:
+        timing = FakeTime(int(self.now.timestamp())).timing()
+        kinds = {"vci": VciProvider, "binance": BinanceProvider, "cryptocompare": CryptoCompareProvider}
+        return kinds[self.name](self.stores.settings, timing)
+
+    def cycle(self, now: datetime | None = None) -> int:
+        """All jobs once; returns how many series failed."""
+        self.now = now or self.now
+        self.upstream.now = int(self.now.timestamp())
+        self.upstream.forget_requests()
+        never = FakeTime(0)
+        loop = WorkerLoop(
+            self.jobs,
+            self.provider(),
+            self.stores.db_manager,
+            self.stores.csv_store,
+            _NeverSet(),
+            lambda: self.now,
+            lambda: never.now,
+        )
+        return loop.run_once()
+
+    def held(self, ticker: str, interval: Interval) -> Bars:
+        return self.stores.in_csv(ticker, interval, self.mode)
+
+    def assert_current(self) -> None:
+        """Everything the market shows is stored, in both stores alike, and nothing else."""
+        for ticker in TICKERS[self.mode]:
+            for interval in Interval:
+                held = self.held(ticker, interval)
+                begin = int(held.time[0])
+                shown = self.upstream.market.bars(self.mode, ticker, interval, begin, int(self.now.timestamp()))
+                is_index = ticker == "VNINDEX"
+                expected = enhance(Bars.of(shown.time, shown.prices, shown.volume), self.mode, is_index=is_index)
+                assert held.time.tolist() == expected.time.tolist(), (ticker, interval)
+                np.testing.assert_allclose(held.prices, expected.prices, rtol=1e-4)
+        reports = list(verify(self.mode, Interval, self.stores.db_manager, self.stores.csv_store))
+        assert len(reports) == 3 * len(TICKERS[self.mode])
+        assert [report for report in reports if report.problems] == []
+
+
+class _NeverSet:
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, _timeout: float) -> bool:
+        return False
+
+
+@pytest.fixture
+def upstream():  # type: ignore[no-untyped-def]
+    listed = dict.fromkeys([ticker for tickers in TICKERS.values() for ticker in tickers], LISTED)
+    with FakeUpstream(now=int(NOW.timestamp()), tickers=TICKERS, listed=listed) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def stores(make_stores: MakeStores, upstream: FakeUpstream, tmp_path: Path) -> Stores:
+    groups, coins = tmp_path / "groups.json", tmp_path / "coins.json"
+    groups.write_text(json.dumps({"BANKS": ["VCB", "ACB"], "INDEX": ["VNINDEX"]}))
+    coins.write_text(json.dumps(TICKERS[Mode.CRYPTO]))
+    return make_stores(**upstream.variables(), TICKER_GROUPS_FILE=str(groups), CRYPTO_LIST_FILE=str(coins))
+
+
+@pytest.fixture
+def chain(request: pytest.FixtureRequest, upstream: FakeUpstream, stores: Stores) -> Chain:
+    return Chain(request.param, upstream, stores)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", list(SOURCES), indirect=True)
+def test_first_download_resume_and_gap(chain: Chain) -> None:
+    assert chain.cycle() == 0
+    chain.assert_current()
+    first = {interval: len(chain.held(TICKERS[chain.mode][0], interval)) for interval in Interval}
+    for later in (timedelta(minutes=1), timedelta(hours=2), timedelta(days=1), timedelta(days=5)):
+        assert chain.cycle(NOW + later) == 0
+        chain.assert_current()
+    assert all(len(chain.held(TICKERS[chain.mode][0], interval)) > count for interval, count in first.items())
+    saved = chain.stores.csv_store.stamp(chain.mode, TICKERS[chain.mode][0], Interval.MINUTE)
+    assert chain.cycle() == 0
+    assert chain.stores.csv_store.stamp(chain.mode, TICKERS[chain.mode][0], Interval.MINUTE) == saved, "nothing new"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chain", "fault"),
+    [
+        ("vci", Fault.UNAVAILABLE),
+        ("vci", Fault.RESET),
+        ("vci", Fault.EMPTY),
+        ("vci", Fault.ALL_BAD),
+        ("binance", Fault.TOO_MANY_REQUESTS),
+        ("binance", Fault.BANNED),
+        ("cryptocompare", Fault.HALF_JSON),
+        ("cryptocompare", Fault.ERROR_WITH_200),
+    ],
+    indirect=["chain"],
+)
+def test_an_outage_loses_nothing_and_is_made_good(chain: Chain, fault: Fault) -> None:
+    chain.cycle()
+    tickers = TICKERS[chain.mode]
+    before = {(ticker, interval): chain.held(ticker, interval) for ticker in tickers for interval in Interval}
+    chain.upstream.fail(fault, times=None)
+    assert chain.cycle(NOW + timedelta(hours=3)) > 0
+    assert all(chain.held(*series).equals(bars) for series, bars in before.items())
+    states = Bookkeeping(chain.stores.db_manager).worker_states(chain.mode)
+    assert all(state.source_state != "ok" and state.last_error for state in states.values())
+    chain.upstream.heal()
+    assert chain.cycle(NOW + timedelta(hours=4)) == 0
+    chain.assert_current()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chain", "fault"),
+    [
+        ("vci", Fault.OUTSIDE),
+        ("vci", Fault.ENVELOPE),
+        ("binance", Fault.DUPLICATES),
+        ("cryptocompare", Fault.DISORDER),
+    ],
+    indirect=["chain"],
+)
+def test_a_lying_source_changes_nothing(chain: Chain, fault: Fault) -> None:
+    chain.cycle()
+    chain.upstream.fail(fault, times=None)
+    assert chain.cycle(NOW + timedelta(hours=1)) == 0
+    chain.assert_current()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["vci"], indirect=True)
+def test_one_ticker_that_the_source_does_not_know(chain: Chain) -> None:
+    ticker = TICKERS[chain.mode][-1]
+    chain.upstream.fail(Fault.EMPTY, ticker=ticker, times=None)
+    assert chain.cycle() > 0
+    others = TICKERS[chain.mode][:-1]
+    assert chain.stores.csv_store.tickers(chain.mode) == sorted(others)
+
+
+@pytest.mark.slow
+def test_a_dividend_and_what_clients_see_of_it(upstream: FakeUpstream, stores: Stores) -> None:
+    chain = Chain("vci", upstream, stores)
+    chain.cycle()
+    client = create_app(stores.settings, clock=lambda: chain.now).test_client()
+    query = f"/tickers?symbol=VCB&start_date=2026-09-03&end_date={NOW:%Y-%m-%d}"
+    before = client.get(query).get_json()["VCB"]
+    ex_day = datetime(2026, 9, 16, tzinfo=UTC)
+    upstream.adjust("VCB", int(ex_day.timestamp()), 1.25)
+    # The download of the adjusted minutes fails: the old history stays, whole.
+    upstream.fail(Fault.UNAVAILABLE, ticker="VCB", times=None, skip=1)
+    assert chain.cycle(ex_day + timedelta(hours=3)) > 0
+    assert client.get(query).get_json()["VCB"] == before
+    upstream.heal()
+    assert chain.cycle() == 0
+    assert chain.cycle(ex_day + timedelta(hours=4)) == 0
+    chain.assert_current()
+    after = client.get(query).get_json()["VCB"]
+    ratios = [old["close"] / new["close"] for old, new in zip(before[:-1], after[:-1], strict=True)]
+    assert ratios == pytest.approx([1.25] * len(ratios), rel=1e-4)
+    (entry,) = Bookkeeping(stores.db_manager).adjustments(Mode.VN, since=0)
+    assert (entry.ticker, entry.ex_time, entry.ratio) == ("VCB", int(ex_day.timestamp()), pytest.approx(1.25, rel=1e-3))
+    assert entry.applied_at is not None
+
+
+@pytest.mark.slow
+def test_a_new_entry_of_the_list_is_picked_up_without_a_restart(
+    upstream: FakeUpstream, stores: Stores, tmp_path: Path
+) -> None:
+    chain = Chain("vci", upstream, stores)
+    provider = chain.provider()
+    assert provider.tickers() == ["VCB", "ACB", "VNINDEX"]
+    (tmp_path / "groups.json").write_text(json.dumps({"BANKS": ["VCB", "ACB", "BID"], "INDEX": ["VNINDEX"]}))
+    assert provider.tickers() == ["VCB", "ACB", "BID", "VNINDEX"]
