@@ -278,7 +278,7 @@ def test_the_back_button(explorer: Explorer) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"mode": "bonds", "symbol": "../etc", "interval": "2h", "range": "9Y", "ma": "7", "rows": "1e9"},
+        {"mode": "bonds", "symbol": "../etc", "interval": "7h", "range": "9Y", "ma": "7", "rows": "1e9"},
         {"symbol": "<img src=x onerror=alert(1)>", "from_": "2026-13-01", "to": "2025-02-30", "sector": "'\"><b>"},
     ],
 )

@@ -1,12 +1,22 @@
-"""GET /explorer: a page to look at the market with, from an installed package and without a line from elsewhere."""
+"""GET /explorer: a page to look at the market with, from an installed package and without a line from elsewhere.
+
+Its scripts know no market and no interval by name, the day apart: they read them from the page, which is made from the
+enums here.
+"""
 
 from functools import cache
+from typing import Any, Final
 
 from flask import Blueprint, Response, render_template_string
 
 from stockapi.api.pages.assets import AssetBundle, package_file, static_file
 from stockapi.api.pages.page import page
+from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY, VN_TIMEZONE
 from stockapi.context import services
+from stockapi.markets.calendar import SESSION_CLOSE, SESSION_OPEN
+from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
+from stockapi.models.mode import Mode
 
 blueprint = Blueprint("explorer", __name__)
 
@@ -23,14 +33,50 @@ _MAPLIBRE_STYLE_ID = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc01
 """plotly.js 4.1.1 adds a style sheet for its maps unless there is an element of this id."""
 
 
+_DAY_MS: Final = SECONDS_PER_DAY * 1_000
+_MARKETS: Final[dict[Mode, dict[str, object]]] = {
+    Mode.VN: {
+        "title": "Vietnam",
+        "firstSymbol": "VNINDEX",
+        "unit": "dong",
+        "timeZone": VN_TIMEZONE,
+        "clock": "UTC+7, Ho Chi Minh City",
+        "sessionMs": (SESSION_CLOSE.hour - SESSION_OPEN.hour) * 3_600_000,
+        "daysPerWeek": 5,
+        "isOneSector": False,
+    },
+    Mode.CRYPTO: {
+        "title": "Crypto",
+        "firstSymbol": "BTC",
+        "unit": "usd",
+        "timeZone": "UTC",
+        "clock": "UTC",
+        "sessionMs": _DAY_MS,
+        "daysPerWeek": 7,
+        "isOneSector": True,
+    },
+}
+"""What the page needs to know of a market; `markets.js` says what each means."""
+
+_UNITS: Final = {
+    "m": ("minute", 60_000),
+    "h": ("hour", 3_600_000),
+    "H": ("hour", 3_600_000),
+    "D": ("day", _DAY_MS),
+    "W": ("week", 7 * _DAY_MS),
+    "M": ("month", 28 * _DAY_MS),
+}
+"""By the last letter of an interval's name: the word for it, and its milliseconds at least."""
+
+
 @blueprint.get("/explorer")
 def explorer() -> Response:
     """The page; its scripts ask the API beside it, and no other host."""
-    return page(_html(",".join(services().settings.index_tickers)))
+    return page(_html(services().settings))
 
 
 @cache
-def _html(index_tickers: str) -> bytes:
+def _html(settings: Settings) -> bytes:
     """To be called in a request: Flask renders templates of an application."""
     return render_template_string(
         _PAGE.read_text(encoding="utf-8"),
@@ -39,5 +85,27 @@ def _html(index_tickers: str) -> bytes:
         styles=_STYLES,
         modules=_MODULES,
         maplibre_style_id=_MAPLIBRE_STYLE_ID,
-        index_tickers=index_tickers,
+        facts=_facts(settings),
     ).encode()
+
+
+def _facts(settings: Settings) -> dict[str, object]:
+    intervals = map(_interval, (*Interval, *AggregatedInterval))
+    return {
+        "markets": [_market(mode, settings) for mode in Mode],
+        "intervals": sorted(intervals, key=lambda each: each["lengthMs"]),
+    }
+
+
+def _market(mode: Mode, settings: Settings) -> dict[str, object]:
+    indices = [ticker for ticker in settings.index_tickers if settings.is_index(ticker, mode)]
+    own = {"mode": mode.value, "indices": indices, "isWholeVolume": mode.has_whole_volume}
+    return own | _MARKETS[mode]
+
+
+def _interval(interval: AnyInterval) -> dict[str, Any]:
+    """`4h`: four hours."""
+    name = interval.value
+    count, (unit, unit_ms) = int(name[:-1]), _UNITS[name[-1]]
+    title = f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    return {"name": name, "title": title, "isIntraday": interval.is_intraday, "lengthMs": count * unit_ms}

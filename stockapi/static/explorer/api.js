@@ -1,6 +1,7 @@
 /** The only module that talks to the server. */
 
 import { marketTime } from "./format.js";
+import { MARKETS } from "./markets.js";
 import { INTERVALS, cut, limitFor } from "./ranges.js";
 
 const TIMEOUT_MS = 30_000;
@@ -109,10 +110,12 @@ export const fetchProfile = ({ mode, symbol }, when, signal) => get("/analysis/v
 
 /** The API's least volume is one of shares; of coins, a few thousand are a lot, so all of them count. */
 export const fetchPerformers = ({ mode, sort, sector, date, rows }, signal) => {
-  const least = mode === "crypto" ? { min_volume: 0 } : {};
+  const least = MARKETS.get(mode).isWholeVolume ? {} : { min_volume: 0 };
   return get("/analysis/top-performers", { mode, sort_by: sort, sector, date, limit: rows, ...least }, signal);
 };
 
 /** Crypto is one sector, of which the page shows the strongest coins; of others the strongest stock is enough. */
-export const fetchSectors = ({ mode, period, date }, signal) =>
-  get("/analysis/ma-scores-by-sector", { mode, ma_period: period, date, top_per_sector: mode === "crypto" ? 20 : 1 }, signal);
+export const fetchSectors = ({ mode, period, date }, signal) => {
+  const most = MARKETS.get(mode).isOneSector ? 20 : 1;
+  return get("/analysis/ma-scores-by-sector", { mode, ma_period: period, date, top_per_sector: most }, signal);
+};

@@ -1,9 +1,10 @@
 /** Numbers and times for people. The API gives times in UTC; a trader in Vietnam lives at UTC+7. */
 
+import { MARKETS } from "./markets.js";
+
 const LOCALE = "en-US";
 const MINUS = "\u2212";
 const NONE = "\u2013";
-const VN_OFFSET_MS = 7 * 3_600_000;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const SECTORS = {
   NGAN_HANG: "Banks",
@@ -37,6 +38,7 @@ const SECTORS = {
 };
 
 const formats = new Map();
+const clocks = new Map();
 
 /** A number with thousands separators; making an Intl format costs more than using it. */
 function fixed(value, low, high = low) {
@@ -114,12 +116,21 @@ export function sectorName(code) {
 /** A bar's time as milliseconds, shifted so that its UTC fields are those of the market's own clock. */
 export function marketTime(text, mode) {
   if (text.length === 10) return Date.parse(`${text}T00:00:00Z`);
-  return Date.parse(`${text}Z`) + (mode === "vn" ? VN_OFFSET_MS : 0);
+  return Date.parse(`${clockOf(mode).format(Date.parse(`${text}Z`)).replace(" ", "T")}Z`);
+}
+
+/** Writes moments as the clock of the market shows them; Swedes write them as the API does, but for the T. */
+function clockOf(mode) {
+  if (!clocks.has(mode)) {
+    const { timeZone } = MARKETS.get(mode);
+    clocks.set(mode, new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" }));
+  }
+  return clocks.get(mode);
 }
 
 /** Name of the clock that intraday times are shown in. */
 export function clockName(mode) {
-  return mode === "vn" ? "UTC+7, Ho Chi Minh City" : "UTC";
+  return MARKETS.get(mode).clock;
 }
 
 const two = (number) => String(number).padStart(2, "0");

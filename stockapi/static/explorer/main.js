@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 import { installControls, showControls, showSectorChoice } from "./controls.js";
 import { announce, byId, debounce, el } from "./dom.js";
 import { clockName, sectorName } from "./format.js";
+import { MARKETS } from "./markets.js";
 import { Panels } from "./panels.js";
 import { Profile } from "./profile.js";
 import { showName } from "./quote.js";
@@ -17,7 +18,6 @@ import { installTheme } from "./theme.js";
 import { Typeahead, entriesOf } from "./typeahead.js";
 
 const PAN_SETTLE_MS = 400;
-const INDEX_TICKERS = document.body.dataset.indexTickers.split(",");
 const INDEX_GROUP = "INDEX";
 
 /** What has to change for a panel to be loaded anew. */
@@ -40,7 +40,7 @@ const panels = new Panels(() => store.state, {
   chart,
   profile,
   requests: new RequestLine(),
-  unitOf: (symbol) => (store.state.mode === "crypto" ? "usd" : INDEX_TICKERS.includes(symbol) ? "points" : "dong"),
+  unitOf,
   choose: (patch, how) => store.update(patch, how),
 });
 const typeahead = new Typeahead(byId("ticker"), byId("ticker-list"), (symbol) => store.update({ symbol }));
@@ -68,6 +68,12 @@ function onChange(state, changed) {
   else if (changed.has("symbol")) panels.drawPerformers();
   if (needs("sectors")) panels.sectors.load();
   else if (changed.has("sector") || changed.has("symbol")) panels.drawSectors();
+}
+
+/** @returns {import("./format.js").Unit} */
+function unitOf(symbol) {
+  const { indices, unit } = MARKETS.get(store.state.mode);
+  return indices.includes(symbol) ? "points" : unit;
 }
 
 async function loadQuote() {

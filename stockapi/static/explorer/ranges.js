@@ -1,39 +1,39 @@
 /** Intervals, and the ranges that make sense for each. */
 
+import { LENGTHS, MARKETS } from "./markets.js";
+
 const DAY_MS = 86_400_000;
 
 /**
  * @typedef {object} IntervalInfo
  * @property {string} name
  * @property {boolean} isIntraday
- * @property {number} lengthMs nominal; of a month, 30 days
- * @property {{vn: number, crypto: number}} perDay bars of a trading day, at most
+ * @property {number} lengthMs nominal; of a month, 28 days
  * @property {string[]} ranges
  * @property {string} fallback the range to begin with
  */
 
-const intraday = (name, minutes, vnPerDay, ranges, fallback) => [
-  name,
-  { name, isIntraday: true, lengthMs: minutes * 60_000, perDay: { vn: vnPerDay, crypto: 1440 / minutes }, ranges, fallback },
-];
-const daily = (name, days, ranges, fallback) => [
-  name,
-  { name, isIntraday: false, lengthMs: days * DAY_MS, perDay: { vn: 1 / days, crypto: 1 / days }, ranges, fallback },
+/** From this length on, in minutes: the ranges, and the one to begin with. */
+const RANGES = [
+  [1, ["1d", "2d", "3d"], "1d"],
+  [5, ["1d", "5d", "10d"], "5d"],
+  [15, ["5d", "10d", "1M"], "5d"],
+  [30, ["5d", "1M", "3M"], "1M"],
+  [60, ["5d", "1M", "3M", "6M"], "1M"],
+  [240, ["1M", "3M", "6M", "1Y"], "6M"],
+  [1_440, ["1M", "3M", "6M", "1Y", "2Y", "5Y", "All"], "1Y"],
+  [10_080, ["6M", "1Y", "2Y", "5Y", "All"], "2Y"],
+  [20_160, ["1Y", "2Y", "5Y", "All"], "5Y"],
+  [40_320, ["1Y", "2Y", "5Y", "All"], "All"],
 ];
 
-/** A session of the VN market is 09:00 to 15:00, so some 300 minutes with a bar, lunch left out. @type {Map<string, IntervalInfo>} */
-export const INTERVALS = new Map([
-  intraday("1m", 1, 300, ["1d", "2d", "3d"], "1d"),
-  intraday("5m", 5, 66, ["1d", "5d", "10d"], "5d"),
-  intraday("15m", 15, 24, ["5d", "10d", "1M"], "5d"),
-  intraday("30m", 30, 12, ["5d", "1M", "3M"], "1M"),
-  intraday("1H", 60, 7, ["5d", "1M", "3M", "6M"], "1M"),
-  intraday("4h", 240, 2, ["1M", "3M", "6M", "1Y"], "6M"),
-  daily("1D", 1, ["1M", "3M", "6M", "1Y", "2Y", "5Y", "All"], "1Y"),
-  daily("1W", 7, ["6M", "1Y", "2Y", "5Y", "All"], "2Y"),
-  daily("2W", 14, ["1Y", "2Y", "5Y", "All"], "5Y"),
-  daily("1M", 28, ["1Y", "2Y", "5Y", "All"], "All"),
-]);
+function withRanges(interval) {
+  const [, ranges, fallback] = RANGES.findLast(([minutes]) => minutes * 60_000 <= interval.lengthMs);
+  return { ...interval, ranges, fallback };
+}
+
+/** @type {Map<string, IntervalInfo>} */
+export const INTERVALS = new Map(LENGTHS.map((interval) => [interval.name, withRanges(interval)]));
 
 /** More bars than this are no chart but a smear, and slow; a year of minutes would be 60,000. */
 export const MAX_BARS = 5_000;
@@ -41,9 +41,17 @@ export const MAX_BARS = 5_000;
 const RANGE = /^(\d+)([dMY])$/;
 const UNIT_DAYS = { d: 1, M: 31, Y: 366 };
 
-/** Five of seven days have a session in Vietnam; weeks and months have all of them. */
-function perCalendarDay({ lengthMs, perDay }, mode) {
-  return perDay[mode] * (mode === "vn" && lengthMs <= DAY_MS ? 5 / 7 : 1);
+const isAroundTheClock = (mode) => MARKETS.get(mode).sessionMs === DAY_MS;
+
+/** Bars of a trading day, at most: the first and the last may be cut by the session. */
+function perTradingDay({ lengthMs, isIntraday }, mode) {
+  if (!isIntraday || isAroundTheClock(mode)) return DAY_MS / lengthMs;
+  return Math.ceil(MARKETS.get(mode).sessionMs / lengthMs) + 1;
+}
+
+/** Weeks and months have all the days without a session, too. */
+function perCalendarDay(info, mode) {
+  return perTradingDay(info, mode) * (info.lengthMs <= DAY_MS ? MARKETS.get(mode).daysPerWeek / 7 : 1);
 }
 
 /** What a range is called when it is read aloud or pointed at. */
@@ -63,7 +71,7 @@ export function limitFor(range, interval, mode) {
   const info = INTERVALS.get(interval);
   const [, count, unit] = RANGE.exec(range);
   const days = Number(count) * UNIT_DAYS[unit];
-  const perDay = unit === "d" ? info.perDay[mode] : perCalendarDay(info, mode);
+  const perDay = unit === "d" ? perTradingDay(info, mode) : perCalendarDay(info, mode);
   return Math.min(MAX_BARS, Math.ceil(days * perDay) + 2);
 }
 
@@ -77,9 +85,9 @@ export function cut(times, range, mode) {
   return Math.max(found, 0);
 }
 
-/** First moment of the last N days that have a bar; coins trade around the clock, and their days are spans of 24 hours. */
+/** First moment of the last N days that have a bar; where the market never closes, days are spans of 24 hours. */
 function daysBefore(times, count, mode) {
-  if (mode === "crypto") return times.at(-1) - count * DAY_MS + 1;
+  if (isAroundTheClock(mode)) return times.at(-1) - count * DAY_MS + 1;
   const days = [];
   for (let at = times.length - 1; at >= 0 && days.length <= count; at -= 1) {
     const day = Math.floor(times[at] / DAY_MS);
@@ -106,5 +114,5 @@ export function estimate(from, to, interval, mode, now = Date.now()) {
 
 /** The shortest interval whose bars of this range can be shown. */
 export function coarser(from, to, mode) {
-  return [...INTERVALS.keys()].find((name) => estimate(from, to, name, mode) <= MAX_BARS) ?? "1M";
+  return [...INTERVALS.keys()].find((name) => estimate(from, to, name, mode) <= MAX_BARS) ?? [...INTERVALS.keys()].at(-1);
 }

@@ -1,8 +1,9 @@
 /** What the page shows, kept in its address: a link brings it back, and so does the back button. */
 
+import { MARKETS } from "./markets.js";
 import { INTERVALS } from "./ranges.js";
 
-export const MODES = ["vn", "crypto"];
+const MODES = [...MARKETS.keys()];
 export const AVERAGES = [10, 20, 50, 100, 200];
 export const SORTS = [
   ["close_changed", "Change"],
@@ -12,7 +13,6 @@ export const SORTS = [
   ...AVERAGES.map((n) => [`ma${n}_score`, `MA${n} score`]),
 ];
 export const ROWS = ["5", "8", "10", "20", "50"];
-export const FIRST_SYMBOL = { vn: "VNINDEX", crypto: "BTC" };
 
 const SYMBOL = /^[A-Z0-9][A-Z0-9._-]{0,19}$/;
 const DATE = /^\d{4}-\d\d-\d\d$/;
@@ -21,7 +21,7 @@ const NONE = "none";
 
 /**
  * @typedef {object} State
- * @property {"vn" | "crypto"} mode
+ * @property {string} mode
  * @property {string} symbol
  * @property {string} interval
  * @property {string} range a preset, or "" when `from` or `to` say it
@@ -47,7 +47,7 @@ const oneOf = (value, allowed, fallback) => (allowed.includes(value) ? value : f
 export function parse(search) {
   const query = new URLSearchParams(search);
   const text = (name) => query.get(name) ?? "";
-  const mode = oneOf(text("mode").toLowerCase(), MODES, "vn");
+  const mode = oneOf(text("mode").toLowerCase(), MODES, MODES[0]);
   const symbol = text("symbol").toUpperCase();
   const interval = oneOf(text("interval"), [...INTERVALS.keys()], "1D");
   const day = (name) => (isDay(text(name)) ? text(name) : "");
@@ -55,7 +55,7 @@ export function parse(search) {
   const { ranges, fallback } = INTERVALS.get(interval);
   return {
     mode,
-    symbol: isSymbol(symbol) ? symbol : FIRST_SYMBOL[mode],
+    symbol: isSymbol(symbol) ? symbol : MARKETS.get(mode).firstSymbol,
     interval,
     range: from || to ? "" : oneOf(text("range"), ranges, fallback),
     from,
@@ -121,7 +121,7 @@ export class Store {
 
 /** What one choice means for the others. */
 function consistent(next, patch) {
-  if ("mode" in patch && !("symbol" in patch)) Object.assign(next, { symbol: FIRST_SYMBOL[next.mode], sector: "" });
+  if ("mode" in patch && !("symbol" in patch)) Object.assign(next, { symbol: MARKETS.get(next.mode).firstSymbol, sector: "" });
   if (patch.range) Object.assign(next, { from: "", to: "" });
   if (next.from || next.to) next.range = "";
   const { ranges, fallback } = INTERVALS.get(next.interval);

@@ -1,8 +1,10 @@
 """The page as the server gives it: what it may load, that all of it is there, and that none of it is elsewhere."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,6 +14,7 @@ from stockapi import create_app
 from stockapi.api.pages import explorer
 from stockapi.api.pages.assets import package_file, static_file
 from stockapi.config import Settings
+from stockapi.models import AggregatedInterval, Interval, Mode
 from tests.support.stores import environment
 
 FOLDER = static_file("explorer")
@@ -173,9 +176,50 @@ def test_the_charting_library_is_kept_from_adding_style_sheets(page: Page) -> No
     assert len(re.findall(r'createElement\("style"\)', library)) == 2
 
 
-def test_the_page_knows_which_tickers_are_indices(page: Page) -> None:
+@pytest.fixture
+def facts(page: Page) -> dict[str, list[dict[str, Any]]]:
     (body,) = page.having("body")
-    assert body["data-index-tickers"] == "VNINDEX,HNX30"
+    found: dict[str, list[dict[str, Any]]] = json.loads(body["data-facts"])
+    return found
+
+
+def test_the_page_knows_which_tickers_are_indices(facts: dict[str, list[dict[str, Any]]]) -> None:
+    assert {market["mode"]: market["indices"] for market in facts["markets"]} == {
+        "vn": ["VNINDEX", "HNX30"],
+        "crypto": [],
+    }
+
+
+def test_every_interval_can_be_chosen_the_shortest_first(page: Page, facts: dict[str, list[dict[str, Any]]]) -> None:
+    names = [interval["name"] for interval in facts["intervals"]]
+    assert sorted(names) == sorted(interval.value for interval in (*Interval, *AggregatedInterval))
+    assert [found["value"] for found in page.having("input", name="interval")] == names
+    minutes = {interval["name"]: (interval["title"], interval["lengthMs"] / 60_000) for interval in facts["intervals"]}
+    assert list(minutes.values()) == sorted(minutes.values(), key=lambda each: each[1])
+    assert minutes["1m"] == ("1 minute", 1)
+    assert minutes["4h"] == ("4 hours", 240)
+    assert minutes["1D"] == ("1 day", 1_440)
+    assert [interval["name"] for interval in facts["intervals"] if not interval["isIntraday"]] == [
+        "1D",
+        "1W",
+        "2W",
+        "1M",
+    ]
+
+
+def test_every_market_can_be_chosen(page: Page, facts: dict[str, list[dict[str, Any]]]) -> None:
+    modes = [market["mode"] for market in facts["markets"]]
+    assert modes == [mode.value for mode in Mode]
+    assert [found["value"] for found in page.having("input", name="mode")] == modes
+    described = set(re.findall(r"@property \{.*\} (\w+)", (FOLDER / "markets.js").read_text(encoding="utf-8")))
+    for market in facts["markets"]:
+        assert set(market) == described | {"title"}, "what the scripts expect of a market"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_no_script_names_a_market(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    assert [mode.value for mode in Mode if f'"{mode.value}"' in text] == []
 
 
 def test_only_the_versioned_files_are_served(client: FlaskClient) -> None:

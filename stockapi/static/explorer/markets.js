@@ -1,0 +1,23 @@
+/** The markets and intervals there are, as the server has written them into the page. */
+
+const FACTS = JSON.parse(document.body.dataset.facts);
+
+/**
+ * @typedef {object} Market
+ * @property {string} mode its name in requests
+ * @property {string} firstSymbol the ticker to begin with
+ * @property {"dong" | "usd"} unit of its prices
+ * @property {string[]} indices tickers whose prices are points
+ * @property {string} timeZone of its clock, a name of the time zone database
+ * @property {string} clock what people call that clock
+ * @property {number} sessionMs from the open of a trading day to its close; 24 hours where it never closes
+ * @property {number} daysPerWeek on which it trades
+ * @property {boolean} isWholeVolume volume is a number of shares, not of fractions of a coin
+ * @property {boolean} isOneSector
+ */
+
+/** @type {Map<string, Market>} */
+export const MARKETS = new Map(FACTS.markets.map((market) => [market.mode, market]));
+
+/** By name, the shortest first; `lengthMs` is nominal. @type {{name: string, isIntraday: boolean, lengthMs: number}[]} */
+export const LENGTHS = FACTS.intervals;
