@@ -4,13 +4,23 @@ Every number depends on the bar itself and at most the `WARMUP_BARS` bars before
 `EMA_WARMUP_BARS`), so a suffix of a series that begins that much earlier gets exactly the numbers the whole would.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from stockapi.constants import INDICATOR_FIELDS, MA_PERIODS, WARMUP_BARS
 from stockapi.models.bars import Bars, Float
+from stockapi.models.fields import (
+    CLOSE_CHANGED,
+    INDICATORS,
+    MA_FIELDS,
+    MA_PERIODS,
+    MONEY_FIELD,
+    SCORE_FIELDS,
+    VOLUME_CHANGED,
+    WARMUP_BARS,
+    Scale,
+)
 from stockapi.models.mode import Mode
-
-SCORE_DECIMALS = 4
 
 _LEAST_WEIGHT = 2.0**-56
 """What closes beyond an exponential average's reach would weigh less than; a float64 resolves 2^-53."""
@@ -105,7 +115,7 @@ def window_sums(values: Float) -> dict[int, Float]:
 
 
 def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
-    """The same bars with prices rounded as the market's are and all 13 indicators computed from those.
+    """The same bars with prices rounded as the market's are and all indicators computed from those.
 
     Definitions and rounding: docs/indicators.md. An indicator that is not defined, or not finite, is NaN.
     The first bar is taken for the first there is: give `WARMUP_BARS` earlier bars with a suffix, and cut them off.
@@ -113,22 +123,13 @@ def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
     prices = round_half_even(bars.prices, mode.price_decimals)
     rounded = Bars.of(bars.time, prices, bars.volume)
     with np.errstate(all="ignore"):
-        averages = _moving_averages(rounded.close)
-        scores = (rounded.close - averages) / averages * 100.0
-        money = np.zeros(len(bars)) if is_index else _delta(rounded.close) * bars.volume
-        if is_index:
-            money[:1] = np.nan
-        indicators = np.vstack(
-            [
-                round_half_even(averages, mode.price_decimals),
-                round_half_even(scores, SCORE_DECIMALS),
-                round_half_even(_percent_change(rounded.close), SCORE_DECIMALS)[np.newaxis],
-                round_half_even(_percent_change(bars.volume.astype(np.float64)), SCORE_DECIMALS)[np.newaxis],
-                round_half_even(money, mode.money_decimals)[np.newaxis],
-            ]
-        )
-    indicators[~np.isfinite(indicators)] = np.nan
-    return Bars(bars.time, prices, bars.volume, indicators)
+        values = {
+            **_averages_and_scores(rounded.close, _moving_averages(rounded.close)),
+            CLOSE_CHANGED: _percent_change(rounded.close),
+            VOLUME_CHANGED: _percent_change(bars.volume.astype(np.float64)),
+            MONEY_FIELD: _delta(rounded.close) * (0.0 if is_index else bars.volume),
+        }
+        return rounded.with_indicators(_rounded(values, mode))
 
 
 def with_exponential_averages(bars: Bars, mode: Mode) -> Bars:
@@ -137,13 +138,8 @@ def with_exponential_averages(bars: Bars, mode: Mode) -> Bars:
     The first bar is taken for the first there is: give `EMA_WARMUP_BARS` earlier bars with a suffix, and cut them off.
     """
     with np.errstate(all="ignore"):
-        averages = _exponential_averages(bars.close)
-        scores = (bars.close - averages) / averages * 100.0
-        changed = np.vstack(
-            [round_half_even(averages, mode.price_decimals), round_half_even(scores, SCORE_DECIMALS)],
-        )
-    changed[~np.isfinite(changed)] = np.nan
-    return Bars(bars.time, bars.prices, bars.volume, np.vstack([changed, bars.indicators[len(changed) :]]))
+        values = _averages_and_scores(bars.close, _exponential_averages(bars.close))
+        return bars.with_indicators(_rounded(values, mode))
 
 
 def enhance_from(bars: Bars, first: int, mode: Mode, *, is_index: bool) -> Bars:
@@ -151,6 +147,24 @@ def enhance_from(bars: Bars, first: int, mode: Mode, *, is_index: bool) -> Bars:
     begin = max(0, first - WARMUP_BARS)
     enhanced = enhance(bars.take(slice(begin, None)), mode, is_index=is_index)
     return enhanced.take(slice(first - begin, None))
+
+
+def _averages_and_scores(close: Float, averages: Float) -> dict[str, Float]:
+    """Neither rounded yet. `averages`: shape (5, n), of the periods in `MA_PERIODS`."""
+    scores = (close - averages) / averages * 100.0
+    return dict(zip((*MA_FIELDS, *SCORE_FIELDS), (*averages, *scores), strict=True))
+
+
+def _rounded(values: Mapping[str, Float], mode: Mode) -> dict[str, Float]:
+    """Each indicator with the decimals of its scale; NaN where it is not finite."""
+    result: dict[str, Float] = {}
+    for scale in Scale:
+        names = [field.name for field in INDICATORS if field.scale is scale and field.name in values]
+        if names:
+            rows = round_half_even(np.array([values[name] for name in names]), scale.decimals(mode))
+            rows[~np.isfinite(rows)] = np.nan
+            result |= zip(names, rows, strict=True)
+    return result
 
 
 def _moving_averages(close: Float) -> Float:
@@ -199,6 +213,3 @@ def _percent_change(values: Float) -> Float:
     """(value - previous) / previous x 100; NaN for the first, and after a value of zero or less."""
     previous = np.concatenate([np.full(min(1, len(values)), np.nan), values[:-1]])
     return np.where(previous > 0.0, (values - previous) / previous * 100.0, np.nan)
-
-
-assert len(INDICATOR_FIELDS) == 2 * len(MA_PERIODS) + 3

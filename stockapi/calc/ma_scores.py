@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from stockapi.calc.cross_section import last_of_each, or_none
-from stockapi.calc.indicators import SCORE_DECIMALS
 from stockapi.models.bars import Bars
+from stockapi.models.fields import SCORE_DECIMALS, ma_field, score_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ def scored_stocks(latest: Mapping[str, Bars], ma_period: int) -> dict[str, Stock
         latest,
         bars.close.tolist(),
         bars.volume.tolist(),
-        or_none(bars.indicator(f"ma{ma_period}")),
-        or_none(bars.indicator(f"ma{ma_period}_score")),
+        or_none(bars.indicator(ma_field(ma_period))),
+        or_none(bars.indicator(score_field(ma_period))),
         or_none(bars.indicator("close_changed")),
         or_none(bars.indicator("volume_changed")),
     )

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockapi.calc.cross_section import last_of_each, or_none
-from stockapi.constants import CHANGE_FIELDS, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, SECONDS_PER_DAY
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars, Int
+from stockapi.models.fields import CLOSE_CHANGED, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, VOLUME_CHANGED
 from stockapi.models.interval import Interval
 from stockapi.models.timestamps import format_time
 
 VOLUME = "volume"
-SORT_KEYS = (*CHANGE_FIELDS[:1], VOLUME, *CHANGE_FIELDS[1:], MONEY_FIELD, *SCORE_FIELDS)
+SORT_KEYS = (CLOSE_CHANGED, VOLUME, VOLUME_CHANGED, MONEY_FIELD, *SCORE_FIELDS)
 """What tickers can be ranked by; the first is the default."""
 
 
@@ -99,7 +100,7 @@ def _performers(section: CrossSection, where: Int, sectors: Mapping[str, str]) -
         "symbol": symbols,
         "close": bars.close.tolist(),
         "volume": bars.volume.tolist(),
-        **{name: or_none(bars.indicator(name)) for name in (*CHANGE_FIELDS, *MA_FIELDS, *SCORE_FIELDS)},
+        **{name: or_none(bars.indicator(name)) for name in (CLOSE_CHANGED, VOLUME_CHANGED, *MA_FIELDS, *SCORE_FIELDS)},
         "sector": [sectors.get(symbol) for symbol in symbols],
         MONEY_FIELD: or_none(bars.indicator(MONEY_FIELD)),
     }

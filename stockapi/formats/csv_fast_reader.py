@@ -11,8 +11,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from stockapi.constants import BASE_CSV_FIELDS, PRICE_FIELDS, SECONDS_PER_DAY
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.fields import BASE_CSV_FIELDS, INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import parse_time
@@ -35,7 +36,7 @@ def parse_plain(
 ) -> Bars | None:
     """The bars of `rows`, in their order; None when any row is other than plain. Indicators may be left unread.
 
-    Plain rows have the first `width` columns of a file in their order, the ticker as given, times of one width
+    Plain rows have the `width` columns of one of `CSV_LAYOUTS`, the ticker as given, times of one width
     without an offset, finite numbers written as in JSON (indicators may be absent) and nothing that could not be
     stored.
     """
@@ -57,7 +58,9 @@ def parse_plain(
         volume = _whole_numbers(values[_PRICES :: len(numbers)], data, ends)
     if volume is None:
         return None
-    return Bars.of(time, numbers[:_PRICES], volume, numbers[_PRICES + 1 :] if len(numbers) > _PRICES + 1 else None)
+    bars = Bars.of(time, numbers[:_PRICES], volume)
+    indicators = dict(zip(INDICATOR_FIELDS, numbers[_PRICES + 1 :], strict=False))  # an older layout has fewer
+    return bars.with_indicators(indicators) if indicators else bars
 
 
 def _ends_of_cells(symbols: _Symbols, width: int) -> Int | None:

@@ -7,25 +7,23 @@ stored from is taken, whatever cannot is handed back with the reason.
 import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
 
-from stockapi.calc.indicators import SCORE_DECIMALS
-from stockapi.constants import (
-    CHANGE_FIELDS,
-    CSV_FIELDS,
-    INDICATOR_FIELDS,
-    MA_FIELDS,
-    MONEY_FIELD,
-    PRICE_FIELDS,
-    SCORE_FIELDS,
-)
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
 from stockapi.formats.csv_lenient_reader import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, Series, parse_lines
 from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.fields import (
+    CSV_FIELDS,
+    INDICATOR_FIELDS,
+    INDICATORS,
+    PRICE_FIELDS,
+    Scale,
+)
 from stockapi.models.interval import AnyInterval, Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_times
@@ -36,7 +34,6 @@ HEADER: Final = ",".join(CSV_FIELDS)
 """First line of a file, without its line end."""
 _VALUE_FIELDS: Final = frozenset(CSV_FIELDS[1:])
 
-_PERCENT_FIELDS = (*SCORE_FIELDS, *CHANGE_FIELDS)
 _EMPTY_FIELD = '""'
 _Column = tuple[str, Sequence[object]]  # the format of its values, and these
 _WRITE_BLOCK_ROWS = 2_000
@@ -115,14 +112,12 @@ def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, inter
 
 
 def _fixed_groups(fields: frozenset[str], bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
-    """The numbers with fixed decimals, and how many: prices, which the volume follows, and the three kinds after it."""
-    averages, rest = bars.indicators[: len(MA_FIELDS)], bars.indicators[len(MA_FIELDS) :]
-    return [
-        (_named(bars.prices, PRICE_FIELDS, fields), mode.price_decimals),
-        (_named(averages, MA_FIELDS, fields), mode.price_decimals),
-        (_named(rest[:-1], _PERCENT_FIELDS, fields), SCORE_DECIMALS),
-        (rest[-1:] if MONEY_FIELD in fields else rest[:0], mode.money_decimals),
-    ]
+    """The numbers with fixed decimals, and how many: prices, which the volume follows, and indicators of one scale."""
+    groups = [(_named(bars.prices, PRICE_FIELDS, fields), Scale.PRICE.decimals(mode))]
+    for scale, alike in groupby(INDICATORS, attrgetter("scale")):
+        names = [field.name for field in alike if field.name in fields]
+        groups.append((bars.named(names), scale.decimals(mode)))
+    return groups
 
 
 def _named(rows: Float, names: Sequence[str], fields: frozenset[str]) -> Float:
@@ -165,8 +160,8 @@ def _shortest(value: float) -> str:
 def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode, *, with_indicators: bool = True) -> ParsedCsv:
     """The bars of a file's text, ascending; of rows with the same time the last one counts.
 
-    The header names the columns (unknown ones are passed over); without one, rows have the 7 or 20 columns of
-    `HEADER`. Accepts CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left
+    The header names the columns (unknown ones are passed over); without one, rows have those of one of
+    `CSV_LAYOUTS`. Accepts CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left
     out, when its ticker, time, price or volume cannot be stored. An indicator that is no number is taken as absent:
     the bar is whole without it. Unless `with_indicators`, all are: to leave them unread halves the time.
     """

@@ -12,8 +12,9 @@ from typing import Final, Self
 
 import numpy as np
 
-from stockapi.constants import BASE_CSV_FIELDS, CSV_FIELDS, INDICATOR_FIELDS, PRICE_FIELDS, SECONDS_PER_DAY
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.fields import BASE_CSV_FIELDS, CSV_LAYOUTS, INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import parse_time
@@ -48,7 +49,7 @@ class ParsedCsv:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a row has its fields. `in_order`: as `CSV_FIELDS` has them, or the first 7 of those."""
+    """Where a row has its fields. `in_order`: it is one of `CSV_LAYOUTS`."""
 
     fields: tuple[str, ...]
 
@@ -58,7 +59,7 @@ class Layout:
 
     @property
     def in_order(self) -> bool:
-        return self.fields in (BASE_CSV_FIELDS, CSV_FIELDS)
+        return self.fields in CSV_LAYOUTS
 
     @classmethod
     def of_header(cls, line: str) -> Self | None:
@@ -68,7 +69,7 @@ class Layout:
         return cls(names) if set(BASE_CSV_FIELDS) <= set(names) else None
 
 
-WITHOUT_HEADER = (Layout(BASE_CSV_FIELDS), Layout(CSV_FIELDS))
+WITHOUT_HEADER = tuple(map(Layout, CSV_LAYOUTS))
 
 
 @dataclass(frozen=True, slots=True)

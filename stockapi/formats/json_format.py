@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import orjson
 
-from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import AnyInterval, Interval
 from stockapi.models.timestamps import format_times
 

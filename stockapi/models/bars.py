@@ -1,13 +1,13 @@
 """One ticker's series of bars, as columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
+from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -22,7 +22,7 @@ class Bars:
     `time`: int64, Unix seconds of the bar's open, strictly ascending.
     `prices`: float64, shape (4, n): open, high, low, close.
     `volume`: int64 (vn, whole shares) or float64 (crypto, fractions of a coin).
-    `indicators`: float64, shape (13, n), rows in the order of INDICATOR_FIELDS, NaN where absent.
+    `indicators`: float64, a row for each of INDICATOR_FIELDS, NaN where absent; `indicator` gives one by name.
     """
 
     time: Int
@@ -69,6 +69,16 @@ class Bars:
         """The column of one indicator, NaN where absent."""
         column: Float = self.indicators[_INDICATOR_ROW[name]]
         return column
+
+    def named(self, names: Sequence[str]) -> Float:
+        """The columns of these indicators, a row each."""
+        rows: Float = self.indicators[[_INDICATOR_ROW[name] for name in names]]
+        return rows
+
+    def with_indicators(self, values: Mapping[str, Float]) -> Self:
+        """The same bars with these indicators, by name; the others as they are."""
+        rows = [values.get(name, own) for name, own in zip(INDICATOR_FIELDS, self.indicators, strict=True)]
+        return type(self)(self.time, self.prices, self.volume, np.array(rows))
 
     def take(self, which: slice | Int | NDArray[np.bool_]) -> Self:
         """The bars at a slice, at ascending positions, or where a mask is true."""

@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 from stockapi import context, create_app
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.errors import AppError, ConfigError, CsvError, DeadlineError, SqliteError, TooManyRowsError
 from stockapi.models.bars import Bars
+from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.services.csv_store import CsvStore

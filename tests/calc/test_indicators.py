@@ -17,8 +17,8 @@ from stockapi.calc.indicators import (
     window_sums,
     with_exponential_averages,
 )
-from stockapi.constants import INDICATOR_FIELDS, MA_PERIODS, WARMUP_BARS
 from stockapi.models import Bars, Mode
+from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS, WARMUP_BARS
 
 PRICES = st.one_of(
     st.floats(0.01, 1e6),

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockapi.calc.ma_scores import Sector, Stock, ma_scores_by_sector, scored_stocks
-from stockapi.constants import INDICATOR_FIELDS, MA_PERIODS
 from stockapi.models.bars import Bars
+from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS
 
 NAN = math.nan
 

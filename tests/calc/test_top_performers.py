@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockapi.calc.top_performers import SORT_KEYS, CrossSection, Ranking, rank, rank_hours, select
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.models.bars import Bars
+from stockapi.models.fields import INDICATOR_FIELDS
 
 NAN = math.nan
 DAY = 1_704_412_800  # 2024-01-05

@@ -16,8 +16,8 @@ import numpy as np
 
 from stockapi.calc.aggregator import aggregate, bucket_bounds
 from stockapi.calc.indicators import enhance
-from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import AggregatedInterval, AnyInterval
 
 TICKERS = ("AAA", "BBB")

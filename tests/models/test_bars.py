@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.models import Bars
+from stockapi.models.fields import INDICATOR_FIELDS
 
 MODEST = settings(deadline=None, max_examples=100)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockapi.constants import BASE_CSV_FIELDS, CSV_FIELDS, INDICATOR_FIELDS
 from stockapi.errors import QueryError
 from stockapi.models import AggregatedInterval, AnyInterval, Interval, Mode, QueryParameters, parse_interval
+from stockapi.models.fields import BASE_CSV_FIELDS, CSV_FIELDS, INDICATOR_FIELDS
 from stockapi.models.query import is_symbol, parse_symbol
 from stockapi.models.timestamps import format_time, format_times, parse_range_end, parse_time
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from stockapi.calc.indicators import SCORE_DECIMALS, round_half_even
-from stockapi.constants import INDICATOR_FIELDS
+from stockapi.calc.indicators import round_half_even
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.fields import INDICATOR_FIELDS, SCORE_DECIMALS
 
 DAY = 86_400
 START = 1_704_067_200

@@ -8,18 +8,20 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields
 
-from stockapi.constants import CHANGE_FIELDS, INDICATOR_FIELDS, MA_FIELDS, MONEY_FIELD, PRICE_FIELDS, SCORE_FIELDS
+from stockapi.models.fields import (
+    CLOSE_CHANGED,
+    INDICATORS,
+    MA_FIELDS,
+    MONEY_FIELD,
+    PRICES,
+    SCORE_FIELDS,
+    VOLUME_CHANGED,
+)
 from stockapi.models.mode import Mode
 from stockapi.services.status.worker_status import Condition
 
 _TIME: Final = "open of the bar, UTC: YYYY-MM-DD for 1D, 1W, 2W and 1M, YYYY-MM-DDTHH:MM:SS for the others"
-_INDICATORS: Final = {
-    **{name: f"average of the last {name.removeprefix('ma')} closes" for name in MA_FIELDS},
-    **{name: f"(close - {name.removesuffix('_score')}) / {name.removesuffix('_score')} x 100" for name in SCORE_FIELDS},
-    CHANGE_FIELDS[0]: "change of the close since the bar before, %",
-    CHANGE_FIELDS[1]: "change of the volume since the bar before, %",
-    MONEY_FIELD: "(close - close before) x volume; 0 for an index",
-}
+_MEANING: Final = {field.name: field.meaning for field in INDICATORS}
 
 
 def text(description: str, *, null: bool = False, required: bool = True, **schema: Any) -> fields.String:
@@ -70,11 +72,11 @@ class ErrorSchema(Schema):
 BarSchema = Schema.from_dict(
     {
         "time": text(_TIME, required=False),
-        **{name: number(f"{name} price", required=False) for name in PRICE_FIELDS},
+        **{field.name: number(field.meaning, required=False) for field in PRICES},
         "volume": number("shares, or units of the coin; whole numbers for vn", required=False),
         "symbol": text("the ticker", required=False),
         "mode": text("market, where mode=all asks for both", required=False, enum=[mode.value for mode in Mode]),
-        **{name: number(description, required=False) for name, description in _INDICATORS.items()},
+        **{field.name: number(field.meaning, required=False) for field in INDICATORS},
     },
     name="Bar",
 )
@@ -84,9 +86,9 @@ BarColumnsSchema = Schema.from_dict(
     {
         "mode": text("market, where mode=all asks for both", required=False, enum=[mode.value for mode in Mode]),
         "time": array(text(_TIME)),
-        **{name: array(number(f"{name} price")) for name in PRICE_FIELDS},
+        **{field.name: array(number(field.meaning)) for field in PRICES},
         "volume": array(number("shares, or units of the coin")),
-        **{name: array(number(description, null=True)) for name, description in _INDICATORS.items()},
+        **{field.name: array(number(field.meaning, null=True)) for field in INDICATORS},
     },
     name="BarColumns",
 )
@@ -221,7 +223,10 @@ _SNAPSHOT: dict[str, fields.Field[Any]] = {
 PerformerSchema = Schema.from_dict(
     {
         **_SNAPSHOT,
-        **{name: number(_INDICATORS[name], null=True) for name in INDICATOR_FIELDS},
+        **{
+            name: number(_MEANING[name], null=True)
+            for name in (*MA_FIELDS, *SCORE_FIELDS, CLOSE_CHANGED, VOLUME_CHANGED, MONEY_FIELD)
+        },
         "sector": text("its group; null for a ticker of none", null=True),
     },
     name="Performer",
@@ -247,8 +252,8 @@ class StockSchema(Schema):
     volume = number("shares, or units of the coin")
     ma_value = number("the average", null=True)
     ma_score = number("(close - average) / average x 100")
-    close_changed = number(_INDICATORS["close_changed"], null=True)
-    volume_changed = number(_INDICATORS["volume_changed"], null=True)
+    close_changed = number(_MEANING[CLOSE_CHANGED], null=True)
+    volume_changed = number(_MEANING[VOLUME_CHANGED], null=True)
 
 
 class SectorSchema(Schema):

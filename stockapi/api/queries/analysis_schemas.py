@@ -19,8 +19,9 @@ from stockapi.api.queries.parameters import (
     whole,
 )
 from stockapi.calc.top_performers import SORT_KEYS, Ranking
-from stockapi.constants import MA_PERIODS, SECONDS_PER_DAY
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import QueryError
+from stockapi.models.fields import MA_PERIODS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters

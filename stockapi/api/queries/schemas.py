@@ -26,6 +26,7 @@ from stockapi.api.queries.parameters import (
 from stockapi.constants import DEFAULT_LIMIT
 from stockapi.errors import QueryError
 from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
+from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
@@ -137,7 +138,7 @@ class TickersSchema(QuerySchema):
         description="newest bars of each symbol, counted back from end_date or now; ignored with start_date",
     )
     legacy = boolean(default=False, description="prices and averages of Vietnamese stocks divided by 1000")
-    ma = boolean(default=True, description="false leaves out all 13 indicators")
+    ma = boolean(default=True, description=f"false leaves out all {len(INDICATOR_FIELDS)} indicators")
     ema = boolean(default=False, description="averages are exponential, and scores are against those")
     columns = _columns()
     format = choice({each.value: each for each in Format}, default=Format.JSON, description="how the answer is written")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stockapi.calc.aggregator import base_bars_needed, bucket_bounds
 from stockapi.calc.indicators import EMA_WARMUP_BARS
-from stockapi.constants import WARMUP_BARS
+from stockapi.models.fields import WARMUP_BARS
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.window import Window

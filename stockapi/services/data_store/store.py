@@ -10,9 +10,9 @@ import numpy as np
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
 from stockapi.config import Settings
-from stockapi.constants import MA_FIELDS
 from stockapi.errors import CsvError, DeadlineError, SqliteError
 from stockapi.models.bars import Bars, Float
+from stockapi.models.fields import INDICATORS, Scale
 from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
@@ -29,6 +29,7 @@ __all__ = ["DataSource", "DataStore", "JsonResult", "QueryResult"]
 log = logging.getLogger(__name__)
 
 _LEGACY_DIVISOR = 1000.0
+_PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
 _CSV_READ_ATTEMPTS = 5
 
 
@@ -161,7 +162,7 @@ class DataStore:
             bars = self._csv.read(mode, symbol, interval, start=window.start, end=window.end, limit=limit).bars
         else:
             bars = self._read_csv_twice(mode, symbol, interval, window, window.start)
-        return bars if window.indicators else Bars.of(bars.time, bars.prices, bars.volume)
+        return bars if window.indicators else bars.without_indicators()
 
     def _read_csv_twice(self, mode: Mode, symbol: str, interval: Interval, window: Window, start: int) -> Bars:
         for _ in range(_CSV_READ_ATTEMPTS):
@@ -200,10 +201,8 @@ class DataStore:
 
 def _in_thousands(bars: Bars) -> Bars:
     """Prices and averages of VN divided by 1000, as the old API gave them; the rest as it is."""
-    indicators = bars.indicators.copy()
-    averages = slice(len(MA_FIELDS))
-    indicators[averages] = _thousandth(indicators[averages])
-    return Bars(bars.time, _thousandth(bars.prices), bars.volume, indicators)
+    averages = dict(zip(_PRICED, _thousandth(bars.named(_PRICED)), strict=True))
+    return replace(bars, prices=_thousandth(bars.prices)).with_indicators(averages)
 
 
 def _thousandth(values: Float) -> Float:

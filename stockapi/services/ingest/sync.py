@@ -10,8 +10,9 @@ import numpy as np
 
 from stockapi.calc.adjustments import PriceAdjustment, adjusted_union, find_adjustment
 from stockapi.calc.indicators import enhance, enhance_from
-from stockapi.constants import SECONDS_PER_DAY, WARMUP_BARS
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars
+from stockapi.models.fields import WARMUP_BARS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.providers.base import Provider

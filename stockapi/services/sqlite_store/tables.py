@@ -5,19 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockapi.constants import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars
+from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
 _BARE_COLUMNS = ("time", *PRICE_FIELDS, "volume")
 _BAR_COLUMNS = (*_BARE_COLUMNS, *INDICATOR_FIELDS)
 _VALUE_COLUMNS = _BAR_COLUMNS[1:]
-_ROWS_PER_UPSERT = (50, 1)
+_MOST_PARAMETERS = 999
+"""Of a statement, that any SQLite takes; it is more from 3.32 on."""
+_ROWS_PER_UPSERT = (min(50, (_MOST_PARAMETERS - 2) // len(_BAR_COLUMNS)), 1)
 """To begin and end a statement, with its `AUTOINCREMENT`, costs as much as half a row: 3.5 microseconds of CPU a row
-one at a time, 2.6 with 10 rows a statement, 2.2 with 50, 2.6 with 250, 7.7 with 1,000. The 952 parameters of 50 rows
-are within what any SQLite takes (999 before 3.32).
+one at a time, 2.6 with 10 rows a statement, 2.2 with 50, 2.6 with 250, 7.7 with 1,000.
 """
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from stockapi.api.http import compression, responses
 from stockapi.api.http.responses import Series
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.models.bars import Bars
+from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
 from stockapi.models.mode import Mode
 

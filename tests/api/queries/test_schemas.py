@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 from stockapi.api.queries.schemas import MAX_LIMIT, Format, Shape, TickersQuery, parse_group_query, parse_tickers_query
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.errors import QueryError
+from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters

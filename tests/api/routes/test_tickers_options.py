@@ -19,8 +19,8 @@ from werkzeug.test import TestResponse
 from stockapi import create_app
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
-from stockapi.constants import INDICATOR_FIELDS, MA_PERIODS
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from tests.support.stores import NOW, Stores, environment, make_bars

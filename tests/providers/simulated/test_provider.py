@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stockapi.constants import WARMUP_BARS
 from stockapi.errors import UnknownSymbolError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.fields import WARMUP_BARS
 from stockapi.providers.base import Provider
 from stockapi.providers.simulated.provider import Adjustment, SimulatedProvider
 

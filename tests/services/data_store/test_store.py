@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, with_exponential_averages
 from stockapi.config import Settings
-from stockapi.constants import MA_FIELDS
 from stockapi.errors import CsvError, DeadlineError, QueryError, TooManyRowsError
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
+from stockapi.models.fields import MA_FIELDS
 from stockapi.models.interval import AnyInterval
 from stockapi.models.query import Indicators
 from stockapi.services.csv_store import CsvStore

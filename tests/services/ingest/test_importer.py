@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from stockapi.calc.indicators import enhance
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.errors import CsvError, SqliteError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.services.ingest.importer import ImportFile, ImportResult, find_files, import_files
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stockapi.calc.digest import digest, to_text
-from stockapi.constants import INDICATOR_FIELDS
 from stockapi.errors import SqliteError, SqliteFault, TooManyRowsError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.limits import RowBudget
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store import SqliteStore, store
