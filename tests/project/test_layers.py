@@ -55,7 +55,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "stockapi.services.sqlite_store.*",
         "stockapi.services.upkeep.database_utils",
     ),
-    "gunicorn": HTTP_LAYER,
+    "gunicorn": ("stockapi.api.server.*",),
     "flask": (*HTTP_LAYER, *COMMAND_LINE),
     "flask_compress": HTTP_LAYER,
     "flask_cors": HTTP_LAYER,
