@@ -25,11 +25,10 @@ from stockapi.constants import (
     VN_DATABASE_PATH,
 )
 from stockapi.errors import ConfigError
+from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
@@ -47,16 +46,11 @@ class _Parser:
 
 
 def _boolean() -> _Parser:
-    return _Parser("true, false, 1, 0", lambda text: _BOOLEANS[text.lower()])
+    return _Parser("true, false, 1, 0", lambda text: BOOLEANS[text.lower()])
 
 
 def _whole(low: int, high: int) -> _Parser:
-    def parse(text: str) -> int:
-        if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-            raise ValueError(text)
-        return int(text)
-
-    return _Parser(f"a whole number from {low} to {high}", parse)
+    return _Parser(f"a whole number from {low} to {high}", lambda text: parse_whole(text, low, high))
 
 
 def _choice(*names: str) -> _Parser:

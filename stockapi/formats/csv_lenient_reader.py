@@ -16,13 +16,13 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import BASE_CSV_FIELDS, CSV_LAYOUTS, INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
+from stockapi.models.literals import is_number
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import parse_time
 
 _MAX_INTEGER: Final = (1 << 63) - 1
 _SHOWN_CHARS: Final = 500
 
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _OFFSET: Final = re.compile(r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z", re.ASCII)
 
 
@@ -140,7 +140,7 @@ def _parse_row_time(text: str, interval: Interval) -> int:
 
 
 def _parse_number(name: str, text: str) -> float:
-    if not _NUMBER.fullmatch(text):
+    if not is_number(text):
         raise ValueError(f"{name} {_shown(text)} is not a number")
     number = float(text)
     if math.isinf(number):
@@ -164,7 +164,7 @@ def _parse_whole(name: str, text: str) -> int:
 
 
 def _parse_indicator(text: str) -> float:
-    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    number = float(text) if is_number(text) else math.nan
     return number if math.isfinite(number) else math.nan
 
 

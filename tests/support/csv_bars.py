@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stockapi.calc.indicators import round_half_even
 from stockapi.models import Bars, Interval, Mode
-from stockapi.models.fields import INDICATOR_FIELDS, SCORE_DECIMALS
+from stockapi.models.fields import INDICATORS
 
 DAY = 86_400
 START = 1_704_067_200
@@ -30,13 +30,13 @@ def flat_bars(time: Sequence[int] | np.ndarray, price: float = 10.0, mode: Mode 
         np.asarray(time, dtype=np.int64),
         np.full((4, count), price),
         volume,
-        np.full((len(INDICATOR_FIELDS), count), price),
+        np.full((len(INDICATORS), count), price),
     )
 
 
 def rounded(bars: Bars, mode: Mode) -> Bars:
     """As the enhancer leaves numbers: rounded once, to the decimals of the market."""
-    decimals = [mode.price_decimals] * 5 + [SCORE_DECIMALS] * 7 + [mode.money_decimals]
+    decimals = [field.scale.decimals(mode) for field in INDICATORS]
     indicators = [round_half_even(row, places) for row, places in zip(bars.indicators, decimals, strict=True)]
     return Bars(bars.time, round_half_even(bars.prices, mode.price_decimals), bars.volume, np.array(indicators))
 
@@ -64,10 +64,11 @@ def any_bars(draw: st.DrawFn, mode: Mode, interval: Interval, max_size: int = 8)
     prices = draw(st.lists(_PRICE, min_size=4 * count, max_size=4 * count))
     volume = st.integers(0, (1 << 63) - 1) if mode.has_whole_volume else _PRICE
     volumes = draw(st.lists(volume, min_size=count, max_size=count))
-    indicators = draw(st.lists(_INDICATOR, min_size=13 * count, max_size=13 * count))
+    size = len(INDICATORS) * count
+    indicators = draw(st.lists(_INDICATOR, min_size=size, max_size=size))
     return Bars(
         time,
         np.array(prices, dtype=np.float64).reshape(4, count),
         np.array(volumes, dtype=np.int64 if mode.has_whole_volume else np.float64),
-        np.array(indicators, dtype=np.float64).reshape(13, count),
+        np.array(indicators, dtype=np.float64).reshape(len(INDICATORS), count),
     )

@@ -1,6 +1,5 @@
 """What the routes under /analysis accept."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import QueryError
 from stockapi.models.fields import MA_PERIODS
 from stockapi.models.interval import Interval
+from stockapi.models.literals import is_number, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.timestamps import format_time, parse_time
@@ -35,8 +35,6 @@ VALUE_AREA_PCT = (60.0, 90.0)
 _MAX_VOLUME = 1_000_000_000_000_000
 _MAX_SCORE = 1_000_000.0
 _DAY_LENGTH = len("2024-01-31")
-_NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_WHOLE = re.compile(r"-?\d+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,7 @@ def day(*, description: str) -> Parameter:
 
 def number(low: float, high: float, *, default: float, description: str) -> Parameter:
     def parse(name: str, text: str) -> float:
-        if not _NUMBER.fullmatch(text) or not low <= float(text) <= high:
+        if not _is_number(text) or not low <= float(text) <= high:
             raise refusal(name, text, f"a number from {low:.0f} to {high:.0f}")
         return float(text) + 0.0  # -0 is 0
 
@@ -106,7 +104,7 @@ def clamped_number(low: float, high: float, *, default: float, description: str)
     """A number; one beyond `low` or `high` is taken for it."""
 
     def parse(name: str, text: str) -> float:
-        if not _NUMBER.fullmatch(text):
+        if not _is_number(text):
             raise refusal(name, text, f"a number; it is clamped to {low:.0f} to {high:.0f}")
         return min(max(float(text), low), high)
 
@@ -117,11 +115,17 @@ def clamped_whole(low: int, high: int, *, default: int, description: str) -> Par
     """A whole number; one beyond `low` or `high` is taken for it."""
 
     def parse(name: str, text: str) -> int:
-        if not _WHOLE.fullmatch(text):
-            raise refusal(name, text, f"a whole number; it is clamped to {low} to {high}")
-        return min(max(int(text), low), high)
+        try:
+            return min(max(parse_whole(text), low), high)
+        except ValueError:
+            raise refusal(name, text, f"a whole number; it is clamped to {low} to {high}") from None
 
     return Parameter(parse, default=default, description=description, schema={"type": "integer", "default": default})
+
+
+def _is_number(text: str) -> bool:
+    # A plus in a URL means a blank: one that is written %2B is more likely a mistake than a sign.
+    return is_number(text) and not text.startswith("+")
 
 
 class TopPerformersSchema(QuerySchema):

@@ -3,7 +3,6 @@
 The functions make marshmallow fields. Metadata of a field is its JSON schema (2020-12), as `/openapi.json` shows it.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from stockapi.errors import QueryError
 from stockapi.models.interval import ALLOWED_INTERVALS, AnyInterval, Interval, parse_interval
+from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
 from stockapi.models.timestamps import parse_range_end, parse_time
@@ -20,8 +20,6 @@ from stockapi.models.timestamps import parse_range_end, parse_time
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _MAX_VALUE_LENGTH = 64
 _SHOWN_LENGTH = 32
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_WHOLE = re.compile(r"[0-9]+", re.ASCII)
 _SYMBOL_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$"}
 
 
@@ -97,7 +95,7 @@ def refusal(name: str, text: str, allowed: str) -> QueryError:
 def boolean(*, default: bool, description: str) -> Parameter:
     """`true false 1 0`, in any case."""
     schema = {"type": "boolean", "default": default}
-    return choice(_BOOLEANS, default=default, description=description, schema=schema)
+    return choice(BOOLEANS, default=default, description=description, schema=schema)
 
 
 def choice(
@@ -119,10 +117,10 @@ def choice(
 
 def whole(low: int, high: int, *, default: int, description: str) -> Parameter:
     def parse(name: str, text: str) -> int:
-        # int() alone would take "+5", " 5", "1_000" and digits of other scripts.
-        if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-            raise refusal(name, text, f"a whole number from {low} to {high}")
-        return int(text)
+        try:
+            return parse_whole(text, low, high)
+        except ValueError:
+            raise refusal(name, text, f"a whole number from {low} to {high}") from None
 
     schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
     return Parameter(parse, default=default, description=description, schema=schema)

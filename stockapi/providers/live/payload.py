@@ -13,7 +13,6 @@ wins; what lies outside the window asked for is left out. Odd but possible price
 
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -25,12 +24,12 @@ from stockapi.errors import BadPayloadError, NoDataError
 from stockapi.logs import key_values
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.interval import Interval
+from stockapi.models.literals import is_number
 from stockapi.models.mode import Mode
 
 log = logging.getLogger(__name__)
 
 _FIELDS: Final = ("time", "open", "high", "low", "close", "volume")
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _LAST_TIME: Final = 4_102_444_800
 """2100-01-01: no bar is later, and no time in milliseconds is earlier but for those of the first 48 days of 1970."""
 _WHOLE_LIMIT: Final = float(1 << 63)
@@ -150,7 +149,7 @@ def _number(value: object) -> float:
     # Not isinstance: true and false are integers to it.
     if type(value) is float:
         return value
-    if type(value) is int or (type(value) is str and _NUMBER.fullmatch(value)):
+    if type(value) is int or (type(value) is str and is_number(value)):
         try:
             return float(value)
         except OverflowError:
