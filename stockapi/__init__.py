@@ -1,6 +1,5 @@
 """OHLCV bars of Vietnamese stocks and crypto coins over HTTP: SQLite first, CSV always."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,11 +15,6 @@ from stockapi.config import Settings
 from stockapi.logs import configure_logging
 from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.data_store import DataStore
-from stockapi.services.data_store.query_cost import QueryCost
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_manager.bookkeeping import Bookkeeping
 
 __all__ = ["create_app"]
 
@@ -50,9 +44,9 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     app.url_map.merge_slashes = False  # it would redirect, where this API has errors only
     for mode in Mode:
         groups_for(mode, settings)  # a list that cannot be read stops the start, not the first request for it
-    services = _services(settings, clock)
+    services = context.services_of(settings, clock)
     context.install(app, services)
-    metrics.install(app, StoreCollector(settings, services.db_manager, services.bookkeeping, clock))
+    metrics.install(app, StoreCollector(services.stores, clock))
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)
@@ -63,17 +57,3 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     overload.install(app, settings.max_heavy_queries)
     cli.register(app)
     return app
-
-
-def _services(settings: Settings, clock: Callable[[], datetime]) -> context.Services:
-    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
-    return context.Services(
-        settings=settings,
-        db_manager=db_manager,
-        bookkeeping=Bookkeeping(db_manager),
-        csv_store=csv_store,
-        data_store=DataStore(settings, db_manager, csv_store),
-        query_cost=QueryCost(settings, db_manager, csv_store),
-        clock=clock,
-        started=time.monotonic(),
-    )

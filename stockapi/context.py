@@ -1,5 +1,6 @@
 """The container of services: what the views, the commands and the workers of one process share."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +9,10 @@ from typing import cast
 from flask import Flask, current_app
 
 from stockapi.config import Settings
-from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
+from stockapi.services.data_store.coverage import CoverageReader
 from stockapi.services.data_store.query_cost import QueryCost
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.stores import Stores
 
 _KEY = "stockapi"
 
@@ -25,14 +25,29 @@ class Services:
     `started`: `time.monotonic()` when the application was made.
     """
 
-    settings: Settings
-    db_manager: DatabaseManager
-    bookkeeping: Bookkeeping
-    csv_store: CsvStore
+    stores: Stores
     data_store: DataStore
+    coverage: CoverageReader
     query_cost: QueryCost
     clock: Callable[[], datetime]
     started: float
+
+    @property
+    def settings(self) -> Settings:
+        return self.stores.settings
+
+
+def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:
+    """New ones. They open nothing: each thread opens its own connections at its first query, after any fork."""
+    stores = Stores.of(settings)
+    return Services(
+        stores=stores,
+        data_store=DataStore(stores),
+        coverage=CoverageReader(stores),
+        query_cost=QueryCost(stores),
+        clock=clock,
+        started=time.monotonic(),
+    )
 
 
 def install(app: Flask, services: Services) -> None:

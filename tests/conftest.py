@@ -7,8 +7,6 @@ import hypothesis
 import pytest
 
 from stockapi.config import Settings
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.stores import MakeStores, Stores, environment
 
 # How long an example takes says more about the machine than about the code.
@@ -23,7 +21,7 @@ def make_stores(tmp_path: Path) -> Iterator[MakeStores]:
 
     def make(**variables: str) -> Stores:
         settings = Settings.from_mapping(environment(tmp_path, **variables))
-        stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+        stores = Stores.of(settings)
         opened.append(stores)
         return stores
 

@@ -6,9 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from stockapi.config import Settings
@@ -16,10 +15,10 @@ from stockapi.errors import AppError
 from stockapi.logs import configure_logging, key_values
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
+from workers.clocks import Clocks
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
 from workers.loop import Job, WorkerLoop
@@ -74,35 +73,30 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
     :raises AppError: when the start fails: another writer, a source that is not available.
     """
     modes = [mode for mode in Mode if any(job.mode is mode for name in names for job in THREADS[name])]
-    with writer_lock(settings, modes), _stores(settings) as (db_manager, csv_store):
+    stores, clocks = Stores.of(settings), Clocks()
+    with writer_lock(settings, modes):
         for mode in modes:
-            _recover(mode, db_manager, csv_store, stop)
+            _recover(stores, mode, clocks.now(), stop)
         providers = {mode: provider_for(mode, settings, stop) for mode in modes}
         loops = {}
         for name in names:
             jobs = THREADS[name]
-            loops[name] = WorkerLoop(jobs, providers[jobs[0].mode], db_manager, csv_store, stop, _utc_now)
+            loops[name] = WorkerLoop(stores, jobs, providers[jobs[0].mode], stop, clocks)
         if once:
             is_well = sum([loop.run_once() for loop in loops.values()]) == 0
         else:
-            nightly = NightlyVerification(modes, db_manager, csv_store, stop, _utc_now)
+            nightly = NightlyVerification(stores, modes, stop, clocks)
             is_well = _run_threads({**loops, "nightly": nightly}, stop)
+        # Not after an error: a thread may still be at work, and closing would pull the file from under it.
+        stores.close()
     log.info(key_values(event="stopped"))
     return is_well
 
 
-@contextmanager
-def _stores(settings: Settings) -> Iterator[tuple[DatabaseManager, CsvStore]]:
-    db_manager = DatabaseManager(settings)
-    yield db_manager, CsvStore(settings)
-    # Not after an error: a thread may still be at work, and closing would pull the file from under it.
-    db_manager.close()
-
-
-def _recover(mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, stop: threading.Event) -> None:
+def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -> None:
     """A signal ends it after the series in hand; what is not settled yet is for the next start."""
-    recovery = csv_store.recover(mode)
-    settled = settle_out_of_step(mode, db_manager, csv_store, _utc_now(), stop)
+    recovery = stores.csv_store.recover(mode)
+    settled = settle_out_of_step(stores, mode, now, stop)
     log.info(
         key_values(
             event="recovered",
@@ -135,10 +129,6 @@ def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification], stop: th
         log.error(key_values(event="threads_hang", threads=",".join(hung)))
         sys.exit(1)
     return is_well
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,15 +20,15 @@ from stockapi.errors import (
 from stockapi.logs import key_values
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.providers.base import Provider
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_manager.bookkeeping import Bookkeeping, Cycle
+from stockapi.services.database_manager.bookkeeping import Cycle
 from stockapi.services.ingest.sync import sync_ticker
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, settle_out_of_step
+from workers.clocks import Clocks
 
 log = logging.getLogger(__name__)
 
@@ -93,24 +92,19 @@ class WorkerLoop:
 
     def __init__(
         self,
+        stores: Stores,
         jobs: Sequence[Job],
         provider: Provider,
-        db_manager: DatabaseManager,
-        csv_store: CsvStore,
         stop: threading.Event,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
-        cpu_seconds: Callable[[], float] = time.thread_time,
+        clocks: Clocks,
     ) -> None:
         self._jobs = jobs
         self._provider = provider
-        self._db_manager = db_manager
-        self._csv_store = csv_store
-        self._bookkeeping = Bookkeeping(db_manager)
+        self._stores = stores
         self._stop = stop
-        self._clock = clock
-        self._monotonic = monotonic
-        self._cpu_seconds = cpu_seconds
+        self._clock = clocks.now
+        self._monotonic = clocks.monotonic
+        self._cpu_seconds = clocks.cpu_seconds
         self._scheduler = schedule.Scheduler()  # one a thread: `schedule` keeps its jobs in a plain list
         self._due: dict[str, float] = {}
         self._beaten = float("-inf")
@@ -127,7 +121,7 @@ class WorkerLoop:
                 self._tick()
                 self._stop.wait(_LOOK_EVERY_S)
         finally:
-            self._db_manager.close_readers()
+            self._stores.db_manager.close_readers()
 
     def run_once(self) -> int:
         """Run each job now, once. :returns: how many series failed."""
@@ -163,7 +157,7 @@ class WorkerLoop:
         """What is left of the time between cycles since the last one, though that was in another process."""
         now = self._clock()
         try:
-            state = self._bookkeeping.worker_states(job.mode).get(job.worker)
+            state = self._stores.bookkeeping.worker_states(job.mode).get(job.worker)
         except AppError as exc:
             log.error("%s begins at once, for its last cycle is not known: %s", job.worker, exc)
             return 0.0
@@ -218,13 +212,13 @@ class WorkerLoop:
 
     def _is_usable(self, mode: Mode) -> bool:
         """Whether each table of bars can be read. Damage inside of one shows when a series is saved, and is noted."""
-        if not self._db_manager.settings.sqlite_writes:
+        if not self._stores.settings.sqlite_writes:
             return True
-        if not self._db_manager.health(mode).reachable:
+        if not self._stores.db_manager.health(mode).reachable:
             return False
         try:
             for interval in Interval:
-                SqliteStore(self._db_manager).read(mode, "", interval, Window(limit=1))
+                self._stores.sqlite_store.read(SeriesKey(mode, "", interval), Window(limit=1))
         except SqliteError:
             return False
         return True
@@ -239,7 +233,7 @@ class WorkerLoop:
         if started < self._heal_not_before or not HEALING[mode].acquire(blocking=False):
             return False
         try:
-            heal(mode, self._db_manager, self._csv_store, self._clock(), self._stop)
+            heal(self._stores, mode, self._clock(), self._stop)
         except StoreError as exc:
             log.error("the %s database could not be healed: %s", mode.value, exc)
             is_well = False
@@ -260,7 +254,7 @@ class WorkerLoop:
     def _identity(self, mode: Mode) -> tuple[int, int] | None:
         """Device and inode; None when there is no file: the next cycle makes one."""
         try:
-            status = self._db_manager.settings.database_path(mode).stat()
+            status = self._stores.settings.database_path(mode).stat()
         except OSError:
             return None
         return status.st_dev, status.st_ino
@@ -269,46 +263,46 @@ class WorkerLoop:
         for interval in job.intervals:
             for ticker in tickers:
                 computed = self._cpu_seconds()
-                if self._stop.is_set() or not self._sync_one(job, ticker, interval, tally):
+                key = SeriesKey(job.mode, ticker, interval)
+                if self._stop.is_set() or not self._sync_one(key, tally):
                     return
                 self._beat()
                 self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
 
-    def _sync_one(self, job: Job, ticker: str, interval: Interval, tally: _Tally) -> bool:
+    def _sync_one(self, key: SeriesKey, tally: _Tally) -> bool:
         """:returns: False when the cycle is over: asking on would be useless, or make things worse."""
         tally.series += 1
-        what = f"{job.mode.value} {ticker} {interval.value}"
         try:
-            stats = sync_ticker(self._provider, ticker, interval, self._db_manager, self._csv_store, self._clock())
+            stats = sync_ticker(self._stores, self._provider, key, self._clock())
         except ProviderStoppedError:
             return False
         except ProviderError as exc:
             tally.source_errors += 1
             tally.source_state = str(exc)
-            tally.fail(f"{what}: {exc}")
-            log.warning("%s: %s", what, exc)
+            tally.fail(f"{key}: {exc}")
+            log.warning("%s: %s", key, exc)
             return not exc.stops_cycle
         except StoreError as exc:
             # It says what is wrong, and with which file: at every cycle, until somebody has mended that.
-            tally.fail(f"{what}: {exc}")
-            log.warning("%s failed: %s", what, exc)
-            self._note(job.mode, exc.fault if isinstance(exc, SqliteError) else None)
+            tally.fail(f"{key}: {exc}")
+            log.warning("%s failed: %s", key, exc)
+            self._note(key.mode, exc.fault if isinstance(exc, SqliteError) else None)
             return True
         except Exception as exc:
             # One series that fails, for whatever reason, must not keep the others from being brought up to date.
-            tally.fail(f"{what}: {exc}")
-            log.exception("%s failed", what)
+            tally.fail(f"{key}: {exc}")
+            log.exception("%s failed", key)
             return True
         tally.rows_written += stats.saved.rows
         if stats.saved.sqlite_error is not None:
             tally.last_error = stats.saved.sqlite_error
-        self._note(job.mode, stats.saved.sqlite_fault)
+        self._note(key.mode, stats.saved.sqlite_fault)
         return True
 
     def _checkpoint(self, mode: Mode) -> None:
         """Move the write-ahead log into the database; a log that grows all the same has a reader that never ends."""
-        self._db_manager.checkpoint(mode)
-        log_bytes = DatabaseUtils(self._db_manager).sizes(mode).write_ahead_log
+        self._stores.db_manager.checkpoint(mode)
+        log_bytes = DatabaseUtils(self._stores.db_manager).sizes(mode).write_ahead_log
         if log_bytes > WAL_ALARM_BYTES:
             log.warning(key_values(event="write_ahead_log_large", mode=mode.value, bytes=log_bytes))
 
@@ -337,7 +331,7 @@ class WorkerLoop:
                 seconds=seconds,
             )
         )
-        self._bookkeeping.record_cycle(job.mode, cycle, now)
+        self._stores.bookkeeping.record_cycle(job.mode, cycle, now)
 
     def _beat(self) -> None:
         """Say now and then that this thread is alive; not being able to say so is no reason to stop."""
@@ -347,6 +341,6 @@ class WorkerLoop:
         now = self._clock()
         for job in self._jobs:
             try:
-                self._bookkeeping.beat(job.mode, job.worker, job.due_every_s(now), int(now.timestamp()))
+                self._stores.bookkeeping.beat(job.mode, job.worker, job.due_every_s(now), int(now.timestamp()))
             except AppError as exc:
                 log.error("no heartbeat of %s: %s", job.worker, exc)

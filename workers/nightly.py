@@ -2,8 +2,7 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from typing import Final
@@ -12,11 +11,10 @@ from stockapi.errors import AppError
 from stockapi.logs import key_values
 from stockapi.markets.calendar import HO_CHI_MINH, is_trading_hours
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import PartitionReport
 from stockapi.services.upkeep.verification import verify_and_repair
+from workers.clocks import Clocks
 from workers.loop import HEALING
 
 log = logging.getLogger(__name__)
@@ -50,38 +48,34 @@ class NightlyVerification:
 
     def __init__(
         self,
+        stores: Stores,
         modes: Sequence[Mode],
-        db_manager: DatabaseManager,
-        csv_store: CsvStore,
         stop: threading.Event,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks,
     ) -> None:
         self._modes = modes
-        self._db_manager = db_manager
-        self._csv_store = csv_store
-        self._bookkeeping = Bookkeeping(db_manager)
+        self._stores = stores
         self._stop = stop
-        self._clock = clock
-        self._monotonic = monotonic
-        self._not_before = dict.fromkeys(modes, monotonic() + FIRST_LOOK_AFTER_S)
+        self._clock = clocks.now
+        self._monotonic = clocks.monotonic
+        self._not_before = dict.fromkeys(modes, clocks.monotonic() + FIRST_LOOK_AFTER_S)
 
     def run(self) -> None:
         try:
             while not self._stop.wait(_LOOK_EVERY_S):
                 self.look()
         finally:
-            self._db_manager.close_readers()
+            self._stores.db_manager.close_readers()
 
     def look(self) -> None:
         """Verify the markets that are due. Whatever goes wrong is logged, and tried again an hour later."""
-        if not self._db_manager.settings.sqlite_writes:
+        if not self._stores.settings.sqlite_writes:
             return
         for mode in self._modes:
             if self._monotonic() < self._not_before[mode] or self._stop.is_set():
                 continue
             try:
-                last = self._bookkeeping.last_verification(mode)
+                last = self._stores.bookkeeping.last_verification(mode)
                 if is_due(mode, None if last is None else last.done_at, self._clock()):
                     self._verify(mode)
             except AppError as exc:
@@ -95,9 +89,8 @@ class NightlyVerification:
     def _verify(self, mode: Mode) -> None:
         with HEALING[mode]:
             before, done, left = verify_and_repair(
+                self._stores,
                 mode,
-                self._db_manager,
-                self._csv_store,
                 self._clock,
                 self._stop,
                 others_write=True,
@@ -105,8 +98,7 @@ class NightlyVerification:
             )
         for report in before.differing:
             why = "" if report.evidence is None else f"; {report.evidence.value}"
-            what = f"{mode.value} {report.ticker} {report.interval.value}"
-            log.warning("%s: %s%s", what, ", ".join(report.problems), why)
+            log.warning("%s: %s%s", report.key, ", ".join(report.problems), why)
         log.info(
             key_values(
                 event="verified",

@@ -110,7 +110,7 @@ def writing(modes: Collection[Mode]) -> Iterator[Services]:
             yield app
         finally:
             # The last connection to leave moves the log into the file: only the writer may do that.
-            app.db_manager.close()
+            app.stores.db_manager.close()
 
 
 def with_progress(items: Iterable[Item], total: int | None, description: str, unit: str) -> Iterator[Item]:

@@ -23,10 +23,10 @@ from stockapi.context import Services, services
 from stockapi.errors import ProviderError, StoreError, UnknownSymbolError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
-from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.ingest.importer import ImportResult, find_files, import_files
 from stockapi.services.ingest.sync import SyncStats, sync_ticker
 
@@ -47,7 +47,7 @@ def import_tree(directory: Path, mode: Mode, legacy: bool) -> None:
     files, ignored = find_files(directory)
     print_some([f"ignored {path}: neither <TICKER>/1D.csv, 1H.csv, 1m.csv nor <TICKER>.csv" for path in ignored])
     with writing([mode]) as app:
-        each = import_files(files, mode, legacy, app.db_manager, app.csv_store, app.clock())
+        each = import_files(app.stores, files, mode, app.clock(), legacy=legacy)
         results = list(with_progress(each, len(files), f"import {mode.value}", "files"))
     _report_import(results, mode)
 
@@ -58,7 +58,7 @@ def _report_import(results: list[ImportResult], mode: Mode) -> None:
     ]
     print_some(damaged)
     bars, saved = sum(result.bars for result in results), sum(result.saved.rows for result in results)
-    kept_aside = f", in {Quarantine(services().settings).path(mode)}" if damaged else ""
+    kept_aside = f", in {services().stores.quarantine.path(mode)}" if damaged else ""
     click.echo(
         f"{mode.value}: {len(results)} files, {bars:,} bars read, {saved:,} rows saved, "
         f"{len(damaged)} lines quarantined{kept_aside}"
@@ -85,7 +85,7 @@ def pull(
     outcomes: list[SyncStats | str] = []
     with writing(wanted) as app:
         for mode in [mode for mode in Mode if mode in wanted]:
-            if if_empty and app.csv_store.tickers(mode):
+            if if_empty and app.stores.csv_store.tickers(mode):
                 click.echo(f"{mode.value}: has bars already, left out")
             else:
                 outcomes += _pull_market(app, provider_for(mode, app.settings), tickers, intervals, full)
@@ -117,13 +117,14 @@ def _pull_ticker(
     app: Services, provider: Provider, ticker: str, intervals: tuple[Interval, ...], full: bool
 ) -> Iterator[SyncStats | str]:
     for interval in intervals:
+        key = SeriesKey(provider.mode, ticker, interval)
         try:
-            yield sync_ticker(provider, ticker, interval, app.db_manager, app.csv_store, app.clock(), full=full)
+            yield sync_ticker(app.stores, provider, key, app.clock(), full=full)
         except UnknownSymbolError as exc:
             yield f"failed {provider.mode.value} {ticker}: {exc}"
             return
         except ProviderError as exc:
-            yield f"failed {provider.mode.value} {ticker} {interval.value}: {exc}"
+            yield f"failed {key}: {exc}"
 
 
 @commands.command()
@@ -147,8 +148,8 @@ def enhance(modes: tuple[Mode, ...], intervals: tuple[Interval, ...]) -> None:
 
 def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> list[EnhancementStats | str]:
     """One outcome per series enhanced, or that could not be: then the line that says why."""
-    tickers = stored_tickers(interval, mode, app.db_manager, app.csv_store)
-    each = (_enhance_series(app, mode, interval, ticker) for ticker in tickers)
+    tickers = stored_tickers(app.stores, mode, interval)
+    each = (_enhance_series(app, SeriesKey(mode, ticker, interval)) for ticker in tickers)
     outcomes = list(with_progress(each, len(tickers), f"enhance {mode.value} {interval.value}", "tickers"))
     print_some([outcome for outcome in outcomes if isinstance(outcome, str)])
     total = sum((outcome for outcome in outcomes if isinstance(outcome, EnhancementStats)), EnhancementStats())
@@ -160,8 +161,8 @@ def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> list[Enh
     return outcomes
 
 
-def _enhance_series(app: Services, mode: Mode, interval: Interval, ticker: str) -> EnhancementStats | str:
+def _enhance_series(app: Services, key: SeriesKey) -> EnhancementStats | str:
     try:
-        return settle(ticker, interval, mode, app.db_manager, app.csv_store, app.clock())
+        return settle(app.stores, key, app.clock())
     except StoreError as exc:
-        return f"failed {mode.value} {ticker} {interval.value}: {exc}"
+        return f"failed {key}: {exc}"

@@ -26,7 +26,7 @@ def upgrade(modes: tuple[Mode, ...]) -> None:
     """Create the databases where they are missing and apply the migrations they lack."""
     with writing(modes) as app:
         for mode in modes:
-            version = app.db_manager.upgrade(mode)
+            version = app.stores.db_manager.upgrade(mode)
             click.echo(f"{mode.value}: schema version {version}, {app.settings.database_path(mode)}")
 
 
@@ -50,26 +50,26 @@ def status(check: bool, modes: tuple[Mode, ...]) -> None:
 
 def _is_sound(mode: Mode) -> bool:
     """Whether the file passes its integrity check, which is recorded; False for one that cannot be read at all."""
-    if not services().db_manager.health(mode).reachable:
+    if not services().stores.db_manager.health(mode).reachable:
         return False
     with writing([mode]) as app:
-        return DatabaseUtils(app.db_manager).check_integrity(mode, app.clock()) == "ok"
+        return DatabaseUtils(app.stores.db_manager).check_integrity(mode, app.clock()) == "ok"
 
 
 def _print_status(mode: Mode) -> bool:
     """:returns: whether the database can be read."""
     app = services()
-    health = app.db_manager.health(mode)
+    health = app.stores.db_manager.health(mode)
     click.echo(f"{mode.value}: {health.path}")
     if not health.reachable:
         click.echo(f"  not usable: {health.error}")
         return False
-    sizes = DatabaseUtils(app.db_manager).sizes(mode)
+    sizes = DatabaseUtils(app.stores.db_manager).sizes(mode)
     click.echo(
         f"  schema version {health.schema_version}, last integrity check: {health.last_integrity_check or 'never'}"
     )
     click.echo(f"  {sizes.database:,} bytes, write-ahead log {sizes.write_ahead_log:,}, reusable {sizes.free:,}")
-    stats = app.db_manager.stats(mode)
+    stats = app.stores.db_manager.stats(mode)
     for interval in Interval:
         click.echo(f"  {TableInfo.of(mode, interval).name:<14} {stats.records[interval]:>12,} rows")
     return True
@@ -83,7 +83,7 @@ def optimize(modes: tuple[Mode, ...]) -> None:
     """Refresh statistics, empty the write-ahead log and give free pages back."""
     with writing(modes) as app:
         for mode in modes:
-            sizes = DatabaseUtils(app.db_manager).optimize(mode, app.clock())
+            sizes = DatabaseUtils(app.stores.db_manager).optimize(mode, app.clock())
             click.echo(f"{mode.value}: {sizes.database:,} bytes, write-ahead log {sizes.write_ahead_log:,}")
 
 
@@ -102,7 +102,7 @@ def backup(dest: Path, keep: int, modes: tuple[Mode, ...]) -> None:
     """
     app = services()
     for mode in modes:
-        made = DatabaseUtils(app.db_manager).backup(mode, dest, app.clock(), keep)
+        made = DatabaseUtils(app.stores.db_manager).backup(mode, dest, app.clock(), keep)
         click.echo(
             f"{mode.value}: {made.path}, {made.contents.rows:,} rows, schema version {made.contents.schema_version}"
         )
@@ -122,7 +122,7 @@ def restore(src: Path, modes: tuple[Mode, ...]) -> None:
     over from CSV.
     """
     with writing(modes) as app:
-        for mode, restored in DatabaseUtils(app.db_manager).restore(modes, src, app.clock()).items():
+        for mode, restored in DatabaseUtils(app.stores.db_manager).restore(modes, src, app.clock()).items():
             click.echo(
                 f"{mode.value}: restored {restored.backup}"
                 + (f"; the one before is {restored.aside}" if restored.aside else "")

@@ -9,7 +9,6 @@ from stockapi.cli.common import intervals_option, modes_option, one_line_errors,
 from stockapi.context import Services, services
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.upkeep.doctor import Finding, Kind, examine, fix
 from stockapi.services.writer_lock import writer_of
 
@@ -38,7 +37,7 @@ def examine_bars(modes: tuple[Mode, ...], intervals: tuple[Interval, ...], mend:
 def _examine_market(app: Services, mode: Mode, intervals: tuple[Interval, ...], *, mend: bool) -> list[Finding]:
     """:returns: the findings that are left."""
     others_write = not mend and writer_of(app.settings, mode) is not None
-    each = examine(mode, intervals, app.db_manager, app.csv_store, app.clock(), others_write=others_write)
+    each = examine(app.stores, mode, intervals, app.clock(), others_write=others_write)
     series = list(with_progress(each, None, f"examine {mode.value}", "series"))
     left = []
     for findings in series:
@@ -56,18 +55,17 @@ def _examine_market(app: Services, mode: Mode, intervals: tuple[Interval, ...], 
 
 def _mended(app: Services, findings: list[Finding]) -> list[Finding]:
     """:returns: the findings that are left of one series."""
-    stats, left = fix(findings, app.db_manager, app.csv_store, app.clock())
-    one = findings[0]
+    stats, left = fix(app.stores, findings, app.clock())
     mended = ", ".join(f"{each.count:,} {each.kind.value}" for each in findings if each.kind.is_repairable)
     click.echo(
-        f"  {one.mode.value} {one.ticker} {one.interval.value}: mended: {mended}; {stats.csv_changed:,} bars changed "
+        f"  {findings[0].key}: mended: {mended}; {stats.csv_changed:,} bars changed "
         f"in CSV, {stats.sqlite_changed:,} in SQLite"
     )
     return left
 
 
 def _print_quarantine(app: Services, mode: Mode) -> None:
-    quarantine = Quarantine(app.settings)
+    quarantine = app.stores.quarantine
     reasons = quarantine.summary(mode)
     if reasons:
         click.echo(f"{mode.value}: {reasons.total():,} lines in {quarantine.path(mode)}")

@@ -32,14 +32,14 @@ def show_status(modes: tuple[Mode, ...]) -> None:
             _print_workers(mode)
         except SqliteError as exc:
             is_readable = False
-            in_csv = len(services().csv_store.tickers(mode))
+            in_csv = len(services().stores.csv_store.tickers(mode))
             click.echo(f"  {exc}; CSV holds {in_csv} tickers")
     if not is_readable:
         raise SystemExit(1)
 
 
 def _print_stored(mode: Mode) -> None:
-    stats = services().db_manager.stats(mode)
+    stats = services().stores.db_manager.stats(mode)
     click.echo(f"  {stats.tickers} tickers, {stats.active_tickers} active")
     for interval in Interval:
         newest = stats.newest[interval]
@@ -49,7 +49,7 @@ def _print_stored(mode: Mode) -> None:
 
 def _print_verification(mode: Mode) -> None:
     own = services()
-    last = own.bookkeeping.last_verification(mode)
+    last = own.stores.bookkeeping.last_verification(mode)
     if last is None:
         click.echo("  last verification: never")
         return
@@ -64,7 +64,7 @@ def _print_verification(mode: Mode) -> None:
 def _print_workers(mode: Mode) -> None:
     own = services()
     now = int(own.clock().timestamp())
-    for worker in workers_of(own.settings, own.bookkeeping, mode, now):
+    for worker in workers_of(own.stores, mode, now):
         click.echo(f"  worker {worker.name}: {_line(worker, now)}")
 
 

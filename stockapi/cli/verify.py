@@ -11,7 +11,7 @@ from stockapi.context import Services, services
 from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
 from stockapi.services.csv_enhancer import EnhancementStats
-from stockapi.services.upkeep.reconcile import PartitionReport, Series, settle_out_of_step
+from stockapi.services.upkeep.reconcile import PartitionReport, settle_out_of_step
 from stockapi.services.upkeep.verification import Findings, Repair, Watch, look, verify_and_repair
 from stockapi.services.writer_lock import writer_of
 
@@ -42,11 +42,11 @@ def verify_stores(modes: tuple[Mode, ...], repair: bool) -> None:
 
 def _verify(app: Services, mode: Mode) -> bool:
     """:returns: whether all is well."""
-    if not app.settings.database_path(mode).exists() and not app.csv_store.tickers(mode):
+    if not app.settings.database_path(mode).exists() and not app.stores.csv_store.tickers(mode):
         click.echo(f"{mode.value}: nothing is stored")
         return True
     others_write = writer_of(app.settings, mode) is not None
-    findings = look(mode, app.db_manager, app.csv_store, others_write=others_write, watch=_watch(mode))
+    findings = look(app.stores, mode, others_write=others_write, watch=_watch(mode))
     _print_findings(mode, findings)
     return _is_well(findings)
 
@@ -56,14 +56,12 @@ def _repair(app: Services, mode: Mode) -> bool:
 
     :returns: whether all is well now.
     """
-    settled = settle_out_of_step(mode, app.db_manager, app.csv_store, app.clock())
-    print_some([f"{_name(mode, series)}: was out of step{_told(stats)}" for series, stats in settled.items()])
+    settled = settle_out_of_step(app.stores, mode, app.clock())
+    print_some([f"  {key}: was out of step{_told(stats)}" for key, stats in settled.items()])
     if not app.settings.database_path(mode).exists():
         click.echo(f"{mode.value}: nothing is stored")
         return True
-    before, done, left = verify_and_repair(
-        mode, app.db_manager, app.csv_store, app.clock, others_write=False, watch=_watch(mode)
-    )
+    before, done, left = verify_and_repair(app.stores, mode, app.clock, others_write=False, watch=_watch(mode))
     _print_findings(mode, before)
     if before.are_damage or before.differing:
         _print_repair(mode, done)
@@ -90,7 +88,7 @@ def _print_findings(mode: Mode, findings: Findings) -> None:
 
 def _difference(report: PartitionReport) -> str:
     evidence = f"; {report.evidence.value}" if report.evidence is not None and not report.is_gone else ""
-    return f"{_name(report.mode, (report.ticker, report.interval))}: {', '.join(report.problems)}{evidence}"
+    return f"  {report.key}: {', '.join(report.problems)}{evidence}"
 
 
 def _print_repair(mode: Mode, done: Repair) -> None:
@@ -98,9 +96,9 @@ def _print_repair(mode: Mode, done: Repair) -> None:
         rows = sum(stats.records for stats in done.settled.values())
         click.echo(f"{mode.value}: the database was filled anew, {len(done.settled)} series, {rows:,} bars")
     else:
-        print_some([f"{_name(mode, series)}: settled{_told(stats)}" for series, stats in done.settled.items()])
-    lost = (f"{_name(mode, series)}: {rows} bars are in neither store; forgotten" for series, rows in done.gone.items())
-    failed = (f"{_name(mode, series)}: not settled: {why}" for series, why in done.failed.items())
+        print_some([f"  {key}: settled{_told(stats)}" for key, stats in done.settled.items()])
+    lost = (f"  {key}: {rows} bars are in neither store; forgotten" for key, rows in done.gone.items())
+    failed = (f"  {key}: not settled: {why}" for key, why in done.failed.items())
     print_some([*chain(lost, failed)])
     click.echo(f"{mode.value}: {len(done.settled)} series settled; compared again:")
 
@@ -110,8 +108,3 @@ def _told(stats: EnhancementStats) -> str:
     why = "".join(f"; {evidence.value}" for evidence in stats.evidence)
     aside = f", {stats.set_aside} set aside in the quarantine" if stats.set_aside else ""
     return f"{why}; {stats.csv_changed:,} bars changed in CSV, {stats.sqlite_changed:,} in SQLite{aside}"
-
-
-def _name(mode: Mode, series: Series) -> str:
-    ticker, interval = series
-    return f"  {mode.value} {ticker} {interval.value}"

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import BASE_CSV_FIELDS, INDICATOR_FIELDS, PRICE_FIELDS
-from stockapi.models.interval import Interval
-from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_time
 
 MIN_TIME: Final = parse_time("0001-01-01")
@@ -31,9 +30,7 @@ _Symbols = NDArray[np.uint8]
 _Numbers = list[int | float | None]
 
 
-def parse_plain(
-    rows: str, width: int, ticker: str, interval: Interval, mode: Mode, *, with_indicators: bool = True
-) -> Bars | None:
+def parse_plain(rows: str, width: int, key: SeriesKey, *, with_indicators: bool = True) -> Bars | None:
     """The bars of `rows`, in their order; None when any row is other than plain. Indicators may be left unread.
 
     Plain rows have the `width` columns of one of `CSV_LAYOUTS`, the ticker as given, times of one width
@@ -45,7 +42,7 @@ def parse_plain(
     ends = _ends_of_cells(symbols, width)
     if ends is None:
         return None
-    time = _times(symbols, ends, ticker, interval)
+    time = _times(symbols, ends, key)
     last = ends[:, -1 if with_indicators else _VOLUME].tolist()
     values = _values([data[start:end] for start, end in zip((ends[:, _TIME] + 1).tolist(), last, strict=True)])
     if time is None or values is None:
@@ -54,7 +51,7 @@ def parse_plain(
     if not (numbers[: _PRICES + 1] >= 0.0).all() or np.isinf(numbers).any():
         return None
     volume: Int | Float | None = numbers[_PRICES]
-    if mode.has_whole_volume:
+    if key.mode.has_whole_volume:
         volume = _whole_numbers(values[_PRICES :: len(numbers)], data, ends)
     if volume is None:
         return None
@@ -74,8 +71,8 @@ def _ends_of_cells(symbols: _Symbols, width: int) -> Int | None:
     return ends if is_end_of_row[:, -1].all() and not is_end_of_row[:, :-1].any() else None
 
 
-def _times(symbols: _Symbols, ends: Int, ticker: str, interval: Interval) -> Int | None:
-    name = np.frombuffer(f"{ticker},".encode(), dtype=np.uint8)
+def _times(symbols: _Symbols, ends: Int, key: SeriesKey) -> Int | None:
+    name = np.frombuffer(f"{key.ticker},".encode(), dtype=np.uint8)
     starts = np.append(0, ends[:-1, -1] + 1)
     widths = ends[:, _TIME] - starts - len(name)
     shape = _TIME_SHAPES.get(int(widths[0]))
@@ -94,7 +91,7 @@ def _times(symbols: _Symbols, ends: Int, ticker: str, interval: Interval) -> Int
         time: Int = texts.view(f"S{len(shape)}")[:, 0].astype("datetime64[s]").astype(np.int64)
     except ValueError:  # the 30th of February
         return None
-    if time.min() < MIN_TIME or (not interval.is_intraday and (time % SECONDS_PER_DAY).any()):
+    if time.min() < MIN_TIME or (not key.interval.is_intraday and (time % SECONDS_PER_DAY).any()):
         return None
     return time
 

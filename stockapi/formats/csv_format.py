@@ -15,17 +15,12 @@ import numpy as np
 
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
-from stockapi.formats.csv_lenient_reader import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, Series, parse_lines
+from stockapi.formats.csv_lenient_reader import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, parse_lines
 from stockapi.models.bars import Bars, Float, Int
-from stockapi.models.fields import (
-    CSV_FIELDS,
-    INDICATOR_FIELDS,
-    INDICATORS,
-    PRICE_FIELDS,
-    Scale,
-)
-from stockapi.models.interval import AnyInterval, Interval
+from stockapi.models.fields import CSV_FIELDS, INDICATOR_FIELDS, INDICATORS, PRICE_FIELDS, Scale
+from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_times
 
 __all__ = ["HEADER", "DamagedLine", "ParsedCsv", "format_fields", "format_rows", "parse_rows"]
@@ -41,14 +36,14 @@ _DIGITS_FROM_ROWS = 50  # for fewer rows `%` is faster
 _READ_BLOCK_CHARS = 1 << 17  # split into fields, text takes some ten times its size: never a whole file of it
 
 
-def format_rows(ticker: str, bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+def format_rows(key: SeriesKey, bars: Bars) -> str:
     """One line per bar, in the columns of `HEADER`, each ended by a newline; an absent indicator is an empty field.
 
     Numbers have the decimals of the market, so values that were rounded to those come back unchanged. One that was
     not is written in full instead. A crypto volume, which has no fixed decimals, is the shortest text that gives it
     back. There are never exponents. Prices and volume must be finite.
     """
-    return format_fields([ticker], _VALUE_FIELDS, bars, interval, mode)
+    return format_fields([key.ticker], _VALUE_FIELDS, bars, key.interval, key.mode)
 
 
 def format_fields(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
@@ -157,7 +152,7 @@ def _shortest(value: float) -> str:
     return format(Decimal(text), "f") if "e" in text else text
 
 
-def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode, *, with_indicators: bool = True) -> ParsedCsv:
+def parse_rows(text: str, key: SeriesKey, *, with_indicators: bool = True) -> ParsedCsv:
     """The bars of a file's text, ascending; of rows with the same time the last one counts.
 
     The header names the columns (unknown ones are passed over); without one, rows have those of one of
@@ -174,15 +169,14 @@ def parse_rows(text: str, ticker: str, interval: Interval, mode: Mode, *, with_i
     layout = Layout.of_header(header)
     if layout is not None:
         rows, number = below_header, number + 1
-    series = Series(ticker, interval, mode)
-    parts, damaged = [Bars.empty(whole_volume=mode.has_whole_volume)], list[DamagedLine]()
+    parts, damaged = [Bars.empty(whole_volume=key.mode.has_whole_volume)], list[DamagedLine]()
     for block in _blocks(rows):
         bars = None
         if layout is not None and layout.in_order:
-            bars = parse_plain(block, layout.width, ticker, interval, mode, with_indicators=with_indicators)
+            bars = parse_plain(block, layout.width, key, with_indicators=with_indicators)
         if bars is None:
             layouts = WITHOUT_HEADER if layout is None else (layout,)
-            parsed = parse_lines(block, number, layouts, series)
+            parsed = parse_lines(block, number, layouts, key)
             bars = parsed.bars if with_indicators else parsed.bars.without_indicators()
             damaged += parsed.damaged
         parts.append(bars)

@@ -17,7 +17,7 @@ from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import BASE_CSV_FIELDS, CSV_LAYOUTS, INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number
-from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_time
 
 _MAX_INTEGER: Final = (1 << 63) - 1
@@ -72,16 +72,7 @@ class Layout:
 WITHOUT_HEADER = tuple(map(Layout, CSV_LAYOUTS))
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """What the rows of one file have to agree with."""
-
-    ticker: str
-    interval: Interval
-    mode: Mode
-
-
-def parse_lines(block: str, number: int, layouts: tuple[Layout, ...], series: Series) -> ParsedCsv:
+def parse_lines(block: str, number: int, layouts: tuple[Layout, ...], key: SeriesKey) -> ParsedCsv:
     """The rows one by one; `number` is that of the first line, `layouts` are those a row may have."""
     rows, damaged = list[tuple[int, list[float], float, list[float]]](), list[DamagedLine]()
     lines = block.split("\n")
@@ -89,15 +80,15 @@ def parse_lines(block: str, number: int, layouts: tuple[Layout, ...], series: Se
         if not line.strip():
             continue
         try:
-            rows.append(_parse_line(line, layouts, series))
+            rows.append(_parse_line(line, layouts, key))
         except ValueError as exc:
             is_torn = index == len(lines) - 1  # only the end of the file has no newline behind it
             reason = f"torn last line: {exc}" if is_torn else str(exc)
             damaged.append(DamagedLine(number + index, reason, line[:_SHOWN_CHARS]))
     if not rows:
-        return ParsedCsv(Bars.empty(whole_volume=series.mode.has_whole_volume), damaged)
+        return ParsedCsv(Bars.empty(whole_volume=key.mode.has_whole_volume), damaged)
     time, prices, volumes, indicators = zip(*rows, strict=True)
-    whole = series.mode.has_whole_volume
+    whole = key.mode.has_whole_volume
     volume: Int | Float = np.array(volumes, dtype=np.int64) if whole else np.array(volumes, dtype=np.float64)
     bars = Bars(np.array(time, dtype=np.int64), _columns(prices), volume, _columns(indicators))
     return ParsedCsv(bars, damaged)
@@ -107,7 +98,7 @@ def _columns(rows: Sequence[list[float]]) -> Float:
     return np.ascontiguousarray(np.array(rows, dtype=np.float64).T)
 
 
-def _parse_line(line: str, layouts: tuple[Layout, ...], series: Series) -> tuple[int, list[float], float, list[float]]:
+def _parse_line(line: str, layouts: tuple[Layout, ...], key: SeriesKey) -> tuple[int, list[float], float, list[float]]:
     """:raises ValueError: with the reason, when no bar can be made of the line."""
     cells = line.split(",")
     layout = next((each for each in layouts if each.width == len(cells)), None)
@@ -115,13 +106,13 @@ def _parse_line(line: str, layouts: tuple[Layout, ...], series: Series) -> tuple
         allowed = " or ".join(str(each.width) for each in layouts)
         raise ValueError(f"{len(cells)} fields, a row has {allowed}")
     row = dict(zip(layout.fields, cells, strict=True))
-    if row["ticker"].upper() != series.ticker:
-        raise ValueError(f"ticker {_shown(row['ticker'])} is not {series.ticker}")
+    if row["ticker"].upper() != key.ticker:
+        raise ValueError(f"ticker {_shown(row['ticker'])} is not {key.ticker}")
     volume = row["volume"]
     return (
-        _parse_row_time(row["time"], series.interval),
+        _parse_row_time(row["time"], key.interval),
         [_parse_number(name, row[name]) for name in PRICE_FIELDS],
-        _parse_whole("volume", volume) if series.mode.has_whole_volume else _parse_number("volume", volume),
+        _parse_whole("volume", volume) if key.mode.has_whole_volume else _parse_number("volume", volume),
         [_parse_indicator(row.get(name, "")) for name in INDICATOR_FIELDS],
     )
 

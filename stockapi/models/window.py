@@ -28,3 +28,7 @@ class Window:
     def at_most(self, count: int) -> int:
         """How many of `count` bars in range are wanted."""
         return count if self.limit is None else min(count, self.limit)
+
+
+WHOLE = Window()
+"""All bars of a series."""

@@ -22,8 +22,6 @@ from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.stores import Stores, environment
 
 TRADING = datetime(2024, 1, 2, 3, 0, tzinfo=UTC)  # a Tuesday, 10:00 in Vietnam
@@ -50,7 +48,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where both markets are in both stores, not to be changed."""
     directory = tmp_path_factory.mktemp("stores")
     settings = settings_in(directory)
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     stores.save("VCB", bars(300, Mode.VN))
     stores.save("ACB", bars(20, Mode.VN, price=25_000.0))
     stores.save("VNINDEX", bars(5, Mode.VN, price=1_200.0))

@@ -22,14 +22,15 @@ from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.markets.tickers import load_ticker_groups, sector_of
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.registry import provider_for
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import save_enhanced_csv_and_sqlite
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.stores import Stores
 from tests.bench import servers
 from tests.bench.load import load
 from tests.bench.machine import ROOT, Row, environment, heading, save, table
+from workers.clocks import Clocks
 from workers.daily_worker import DAILY
 from workers.loop import Job, WorkerLoop
 from workers.slow_worker import MINUTE
@@ -53,13 +54,13 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.settings = Settings.from_mapping(environment(self.directory, **self.variables))
-        self.db_manager, self.csv_store = DatabaseManager(self.settings), CsvStore(self.settings)
-        self.db_manager.upgrade(Mode.VN)
+        self.stores = Stores.of(self.settings)
+        self.stores.db_manager.upgrade(Mode.VN)
         self.provider = provider_for(Mode.VN, self.settings)
 
     def cycle(self, jobs: Sequence[Job], now: datetime) -> tuple[float, float]:
         """Wall and own seconds of one cycle."""
-        loop = WorkerLoop(jobs, self.provider, self.db_manager, self.csv_store, threading.Event(), lambda: now)
+        loop = WorkerLoop(self.stores, jobs, self.provider, threading.Event(), Clocks(lambda: now))
         started, own = time.perf_counter(), time.process_time()
         failed = loop.run_once()
         assert failed == 0, f"{failed} series failed"
@@ -116,8 +117,8 @@ def _minute(directory: Path, variables: dict[str, str]) -> Iterator[Row]:
     bench = Bench(directory, {**variables, "TICKER_GROUPS_FILE": str(groups)})
     for ticker in tickers:
         _fill(bench, ticker)
-    bench.db_manager.checkpoint(Mode.VN, "TRUNCATE")
-    path = bench.csv_store.path(Mode.VN, tickers[-1], Interval.MINUTE)
+    bench.stores.db_manager.checkpoint(Mode.VN, "TRUNCATE")
+    path = bench.stores.csv_store.path(SeriesKey(Mode.VN, tickers[-1], Interval.MINUTE))
     written = _bytes_written()
     wall, own = bench.cycle([MINUTE], IN_SESSION + timedelta(minutes=5))
     each = (_bytes_written() - written) / LONG_TICKERS
@@ -138,9 +139,7 @@ def _fill(bench: Bench, ticker: str) -> None:
 
 
 def _save(bench: Bench, ticker: str, bars: Bars, interval: Interval) -> None:
-    save_enhanced_csv_and_sqlite(
-        ticker, bars, interval, None, True, Mode.VN, bench.db_manager, bench.csv_store, IN_SESSION
-    )
+    save_enhanced_csv_and_sqlite(bench, SeriesKey(Mode.VN, ticker, interval), bars, IN_SESSION, rewrite_all=True)
 
 
 def _latencies(bench: Bench, directory: Path) -> Iterator[Row]:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from stockapi.config import Settings
 from stockapi.models import Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.ingest.importer import find_files, import_files
+from stockapi.services.stores import Stores
 
 settings = Settings.load()
 files, _ = find_files(Path(sys.argv[1]))
 started = time.perf_counter()
 results = import_files(
-    files, Mode.VN, "--legacy" in sys.argv, DatabaseManager(settings), CsvStore(settings), datetime.now(UTC)
+    Stores.of(settings),
+    files,
+    Mode.VN,
+    datetime.now(UTC),
+    legacy="--legacy" in sys.argv,
 )
 rows = sum(result.saved.rows for result in results)
 print(rows, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -17,6 +17,7 @@ from typing import Final
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.formats.csv_format import HEADER, format_rows
 from stockapi.models import Interval, Mode, QueryParameters
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_range_end, parse_time
 from stockapi.providers.simulated.provider import SimulatedProvider
 from tests.bench.in_process import data_store, medians_ms
@@ -55,7 +56,7 @@ def _simulated_tree(tree: Path) -> Path:
         (tree / ticker).mkdir(parents=True)
         for interval, start in ((Interval.DAILY, "2015-01-05"), (Interval.HOURLY, "2023-09-11")):
             bars = provider.fetch(ticker, interval, parse_time(start), end)
-            text = f"{HEADER}\n{format_rows(ticker, bars, interval, Mode.VN)}"
+            text = f"{HEADER}\n{format_rows(SeriesKey(Mode.VN, ticker, interval), bars)}"
             (tree / ticker / f"{interval.value}.csv").write_text(text)
     return tree
 
@@ -93,7 +94,7 @@ def _queries(directory: Path, year: int) -> Iterator[Row]:
             in_sqlite, in_csv = medians_ms(runs, QUERIES)
             figures = f"{in_sqlite:.2f}, {in_csv:.2f}, {in_csv / in_sqlite:.1f}"
             yield f"{what} ({count} bars) in `DataStore`: ms from SQLite, ms from CSV, ratio", figures
-            (whole,) = medians_ms([partial(csv_store.read, Mode.VN, SYMBOL, params.interval)], QUERIES // 10)
+            (whole,) = medians_ms([partial(csv_store.read, SeriesKey(Mode.VN, SYMBOL, params.interval))], QUERIES // 10)
             what = "the same from CSV parsed whole, without bisection: ms, ratio"
             yield what, f"{whole:.1f}, {whole / in_sqlite:.1f}"
 

@@ -15,11 +15,12 @@ from stockapi.api.http.responses import Series, json_body, json_text_body
 from stockapi.config import Settings
 from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import Bars, Interval, Mode, QueryParameters
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store.tables import TableInfo
+from stockapi.services.stores import Stores
 from tests.bench.machine import environment
 from tests.bench.questions import SYMBOL, Question
 
@@ -41,11 +42,11 @@ class Times:
 @contextmanager
 def data_store(directory: Path) -> Iterator[tuple[DataStore, CsvStore]]:
     settings = Settings.from_mapping(environment(directory))
-    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+    stores = Stores.of(settings)
     try:
-        yield DataStore(settings, db_manager, csv_store), csv_store
+        yield DataStore(stores), stores.csv_store
     finally:
-        db_manager.close()
+        stores.close()
 
 
 def measure(question: Question, large: Path, small: Path) -> Times:
@@ -88,7 +89,7 @@ def answer(store: DataStore, query: QueryParameters) -> bytes:
 def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
     """The same from a file that is parsed from its first line to its last, as plain programs read CSV."""
     assert isinstance(query.interval, Interval)
-    bars = csv_store.read(query.mode, SYMBOL, query.interval).bars.between(query.start, query.end)
+    bars = csv_store.read(SeriesKey(query.mode, SYMBOL, query.interval)).bars.between(query.start, query.end)
     return _rendered({SYMBOL: bars if query.limit is None else bars.tail(query.limit)}, query)
 
 

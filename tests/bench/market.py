@@ -20,12 +20,11 @@ from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.markets.tickers import groups_for
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_range_end
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import save_enhanced_csv_and_sqlite
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.stores import Stores
 from tests.bench.machine import environment
 
 FULL_MINUTES: Final = 24_000_000
@@ -103,31 +102,31 @@ def build(directory: Path, minutes: int, share_of_tickers: float = 1.0) -> Marke
 
 def _bring_up_to_date(directory: Path) -> None:
     """As a worker of a newer version does when it starts."""
-    db_manager = DatabaseManager(Settings.from_mapping(environment(directory)))
+    stores = Stores.of(Settings.from_mapping(environment(directory)))
     for mode in Mode:
-        db_manager.upgrade(mode)
-        SqliteStore(db_manager).fill_texts(mode)
-        db_manager.checkpoint(mode, "TRUNCATE")
-    db_manager.close()
+        stores.db_manager.upgrade(mode)
+        stores.sqlite_store.fill_texts(mode)
+        stores.db_manager.checkpoint(mode, "TRUNCATE")
+    stores.close()
 
 
 def _make(directory: Path, minutes: int, share: float) -> Market:
     settings = Settings.from_mapping(environment(directory))
-    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+    stores = Stores.of(settings)
     started = time.perf_counter()
     rows = {interval.label: 0 for interval in Interval}
     for mode in Mode:
-        db_manager.upgrade(mode)
+        stores.db_manager.upgrade(mode)
         provider = WideMarket(mode, max(1, round(SIZES[mode] * share)))
         for ticker, interval, bars in _series(provider, minutes // SIZES[Mode.VN]):
             enhanced = enhance(bars, mode, is_index=settings.is_index(ticker, mode))
             now = datetime.fromtimestamp(END, UTC)
-            save_enhanced_csv_and_sqlite(ticker, enhanced, interval, None, True, mode, db_manager, csv_store, now)
+            save_enhanced_csv_and_sqlite(stores, SeriesKey(mode, ticker, interval), enhanced, now, rewrite_all=True)
             rows[interval.label] += len(bars)
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r{mode.value} {ticker:<8}{sum(rows.values()):>12,} rows")
-        db_manager.checkpoint(mode, "TRUNCATE")
-    db_manager.close()
+        stores.db_manager.checkpoint(mode, "TRUNCATE")
+    stores.close()
     market = Market(directory, minutes, rows, time.perf_counter() - started)
     note = {"minutes": minutes, "rows": rows, "build_seconds": round(market.build_seconds, 1)}
     (directory / _NOTE).write_text(json.dumps(note))

@@ -12,10 +12,12 @@ from typing import Final
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models import Interval, Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
+from stockapi.models.series import SeriesKey
+from stockapi.models.window import Window
+from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_lock
 from tests.bench.market import SIZES, WideMarket
+from workers.clocks import Clocks
 from workers.loop import WorkerLoop
 from workers.priority import yield_to_readers
 from workers.slow_worker import MINUTE
@@ -28,13 +30,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     yield_to_readers()
     settings = Settings.load()
-    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+    stores = Stores.of(settings)
     provider = WideMarket(Mode.VN, SIZES[Mode.VN])
-    newest = int(csv_store.read(Mode.VN, "VCB", Interval.MINUTE, limit=1).bars.time[0])
+    newest = int(stores.csv_store.read(SeriesKey(Mode.VN, "VCB", Interval.MINUTE), Window(limit=1)).bars.time[0])
     with writer_lock(settings, [Mode.VN]):
         for minute in provider.fetch("VCB", Interval.MINUTE, newest + 1, newest + _MOST_S).time.tolist():
             clock = partial(datetime.fromtimestamp, minute, UTC)
-            failed = WorkerLoop([MINUTE], provider, db_manager, csv_store, stop, clock).run_once()
+            failed = WorkerLoop(stores, [MINUTE], provider, stop, Clocks(clock)).run_once()
             assert failed == 0, f"{failed} series failed"
             print(clock(), flush=True)
             if stop.is_set():

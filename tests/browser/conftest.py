@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Viewp
 from stockapi.config import Settings
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.registry import provider_for
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.ingest.sync import sync_ticker
+from stockapi.services.stores import Stores
 from tests.browser.explorer_page import Explorer
 from tests.browser.watched import Watched
 from tests.support.server import Server, running_server
@@ -77,13 +77,13 @@ def market(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> 
     """A directory with a few tickers of the simulated market in both stores, as they were at `NOW`."""
     directory = tmp_path_factory.mktemp("market")
     settings = Settings.from_mapping(environment(directory))
-    db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+    stores = Stores.of(settings)
     for mode, tickers in _TICKERS.items():
         provider = provider_for(mode, settings)
         for ticker in tickers:
             for interval in Interval:
-                sync_ticker(provider, ticker, interval, db_manager, csv_store, NOW)
-    db_manager.close()
+                sync_ticker(stores, provider, SeriesKey(provider.mode, ticker, interval), NOW)
+    stores.close()
     return directory
 
 

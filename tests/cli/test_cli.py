@@ -23,6 +23,7 @@ from stockapi.cli import data
 from stockapi.context import services
 from stockapi.errors import ProviderDisabledError, ProviderError, SqliteFault
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Cycle
 from stockapi.services.database_manager.migrations import known_migrations
@@ -59,7 +60,7 @@ def runner() -> Iterator[Callable[[Stores], Run]]:
     yield make
     for app in apps:
         with app.app_context():
-            services().db_manager.close()
+            services().stores.close()
 
 
 @pytest.fixture
@@ -417,7 +418,7 @@ def test_what_changes_nothing_fails_too_while_sqlite_does_not_work(
     put(tmp_path / "tree", "VCB.csv", 1, 2, 3)
     args = {"import": ["import", tmp_path / "tree"], "pull": ["pull", "--ticker", "VCB", "--interval", "1D"]}[command]
     succeeded(run("data", *args))
-    stores.csv_store.path(Mode.VN, "VCB", Interval.DAILY).touch()
+    stores.csv_store.path(SeriesKey(Mode.VN, "VCB", Interval.DAILY)).touch()
     with closing(sqlite3.connect(stores.settings.vn_database_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         result = run("data", *args)
@@ -558,10 +559,10 @@ def test_enhance_goes_on_after_sqlite_failed(stores: Stores, run: Run, monkeypat
     stores.save("BTC", make_bars(3, mode=Mode.CRYPTO), mode=Mode.CRYPTO)
     settle = data.settle
 
-    def failing(ticker: str, interval: Interval, mode: Mode, *rest: object) -> data.EnhancementStats:
-        if mode is Mode.VN:
+    def failing(stores: Stores, key: SeriesKey, *rest: object) -> data.EnhancementStats:
+        if key.mode is Mode.VN:
             return data.EnhancementStats(tickers=1, sqlite_faults=(SqliteFault.FULL,))
-        return settle(ticker, interval, mode, *rest)  # type: ignore[arg-type]
+        return settle(stores, key, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(data, "settle", failing)
     result = run("data", "enhance", *DAILY)
@@ -574,7 +575,7 @@ def test_enhance_goes_on_past_a_series_that_cannot_be_read(stores: Stores, run: 
     bars = make_bars(30)
     for ticker in ("ACB", "FPT", "VCB", "VIC"):
         stores.save(ticker, Bars.of(bars.time, bars.prices, bars.volume))
-    paths = [stores.csv_store.path(Mode.VN, ticker, Interval.DAILY) for ticker in ("ACB", "VCB")]
+    paths = [stores.csv_store.path(SeriesKey(Mode.VN, ticker, Interval.DAILY)) for ticker in ("ACB", "VCB")]
     for path in paths:
         path.unlink()
         path.symlink_to(path.name)
@@ -611,7 +612,9 @@ def change_csv(stores: Stores) -> tuple[str, str]:
     bars = make_bars(300)
     prices = bars.prices.copy()
     prices[3, 100] += 0.01
-    stores.csv_store.write(Mode.VN, "VCB", Interval.DAILY, Bars(bars.time, prices, bars.volume, bars.indicators))
+    stores.csv_store.write(
+        SeriesKey(Mode.VN, "VCB", Interval.DAILY), Bars(bars.time, prices, bars.volume, bars.indicators)
+    )
     return f"1 bars with other values; {NEWER}", "6 bars changed in CSV, 6 in SQLite"
 
 

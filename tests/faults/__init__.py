@@ -12,6 +12,7 @@ from pathlib import Path
 from stockapi.calc.digest import digest, to_text
 from stockapi.errors import SqliteError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.sqlite_store.ledger import LedgerEntry
 from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
 from tests.support.stores import NOW, Stores
@@ -25,27 +26,27 @@ def assert_in_step(
     """Both stores hold just these bars, the ledger says so, and the ready texts are theirs."""
     assert stores.in_csv(ticker, interval, mode).equals(bars)
     assert stores.in_sqlite(ticker, interval, mode).equals(bars)
-    assert stores.sqlite_store.recorded(mode, ticker, interval).has_true_texts
-    assert stores.sqlite_store.ledger(mode)[ticker, interval] == LedgerEntry(
+    assert stores.sqlite_store.recorded(SeriesKey(mode, ticker, interval)).has_true_texts
+    assert stores.sqlite_store.ledger(mode)[SeriesKey(mode, ticker, interval)] == LedgerEntry(
         ticker,
         interval,
         len(bars),
         int(bars.time[0]),
         int(bars.time[-1]),
         to_text(digest(bars)),
-        stores.csv_store.stamp(mode, ticker, interval),
+        stores.csv_store.stamp(SeriesKey(mode, ticker, interval)),
     )
 
 
 def problems(stores: Stores, mode: Mode = Mode.VN) -> dict[str, tuple[str, ...]]:
     """What `verify` finds, by `<ticker> <interval>`."""
-    reports = verify(mode, Interval, stores.db_manager, stores.csv_store)
-    return {f"{each.ticker} {each.interval.value}": each.problems for each in reports if each.problems}
+    reports = verify(stores, mode, Interval)
+    return {f"{each.key.ticker} {each.key.interval.value}": each.problems for each in reports if each.problems}
 
 
 def heal(stores: Stores, mode: Mode = Mode.VN) -> set[tuple[str, Interval]]:
     """What a start does; returns what it had to settle."""
-    return set(settle_out_of_step(mode, stores.db_manager, stores.csv_store, NOW))
+    return {(key.ticker, key.interval) for key in settle_out_of_step(stores, mode, NOW)}
 
 
 # Faults that pass: the database is as it was once the context is left
@@ -163,14 +164,16 @@ def page_bytes(path: Path) -> int:
 
 def spoil_days_of(stores: Stores, ticker: str) -> None:
     """Spoils a page of that ticker's days, and of no other series: reading them fails, reading others does not."""
-    others = set(stores.sqlite_store.ledger(Mode.VN)) - {(ticker, Interval.DAILY)}
+    others = set(stores.sqlite_store.ledger(Mode.VN)) - {SeriesKey(Mode.VN, ticker, Interval.DAILY)}
     stores.db_manager.close()
     path = stores.settings.vn_database_path
     sound = path.read_bytes()
     for number in range(2, len(sound) // page_bytes(path) + 1):
         put(path, sound)
         spoil_page(path, number)
-        if not _is_readable(stores, ticker, Interval.DAILY) and all(_is_readable(stores, *key) for key in others):
+        if not _is_readable(stores, ticker, Interval.DAILY) and all(
+            _is_readable(stores, key.ticker, key.interval) for key in others
+        ):
             return
     raise AssertionError("no page is this ticker's alone")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from stockapi.config import Settings
 from stockapi.errors import SqliteError
 from stockapi.models import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.upkeep.verification import look
 from tests.faults.clients import Question, get
 from tests.faults.market import all_series
@@ -71,7 +71,7 @@ def _questions() -> list[Question]:
 
 
 def _file(settings: Settings, question: Question) -> Path:
-    return CsvStore(settings).path(Mode.VN, question.tickers[0], question.interval)
+    return CsvStore(settings).path(SeriesKey(Mode.VN, question.tickers[0], question.interval))
 
 
 def _filled(directory: Path) -> Settings:
@@ -107,9 +107,9 @@ def _is_as(expected: bytes, question: Question, connection: HTTPConnection, outc
 
 
 def _is_found(settings: Settings) -> bool:
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     try:
-        findings = look(Mode.VN, stores.db_manager, stores.csv_store)
+        findings = look(stores, Mode.VN)
         return findings.integrity != "ok" or bool(findings.differing)
     except SqliteError:
         return True

@@ -13,8 +13,6 @@ from pathlib import Path
 from stockapi.config import Settings
 from stockapi.errors import SqliteError
 from stockapi.models import Interval, Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests import faults
 from tests.faults.disk_model import CALLS, Call, Disk, calls
 from tests.faults.market import Series, Truth, all_series, not_as_in
@@ -105,7 +103,7 @@ def _states(root: Path, written: list[Call], instants: set[int]) -> Iterator[tup
 def _start_again(directory: Path, said: _Acknowledged, outcome: Outcome) -> bool:
     """What a start after the cut makes of it. :returns: whether SQLite had lost something before."""
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     truth, started = Truth(), time.monotonic()
     try:
         _keep_stamps(stores, said)
@@ -131,11 +129,10 @@ def _keep_stamps(stores: Stores, said: _Acknowledged) -> None:
         ledger = stores.sqlite_store.ledger(Mode.VN)
     except SqliteError:
         return
-    for (ticker, interval), entry in ledger.items():
-        path = stores.csv_store.path(Mode.VN, ticker, interval)
+    for key, entry in ledger.items():
+        path = stores.csv_store.path(key)
         if path.exists() and said.files.get(entry.csv_stamp) == path.read_bytes():
-            stamp = stores.csv_store.stamp(Mode.VN, ticker, interval)
-            stores.sqlite_store.set_csv_stamp(Mode.VN, ticker, interval, stamp)
+            stores.sqlite_store.set_csv_stamp(key, stores.csv_store.stamp(key))
 
 
 def _sqlite_is_behind(stores: Stores, said: _Acknowledged, truth: Truth) -> bool:

@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from stockapi.config import Settings
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests import faults
 from tests.faults.clients import Clients
 from tests.faults.market import Series, Truth, all_series, not_as_in, version_of
@@ -197,7 +195,7 @@ class Rig:
     @contextmanager
     def stores(self) -> Iterator[Stores]:
         """To be closed before anybody touches the database file other than through SQLite."""
-        stores = Stores(self.settings, DatabaseManager(self.settings), CsvStore(self.settings))
+        stores = Stores.of(self.settings)
         try:
             yield stores
         finally:

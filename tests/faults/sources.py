@@ -16,8 +16,8 @@ import numpy as np
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests import faults
 from tests.fake_upstream import FakeUpstream, Fault
 from tests.faults.clients import Question, get
@@ -73,7 +73,11 @@ class Chain:
 
     def stored(self) -> dict[tuple[str, Interval], Bars]:
         csv_store = CsvStore(Settings.from_mapping(self.variables))
-        return {(ticker, each): csv_store.read(Mode.VN, ticker, each).bars for ticker in TICKERS for each in Interval}
+        return {
+            (ticker, each): csv_store.read(SeriesKey(Mode.VN, ticker, each)).bars
+            for ticker in TICKERS
+            for each in Interval
+        }
 
     def strangers(self, ticker: str, interval: Interval, bars: Bars) -> int:
         """How many bars the market has never shown; those of today, which may still be forming, are left out."""
@@ -165,7 +169,7 @@ def _checked(chain: Chain, before: dict[tuple[str, Interval], Bars], outcome: Ou
         strangers = chain.strangers(*series, after[series])
         outcome.broken += [f"{series}: {strangers} stored bars are not the market's"] if strangers else []
     settings = Settings.from_mapping(chain.variables)
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     outcome.divergent += len(faults.problems(stores))
     stores.db_manager.close()
     return outcome

@@ -33,15 +33,17 @@ from stockapi.config import Settings
 from stockapi.errors import AppError
 from stockapi.logs import configure_logging
 from stockapi.models import Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services import durable
-from stockapi.services.csv_enhancer import enhancer
-from stockapi.services.csv_store import CsvStore, journal
-from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.csv_enhancer import EnhancementStats, OpenSeries
+from stockapi.services.csv_store import journal
 from stockapi.services.ingest import sync
+from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_lock
 from tests.faults.market import TICKERS, VersionedProvider
 from workers import __main__ as worker
 from workers import loop
+from workers.clocks import Clocks
 
 GUARDS = ("journal", "settle", "fsync", "directory fsync")
 
@@ -106,18 +108,18 @@ def _write(settings: Settings, arguments: argparse.Namespace, version: int) -> N
     provider = VersionedProvider(arguments.tickers.split(","), Path("listed"))
     job = loop.Job("daily", Mode.VN, tuple(Interval), loop.all_tickers, lambda _now: 1)
     with writer_lock(settings, [Mode.VN]):
-        db_manager, csv_store = DatabaseManager(settings), CsvStore(settings)
+        stores = Stores.of(settings)
         if arguments.without != "settle":
-            worker._recover(Mode.VN, db_manager, csv_store, stop)
+            worker._recover(stores, Mode.VN, datetime.now(UTC), stop)
         say("ready")
         provider.version = version
-        cycles = _Cycles([job], provider, db_manager, csv_store, stop, lambda: _Clock.now(UTC))
+        cycles = _Cycles(stores, [job], provider, stop, Clocks(lambda: _Clock.now(UTC)))
         if arguments.scheduled:
             cycles.run()
         while not stop.is_set() and provider.version - version != arguments.cycles:
             cycles.run_once()
             stop.wait(arguments.pause_ms / 1000)
-        db_manager.close()
+        stores.close()
 
 
 class _Cycles(loop.WorkerLoop):
@@ -146,17 +148,10 @@ class _Clock(datetime):
         cls.moved += timedelta(hours=-1 if signum == signal.SIGUSR1 else 1)
 
 
-def _acknowledged(
-    provider: VersionedProvider,
-    ticker: str,
-    interval: Interval,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    now: datetime,
-) -> sync.SyncStats:
-    stats = sync.sync_ticker(provider, ticker, interval, db_manager, csv_store, now)
+def _acknowledged(stores: Stores, provider: VersionedProvider, key: SeriesKey, now: datetime) -> sync.SyncStats:
+    stats = sync.sync_ticker(stores, provider, key, now)
     where = "csv" if stats.saved.sqlite_error else "both"
-    say("ack", ticker, interval.value, provider.version, where, csv_store.stamp(Mode.VN, ticker, interval))
+    say("ack", key.ticker, key.interval.value, provider.version, where, stores.csv_store.stamp(key))
     return stats
 
 
@@ -168,9 +163,9 @@ def _take_away(guard: str | None) -> None:
         case "journal":
             _replace(journal, "replace_tail", _write_tail_in_place)
         case "settle":
-            _replace(sync, "settle_if_out_of_step", lambda *_: None)
+            _replace(OpenSeries, "settle_if_out_of_step", lambda _self: None)
             _replace(loop, "settle_out_of_step", lambda *_: {})
-            _replace(enhancer._Partition, "settle", lambda _self: (enhancer.EnhancementStats(), None))
+            _replace(OpenSeries, "settle", lambda _self, **_how: (EnhancementStats(), None))
         case "fsync":
             for module in (durable, journal):
                 module.os = _os_with(fsync=lambda _descriptor: None)

@@ -13,6 +13,7 @@ from stockapi.calc.indicators import enhance
 from stockapi.formats import csv_format
 from stockapi.formats.csv_format import HEADER, DamagedLine, ParsedCsv, format_fields, format_rows, parse_rows
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from tests.support.csv_bars import DAY, START, any_bars, flat_bars, rounded, times
 
 BASE_HEADER = "ticker,time,open,high,low,close,volume"
@@ -20,11 +21,11 @@ NAN = float("nan")
 
 
 def vn(text: str, interval: Interval = Interval.DAILY) -> ParsedCsv:
-    return parse_rows(text, "VCB", interval, Mode.VN)
+    return parse_rows(text, SeriesKey(Mode.VN, "VCB", interval))
 
 
 def crypto(text: str, interval: Interval = Interval.DAILY) -> ParsedCsv:
-    return parse_rows(text, "BTC", interval, Mode.CRYPTO)
+    return parse_rows(text, SeriesKey(Mode.CRYPTO, "BTC", interval))
 
 
 def base_file(*rows: str) -> str:
@@ -54,7 +55,7 @@ def test_the_header_is_that_of_the_contract() -> None:
 def test_vn_row() -> None:
     indicators = np.array([[60.5, 60.25, 60.0, NAN, NAN, 1.23456, 2.0, -3.5, NAN, NAN, 0.5, -10.0, -123456789.0]]).T
     bars = Bars(np.array([START]), np.array([[60300.0, 60400.0, 60200.0, 60350.55]]).T, np.array([1234567]), indicators)
-    assert format_rows("VCB", rounded(bars, Mode.VN), Interval.DAILY, Mode.VN) == (
+    assert format_rows(SeriesKey(Mode.VN, "VCB", Interval.DAILY), rounded(bars, Mode.VN)) == (
         "VCB,2024-01-01,60300.00,60400.00,60200.00,60350.55,1234567,"
         "60.50,60.25,60.00,,,1.2346,2.0000,-3.5000,,,0.5000,-10.0000,-123456789\n"
     )
@@ -64,7 +65,7 @@ def test_crypto_row() -> None:
     indicators = np.array([[0.00001234, *[NAN] * 4, 1.0, *[NAN] * 4, 0.5, -10.0, -0.25]]).T
     prices = np.array([[0.00001234, 0.1, 0.00000001, 98765.4321]]).T
     bars = Bars(np.array([START + 90]), prices, np.array([0.00001]), indicators)
-    assert format_rows("PEPE", bars, Interval.MINUTE, Mode.CRYPTO) == (
+    assert format_rows(SeriesKey(Mode.CRYPTO, "PEPE", Interval.MINUTE), bars) == (
         "PEPE,2024-01-01T00:01:30,0.00001234,0.10000000,0.00000001,98765.43210000,0.00001,"
         "0.00001234,,,,,1.0000,,,,,0.5000,-10.0000,-0.25\n"
     )
@@ -82,17 +83,17 @@ def test_crypto_row() -> None:
 )
 def test_crypto_volume_is_short_and_without_exponent(volume: float, text: str) -> None:
     bars = Bars.of(np.array([START]), np.ones((4, 1)), np.array([volume]))
-    assert format_rows("BTC", bars, Interval.DAILY, Mode.CRYPTO).split(",")[6] == text
+    assert format_rows(SeriesKey(Mode.CRYPTO, "BTC", Interval.DAILY), bars).split(",")[6] == text
 
 
 def test_a_value_that_fixed_decimals_would_change_is_written_in_full() -> None:
     bars = Bars.of(np.array([START]), np.array([[1e-7, 1 / 3, 2.0, 0.1]]).T, np.array([1]))
-    row = format_rows("VCB", bars, Interval.DAILY, Mode.VN).split(",")
+    row = format_rows(SeriesKey(Mode.VN, "VCB", Interval.DAILY), bars).split(",")
     assert row[2:6] == ["0.0000001", "0.3333333333333333", "2.00", "0.10"]
 
 
 def test_no_bars_no_text() -> None:
-    assert format_rows("VCB", Bars.empty(whole_volume=True), Interval.DAILY, Mode.VN) == ""
+    assert format_rows(SeriesKey(Mode.VN, "VCB", Interval.DAILY), Bars.empty(whole_volume=True)) == ""
 
 
 @pytest.mark.parametrize(
@@ -100,13 +101,13 @@ def test_no_bars_no_text() -> None:
     [(AggregatedInterval.WEEK_1, "2024-01-01"), (AggregatedInterval.HOUR_4, "2024-01-01T00:00:00")],
 )
 def test_aggregated_bars_are_written_too(interval: AggregatedInterval, time: str) -> None:
-    assert format_rows("VCB", flat_bars([START]), interval, Mode.VN).split(",")[1] == time
+    assert format_rows(SeriesKey(Mode.VN, "VCB", interval), flat_bars([START])).split(",")[1] == time
 
 
 def test_long_series_are_written_in_order_across_blocks() -> None:
     bars = rounded(flat_bars(times(4_567)), Mode.VN)
     bars.indicators[:, 2_100] = NAN
-    rows = format_rows("VCB", bars, Interval.MINUTE, Mode.VN)
+    rows = format_rows(SeriesKey(Mode.VN, "VCB", Interval.MINUTE), bars)
     assert rows.count("\n") == len(bars)
     assert vn(f"{HEADER}\n{rows}", Interval.MINUTE).bars.equals(bars)
 
@@ -118,7 +119,9 @@ def test_long_series_are_written_in_order_across_blocks() -> None:
 def test_text_parses_back_to_the_same_floats(mode: Mode, interval: Interval, data: st.DataObject) -> None:
     bars = data.draw(any_bars(mode, interval))
     for each in (bars, rounded(bars, mode)):
-        parsed = parse_rows(f"{HEADER}\n{format_rows('X', each, interval, mode)}", "X", interval, mode)
+        parsed = parse_rows(
+            f"{HEADER}\n{format_rows(SeriesKey(mode, 'X', interval), each)}", SeriesKey(mode, "X", interval)
+        )
         assert parsed.damaged == []
         assert parsed.bars.equals(each)
 
@@ -129,7 +132,7 @@ def test_text_parses_back_to_the_same_floats(mode: Mode, interval: Interval, dat
 def test_rounded_numbers_have_the_decimals_of_the_market(mode: Mode, data: st.DataObject) -> None:
     bars = rounded(data.draw(any_bars(mode, Interval.DAILY)), mode)
     decimals = [mode.price_decimals] * 4 + [0] + [mode.price_decimals] * 5 + [4] * 7 + [mode.money_decimals]
-    for row in format_rows("X", bars, Interval.DAILY, mode).splitlines():
+    for row in format_rows(SeriesKey(mode, "X", Interval.DAILY), bars).splitlines():
         for column, (text, places) in enumerate(zip(row.split(",")[2:], decimals, strict=True)):
             if column == 4 and mode is Mode.CRYPTO:  # volume: as many as it takes
                 assert re.fullmatch(r"\d+(\.\d+)?", text)
@@ -163,8 +166,10 @@ def test_market_like_numbers_are_written_by_columns(mode: Mode) -> None:
         bars if mode.has_whole_volume else Bars.of(bars.time, bars.prices, bars.volume / 8), mode, is_index=False
     )
     with patch.object(csv_format, "_plain_lines", side_effect=AssertionError):
-        by_columns = format_rows("VCB", enhanced, Interval.MINUTE, mode)
-    assert by_columns == with_columns_from(1_000, lambda: format_rows("VCB", enhanced, Interval.MINUTE, mode))
+        by_columns = format_rows(SeriesKey(mode, "VCB", Interval.MINUTE), enhanced)
+    assert by_columns == with_columns_from(
+        1_000, lambda: format_rows(SeriesKey(mode, "VCB", Interval.MINUTE), enhanced)
+    )
 
 
 def with_columns_from(rows: int, write: Callable[[], str]) -> str:
@@ -290,7 +295,7 @@ def test_whole_volumes(volume: str, value: int) -> None:
 @pytest.mark.parametrize("text", ["", "\ufeff", "\n\n", BASE_HEADER, HEADER + "\n", HEADER + "\r\n\r\n"])
 @pytest.mark.parametrize("mode", Mode)
 def test_nothing_in_the_file(text: str, mode: Mode) -> None:
-    parsed = parse_rows(text, "VCB", Interval.DAILY, mode)
+    parsed = parse_rows(text, SeriesKey(mode, "VCB", Interval.DAILY))
     assert parsed.damaged == []
     assert len(parsed.bars) == 0
     assert parsed.bars.volume.dtype == (np.int64 if mode.has_whole_volume else np.float64)
@@ -359,7 +364,7 @@ def test_a_file_of_minutes_is_not_taken_for_one_of_days(separator: str) -> None:
 
 
 def test_a_torn_last_line_is_ignored_and_reported() -> None:
-    whole = f"{HEADER}\n" + format_rows("VCB", flat_bars(times(3, Interval.DAILY)), Interval.DAILY, Mode.VN)
+    whole = f"{HEADER}\n" + format_rows(SeriesKey(Mode.VN, "VCB", Interval.DAILY), flat_bars(times(3, Interval.DAILY)))
     torn = whole[:-20]
     parsed = vn(torn)
     assert closes(parsed) == [(1, 10.0), (2, 10.0)]
@@ -375,7 +380,7 @@ def test_an_indicator_that_is_no_number_is_absent_and_the_bar_is_kept(indicator:
 
 def test_indicators_may_be_left_unread() -> None:
     text = f"{HEADER}\nVCB,2024-01-01,1,2,3,4,5{',6' * 13}\nVCB,2024-01-02,1,2,3,4,5{',x' * 13}\n"
-    parsed = parse_rows(text, "VCB", Interval.DAILY, Mode.VN, with_indicators=False)
+    parsed = parse_rows(text, SeriesKey(Mode.VN, "VCB", Interval.DAILY), with_indicators=False)
     assert parsed.damaged == []
     assert parsed.bars.equals(vn(text).bars.without_indicators())
 
@@ -384,7 +389,7 @@ def test_lines_torn_among_unread_indicators_are_damaged() -> None:
     # Together the two have the twenty fields of a row.
     torn = ("VCB,2024-01-01,1,2,3,4,5,6,7", "x,2,3,4,5,6,7,8,9,10,11")
     text = "\n".join((HEADER, *torn, f"VCB,2024-01-02,1,2,3,4,5{',6' * 13}", ""))
-    parsed = parse_rows(text, "VCB", Interval.DAILY, Mode.VN, with_indicators=False)
+    parsed = parse_rows(text, SeriesKey(Mode.VN, "VCB", Interval.DAILY), with_indicators=False)
     assert [(line.number, line.text) for line in parsed.damaged] == [(2, torn[0]), (3, torn[1])]
     assert len(parsed.bars) == 1
 
@@ -403,7 +408,7 @@ def test_a_damaged_line_is_cut_short() -> None:
 
 
 def test_numbers_of_damaged_lines_count_from_the_top_of_a_long_file() -> None:
-    rows = format_rows("VCB", flat_bars(times(3_000)), Interval.MINUTE, Mode.VN).splitlines()
+    rows = format_rows(SeriesKey(Mode.VN, "VCB", Interval.MINUTE), flat_bars(times(3_000))).splitlines()
     rows[1_000], rows[2_999] = "x", "y"
     parsed = vn("\r\n".join(("", HEADER, *rows, "")), Interval.MINUTE)
     assert [(line.number, line.text) for line in parsed.damaged] == [(1_003, "x"), (3_002, "y")]
@@ -415,7 +420,7 @@ def test_numbers_of_damaged_lines_count_from_the_top_of_a_long_file() -> None:
 
 def row_by_row(text: str, mode: Mode, interval: Interval, *, with_indicators: bool) -> ParsedCsv:
     with patch.object(csv_format, "parse_plain", return_value=None):
-        return parse_rows(text, "X1", interval, mode, with_indicators=with_indicators)
+        return parse_rows(text, SeriesKey(mode, "X1", interval), with_indicators=with_indicators)
 
 
 _PIECES = st.sampled_from(
@@ -429,7 +434,7 @@ _PIECES = st.sampled_from(
 def test_reading_by_columns_agrees_with_reading_row_by_row(mode: Mode, data: st.DataObject) -> None:
     interval = data.draw(st.sampled_from(Interval))
     bars = rounded(data.draw(any_bars(mode, interval, max_size=4)), mode)
-    text = f"{HEADER}\n{format_rows('X1', bars, interval, mode)}"
+    text = f"{HEADER}\n{format_rows(SeriesKey(mode, 'X1', interval), bars)}"
     if data.draw(st.booleans()):
         text = "\n".join(",".join(line.split(",")[:7]) for line in text.split("\n"))
     below_header = text.index("\n")
@@ -438,7 +443,7 @@ def test_reading_by_columns_agrees_with_reading_row_by_row(mode: Mode, data: st.
         cut = data.draw(st.integers(0, 3))
         text = text[:position] + data.draw(_PIECES) + text[position + cut :]
     with_indicators = data.draw(st.booleans())
-    by_columns = parse_rows(text, "X1", interval, mode, with_indicators=with_indicators)
+    by_columns = parse_rows(text, SeriesKey(mode, "X1", interval), with_indicators=with_indicators)
     by_rows = row_by_row(text, mode, interval, with_indicators=with_indicators)
     assert by_columns.damaged == by_rows.damaged
     assert by_columns.bars.equals(by_rows.bars)

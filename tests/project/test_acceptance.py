@@ -170,7 +170,7 @@ def import_into(directory: Path, tree: Path, *options: str) -> Iterator[Imported
     app = create_app(Settings.from_mapping(environment(directory)))
     yield Imported(app, directory, app.test_cli_runner().invoke(args=["data", "import", str(tree), *options]))
     with app.app_context():
-        services().db_manager.close()
+        services().stores.close()
 
 
 @pytest.fixture(scope="module")

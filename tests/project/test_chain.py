@@ -10,6 +10,7 @@ import pytest
 from stockapi import create_app
 from stockapi.calc.indicators import enhance
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.providers.live.binance import BinanceProvider
 from stockapi.providers.live.cryptocompare import CryptoCompareProvider
@@ -18,6 +19,7 @@ from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.upkeep.reconcile import verify
 from tests.fake_upstream import FakeTime, FakeUpstream, Fault
 from tests.support.stores import MakeStores, Stores
+from workers.clocks import Clocks
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
 from workers.loop import Job, WorkerLoop
@@ -54,13 +56,7 @@ class Chain:
         self.upstream.forget_requests()
         never = FakeTime(0)
         loop = WorkerLoop(
-            self.jobs,
-            self.provider(),
-            self.stores.db_manager,
-            self.stores.csv_store,
-            _NeverSet(),
-            lambda: self.now,
-            lambda: never.now,
+            self.stores, self.jobs, self.provider(), _NeverSet(), Clocks(lambda: self.now, lambda: never.now)
         )
         return loop.run_once()
 
@@ -78,7 +74,7 @@ class Chain:
                 expected = enhance(Bars.of(shown.time, shown.prices, shown.volume), self.mode, is_index=is_index)
                 assert held.time.tolist() == expected.time.tolist(), (ticker, interval)
                 np.testing.assert_allclose(held.prices, expected.prices, rtol=1e-4)
-        reports = list(verify(self.mode, Interval, self.stores.db_manager, self.stores.csv_store))
+        reports = list(verify(self.stores, self.mode, Interval))
         assert len(reports) == 3 * len(TICKERS[self.mode])
         assert [report for report in reports if report.problems] == []
 
@@ -121,9 +117,11 @@ def test_first_download_resume_and_gap(chain: Chain) -> None:
         assert chain.cycle(NOW + later) == 0
         chain.assert_current()
     assert all(len(chain.held(TICKERS[chain.mode][0], interval)) > count for interval, count in first.items())
-    saved = chain.stores.csv_store.stamp(chain.mode, TICKERS[chain.mode][0], Interval.MINUTE)
+    saved = chain.stores.csv_store.stamp(SeriesKey(chain.mode, TICKERS[chain.mode][0], Interval.MINUTE))
     assert chain.cycle() == 0
-    assert chain.stores.csv_store.stamp(chain.mode, TICKERS[chain.mode][0], Interval.MINUTE) == saved, "nothing new"
+    assert chain.stores.csv_store.stamp(SeriesKey(chain.mode, TICKERS[chain.mode][0], Interval.MINUTE)) == saved, (
+        "nothing new"
+    )
 
 
 @pytest.mark.slow

@@ -15,8 +15,6 @@ import pytest
 
 from stockapi.config import Settings
 from stockapi.models import Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.server import Server, clean_environment, running_server
 from tests.support.stores import Stores, environment, make_bars
 
@@ -53,7 +51,7 @@ def directory() -> Iterator[Path]:
 def writer(directory: Path) -> Iterator[Stores]:
     """Of another user, with its databases open."""
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     for mode in Mode:
         stores.save("VCB", make_bars(300, mode=mode), mode=mode)
     yield stores

@@ -12,10 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.models import Bars, Interval, Mode, QueryParameters
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import settle
-from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from tests import faults
 from tests.faults import assert_in_step
@@ -73,7 +72,7 @@ def test_what_is_saved_reads_back_the_same_from_either_store(
     stores.save(ticker, bars, interval, mode, rewrite_all=True)
     assert_in_step(stores, ticker, bars, interval, mode)
     start, end = sorted(data.draw(st.tuples(*[st.sampled_from(bars.time.tolist())] * 2)))
-    store = DataStore(stores.settings, stores.db_manager, stores.csv_store)
+    store = DataStore(stores)
     for window in ({"start": start, "end": end, "limit": None}, {"end": end, "limit": 3}):
         params = {"mode": mode, "interval": interval, "symbols": (ticker,), **window}
         from_sqlite, from_csv = (
@@ -82,7 +81,7 @@ def test_what_is_saved_reads_back_the_same_from_either_store(
         )
         assert (from_sqlite.source.value, from_csv.source.value) == ("sqlite", "csv")
         assert from_sqlite.bars[ticker].equals(from_csv.bars[ticker])
-    stats = settle(ticker, interval, mode, stores.db_manager, stores.csv_store, NOW)
+    stats = settle(stores, SeriesKey(mode, ticker, interval), NOW)
     assert stats.bytes_written == 0, "rounding what is rounded, or averaging it, changes nothing"
 
 
@@ -128,7 +127,7 @@ class Faults(RuleBasedStateMachine):
 
     def open(self) -> None:
         """A new process."""
-        self.stores = Stores(self.settings, DatabaseManager(self.settings), CsvStore(self.settings))
+        self.stores = Stores.of(self.settings)
 
     @property
     def database(self) -> Path:
@@ -136,7 +135,7 @@ class Faults(RuleBasedStateMachine):
 
     @property
     def csv(self) -> Path:
-        return self.stores.csv_store.path(Mode.VN, "VCB", DAY)
+        return self.stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY))
 
     @initialize(bars=raw_bars(Mode.VN, DAY, st.integers(0, 20), max_size=12))
     def first_save(self, bars: Bars) -> None:
@@ -171,7 +170,7 @@ class Faults(RuleBasedStateMachine):
 
     @rule()
     def start(self) -> None:
-        settle_out_of_step(Mode.VN, self.stores.db_manager, self.stores.csv_store, NOW)
+        settle_out_of_step(self.stores, Mode.VN, NOW)
         self.is_in_step = True
         assert_in_step(self.stores, "VCB", self.acknowledged)
 
@@ -179,7 +178,7 @@ class Faults(RuleBasedStateMachine):
     def run_without_sqlite(self) -> None:
         """The rollout flag is off for one save."""
         settings = Settings.from_mapping(environment(Path(self.directory.name), SQLITE_WRITES="false"))
-        off = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+        off = Stores.of(settings)
         newest = int(self.acknowledged.time[-1]) + DAY.seconds
         bar = Bars.of(np.array([newest]), np.full((4, 1), 5.0), np.array([5]))
         self.acknowledged = enhance(self.acknowledged.merge(bar), Mode.VN, is_index=False)

@@ -16,12 +16,12 @@ from stockapi.calc.digest import digest, to_text
 from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, SqliteFault
 from stockapi.models import Interval, Mode, QueryParameters
+from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import enhancer, settle, stored_tickers
 from stockapi.services.csv_enhancer.both_sides import Sides
 from stockapi.services.csv_store import CsvStore, Recovery
 from stockapi.services.data_store import DataSource, DataStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.doctor import Finding, Kind, examine
@@ -29,6 +29,7 @@ from stockapi.services.upkeep.reconcile import rebuild
 from tests import faults
 from tests.faults import assert_in_step, heal, problems
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
+from workers.clocks import Clocks
 from workers.loop import Job, WorkerLoop
 
 VN, DAY = Mode.VN, Interval.DAILY
@@ -62,7 +63,7 @@ CANNOT_BE_STAMPED = sorted(UNREADABLE.keys() - {"a directory"})
 
 
 def path_of(stores: Stores, ticker: str = "FPT") -> Path:
-    return stores.csv_store.path(VN, ticker, DAY)
+    return stores.csv_store.path(SeriesKey(VN, ticker, DAY))
 
 
 @pytest.fixture(params=UNREADABLE)
@@ -100,7 +101,7 @@ def test_such_a_file_can_really_not_be_read(unreadable: Stores) -> None:
 
 
 def test_the_tickers_are_listed_all_the_same(unreadable: Stores) -> None:
-    assert stored_tickers(DAY, VN, unreadable.db_manager, unreadable.csv_store) == TICKERS
+    assert stored_tickers(unreadable, VN, DAY) == TICKERS
 
 
 @pytest.mark.parametrize("how", CANNOT_BE_STAMPED)
@@ -108,7 +109,7 @@ def test_a_ticker_that_only_such_a_file_tells_of_is_listed(make_stores: MakeStor
     stores = make_stores(SQLITE_WRITES="false")
     stores.save("FPT", BARS["FPT"])
     spoil(stores, how)
-    assert stored_tickers(DAY, VN, stores.db_manager, stores.csv_store) == ["FPT"]
+    assert stored_tickers(stores, VN, DAY) == ["FPT"]
 
 
 @pytest.mark.parametrize("how", CANNOT_BE_STAMPED)
@@ -116,9 +117,9 @@ def test_without_the_guard_nothing_is_listed(stores: Stores, monkeypatch: pytest
     for ticker, bars in BARS.items():
         stores.save(ticker, bars)
     spoil(stores, how)
-    monkeypatch.setattr(enhancer, "_may_have_bars", lambda mode, *series, **_: series[2].stamp(mode, *series[:2]) != "")
+    monkeypatch.setattr(enhancer, "_may_have_bars", lambda stores, key: stores.csv_store.stamp(key) != "")
     with pytest.raises(CsvError):
-        stored_tickers(DAY, VN, stores.db_manager, stores.csv_store)
+        stored_tickers(stores, VN, DAY)
 
 
 def name_too_long(path: Path) -> None:
@@ -151,26 +152,26 @@ def unreachable(stores: Stores, request: pytest.FixtureRequest) -> Stores:
 def without_database(stores: Stores) -> DataStore:
     stores.db_manager.close()
     faults.delete(stores.settings.vn_database_path)
-    return DataStore(stores.settings, stores.db_manager, stores.csv_store)
+    return DataStore(stores)
 
 
 def test_a_directory_beyond_reach_keeps_no_ticker_from_the_list_nor_itself(unreachable: Stores) -> None:
     assert unreachable.csv_store.tickers(VN) == TICKERS
     assert unreachable.csv_store.tickers(VN, besides=["ACB"]) == ["FPT", "VCB"]
-    assert stored_tickers(DAY, VN, unreachable.db_manager, unreachable.csv_store) == TICKERS
+    assert stored_tickers(unreachable, VN, DAY) == TICKERS
 
 
 @pytest.mark.parametrize("permissions", [0o000, 0o600])
 def test_nor_does_one_that_may_not_be_entered(tmp_path: Path, permissions: int) -> None:
     with faults.unprivileged(tmp_path) as directory:
         settings = Settings.from_mapping(environment(directory, SQLITE_WRITES="false"))
-        stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+        stores = Stores.of(settings)
         for ticker, bars in BARS.items():
             stores.save(ticker, bars)
         closed = path_of(stores).parent
         closed.chmod(permissions)
         assert stores.csv_store.tickers(VN) == TICKERS
-        answer = DataStore(settings, stores.db_manager, stores.csv_store).get_data_smart_sqlite(QueryParameters())
+        answer = DataStore(stores).get_data_smart_sqlite(QueryParameters())
         assert list(answer.bars) == ["ACB", "VCB"]
         closed.chmod(0o700)
 
@@ -185,7 +186,7 @@ def test_what_a_crash_has_left_elsewhere_is_cleared_away(unreachable: Stores, ca
 
 
 def test_a_start_settles_the_others_of_such_a_directory(unreachable: Stores, caplog: pytest.LogCaptureFixture) -> None:
-    unreachable.csv_store.write(VN, "VCB", DAY, LONGER)
+    unreachable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
     assert heal(unreachable) == {("VCB", DAY)}
     assert_in_step(unreachable, "VCB", LONGER)
     place = path_of(unreachable).parent
@@ -195,7 +196,7 @@ def test_a_start_settles_the_others_of_such_a_directory(unreachable: Stores, cap
 
 
 def test_sqlite_answers_for_it_as_long_as_it_can(unreachable: Stores) -> None:
-    store = DataStore(unreachable.settings, unreachable.db_manager, unreachable.csv_store)
+    store = DataStore(unreachable)
     answer = store.get_data_smart_sqlite(QueryParameters(limit=None, start=0))
     assert answer.source is DataSource.SQLITE
     assert all(answer.bars[ticker].equals(BARS[ticker]) for ticker in TICKERS)
@@ -221,7 +222,7 @@ def test_where_all_are_beyond_reach_there_is_no_empty_answer(unreachable: Stores
     put_out_of_reach(unreachable, "ACB", "VCB")
     with pytest.raises(CsvError, match="holds no ticker"):
         without_database(unreachable).get_data_smart_sqlite(QueryParameters())
-    csv_alone = DataStore(unreachable.settings, unreachable.db_manager, unreachable.csv_store)
+    csv_alone = DataStore(unreachable)
     with pytest.raises(CsvError, match="the directories of ACB, FPT, VCB cannot be looked into"):
         csv_alone.get_data_smart_sqlite(QueryParameters(use_sqlite=False))
 
@@ -237,7 +238,7 @@ def test_without_the_look_at_the_directory_it_would_keep_back_all_others(
 def test_one_that_only_csv_knows_does_not_keep_the_others_from_ready_answers(unreachable: Stores) -> None:
     """XYZ was never stored: the ready answers of SQLite are complete without it."""
     loop_of_links(unreachable.settings.market_data_dir / "XYZ")
-    ready = DataStore(unreachable.settings, unreachable.db_manager, unreachable.csv_store)
+    ready = DataStore(unreachable)
     found = ready.get_recent_json(QueryParameters(limit=3))
     assert found is not None
     assert list(found.texts) == TICKERS
@@ -247,7 +248,7 @@ def test_one_that_only_csv_knows_does_not_keep_the_others_from_ready_answers(unr
 
 
 def test_a_start_settles_the_others(unreadable: Stores, caplog: pytest.LogCaptureFixture) -> None:
-    unreadable.csv_store.write(VN, "VCB", DAY, LONGER)
+    unreadable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
     assert heal(unreadable) == {("VCB", DAY)}
     assert_in_step(unreadable, "ACB", BARS["ACB"])
     assert_in_step(unreadable, "VCB", LONGER)
@@ -256,7 +257,7 @@ def test_a_start_settles_the_others(unreadable: Stores, caplog: pytest.LogCaptur
 
 
 def test_without_the_guard_a_start_fails_at_it(unreadable: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    unreadable.csv_store.write(VN, "VCB", DAY, LONGER)
+    unreadable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
     monkeypatch.setattr(reconcile, "CsvError", KeyboardInterrupt)  # which is to say that none is caught
     with pytest.raises(CsvError):
         heal(unreadable)
@@ -319,13 +320,13 @@ def test_a_damaged_database_is_filled_anew_with_what_it_has_of_that_series(
     unreadable: Stores, make_stores: MakeStores, caplog: pytest.LogCaptureFixture, fallback: str
 ) -> None:
     stores = make_stores(FALLBACK_TO_CSV=fallback)
-    before = stores.sqlite_store.ledger(VN)["FPT", DAY]
+    before = stores.sqlite_store.ledger(VN)[SeriesKey(VN, "FPT", DAY)]
     damage(unreadable)
     assert heal(stores) == {("ACB", DAY), ("VCB", DAY)}
     assert_in_step(stores, "ACB", BARS["ACB"])
     assert_in_step(stores, "VCB", BARS["VCB"])
     assert stores.in_sqlite("FPT").equals(BARS["FPT"])
-    assert stores.sqlite_store.ledger(VN)["FPT", DAY] == before
+    assert stores.sqlite_store.ledger(VN)[SeriesKey(VN, "FPT", DAY)] == before
     assert [*stores.settings.vn_database_path.parent.glob("vn_data.db.damaged-*")]
     assert f"vn FPT 1D comes from the old database: {path_of(stores)}: " in caplog.text
 
@@ -349,7 +350,7 @@ def test_its_file_comes_back_longer_and_is_settled(stores: Stores) -> None:
     longer = make_bars(170, seed=ord("F"))
     for ticker, bars in BARS.items():
         stores.save(ticker, bars)
-    stores.csv_store.write(VN, "FPT", DAY, longer)
+    stores.csv_store.write(SeriesKey(VN, "FPT", DAY), longer)
     path = path_of(stores)
     aside = path.rename(path.with_name("aside"))
     loop_of_links(path)
@@ -388,7 +389,7 @@ def test_without_the_look_at_the_ledger_a_wrong_bar_would_pass_for_proven(
     heal(unreadable)
     held = unreadable.in_sqlite("FPT")
     assert not held.equals(BARS["FPT"])
-    assert unreadable.sqlite_store.ledger(VN)["FPT", DAY].digest == to_text(digest(held))
+    assert unreadable.sqlite_store.ledger(VN)[SeriesKey(VN, "FPT", DAY)].digest == to_text(digest(held))
 
 
 @pytest.mark.parametrize("fallback", ["true", "false"])
@@ -399,15 +400,15 @@ def test_what_neither_store_gives_is_left_out_if_csv_would_answer_for_it(
     unreadable.db_manager.close()
     faults.spoil_days_of(unreadable, "FPT")
     if fallback == "true":
-        rebuild(VN, stores.db_manager, stores.csv_store, NOW)
+        rebuild(stores, VN, NOW)
         assert_in_step(stores, "VCB", BARS["VCB"])
-        assert ("FPT", DAY) not in stores.sqlite_store.ledger(VN)
+        assert SeriesKey(VN, "FPT", DAY) not in stores.sqlite_store.ledger(VN)
         assert "neither store gives vn FPT 1D, it is left out: SQLite error: " in caplog.text
         assert [*stores.settings.vn_database_path.parent.glob("vn_data.db.damaged-*")]
     else:
         with pytest.raises(CsvError):
-            rebuild(VN, stores.db_manager, stores.csv_store, NOW)
-        assert ("FPT", DAY) in stores.sqlite_store.ledger(VN)
+            rebuild(stores, VN, NOW)
+        assert SeriesKey(VN, "FPT", DAY) in stores.sqlite_store.ledger(VN)
 
 
 def test_without_the_copy_the_series_would_be_gone(unreadable: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +428,7 @@ def test_a_file_that_cannot_be_read_any_more_once_sqlite_has_failed_is_a_problem
         raise SqliteError("database disk image is malformed", SqliteFault.CORRUPT)
 
     monkeypatch.setattr(reconcile, "read_sides", both_fail)
-    (report,) = reconcile.verify(VN, [DAY], stores.db_manager, stores.csv_store)
+    (report,) = reconcile.verify(stores, VN, [DAY])
     assert (report.csv_rows, report.sqlite_rows, report.sqlite_fault) == (0, 0, SqliteFault.CORRUPT)
     of_sqlite, of_csv = report.problems
     assert of_sqlite == "SQLite error: database disk image is malformed"
@@ -448,9 +449,7 @@ class Listed(SimulatedProvider):
 def test_a_cycle_brings_the_others_up_to_date(stores: Stores, caplog: pytest.LogCaptureFixture, how: str) -> None:
     now = datetime(2026, 9, 16, 3, 0, tzinfo=UTC)
     job = Job("daily", VN, (DAY,), lambda provider: provider.tickers(), lambda _now: 60)
-    worker = WorkerLoop(
-        [job], Listed(VN, 1), stores.db_manager, stores.csv_store, threading.Event(), lambda: now, lambda: 0.0
-    )
+    worker = WorkerLoop(stores, [job], Listed(VN, 1), threading.Event(), Clocks(lambda: now, lambda: 0.0))
     assert worker.run_once() == 0
     spoil(stores, how)
     now = datetime(2026, 9, 18, 3, 0, tzinfo=UTC)
@@ -476,19 +475,19 @@ def test_a_cycle_brings_the_others_up_to_date(stores: Stores, caplog: pytest.Log
 
 
 def test_the_doctor_says_so_and_examines_the_others(unreadable: Stores) -> None:
-    found = [*examine(VN, [DAY], unreadable.db_manager, unreadable.csv_store, NOW)]
+    found = [*examine(unreadable, VN, [DAY], NOW)]
     assert len(found) == len(TICKERS)
-    ((finding,),) = [each for each in found if each and each[0].ticker == "FPT"]
+    ((finding,),) = [each for each in found if each and each[0].key.ticker == "FPT"]
     assert (finding.kind, finding.kind.is_unreadable, finding.kind.is_repairable) == (Kind.UNREADABLE_FILE, True, False)
     assert str(finding).startswith(f"vn FPT 1D: 1 CSV file: it cannot be read ({path_of(unreadable)}: ")
     assert "make it readable, or move it away" in str(finding)
 
 
 def test_findings_without_a_reason_read_as_before() -> None:
-    line = str(Finding(VN, "VCB", DAY, Kind.IMPOSSIBLE, 2))
+    line = str(Finding(SeriesKey(VN, "VCB", DAY), Kind.IMPOSSIBLE, 2))
     assert line.endswith("a price of zero); kept as the source has sent it")
 
 
 def test_to_settle_just_that_series_fails(unreadable: Stores) -> None:
     with pytest.raises(CsvError, match=r"FPT/1D\.csv: "):
-        settle("FPT", DAY, VN, unreadable.db_manager, unreadable.csv_store, NOW)
+        settle(unreadable, SeriesKey(VN, "FPT", DAY), NOW)

@@ -8,8 +8,6 @@ from stockapi.config import Settings
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.providers.simulated.provider import SimulatedProvider
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.stores import Stores, environment
 
 NOW = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
@@ -25,7 +23,7 @@ _DAYS = {Interval.DAILY: 1_100, Interval.HOURLY: 8, Interval.MINUTE: 1}
 def fill(directory: Path) -> Settings:
     """Days since 2023, the hours of a week and the minutes of two days, `EXAMPLE_DAY` and that of `NOW`."""
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     for mode, tickers in TICKERS.items():
         provider = SimulatedProvider(mode, seed=1)
         for ticker in tickers:

@@ -16,11 +16,12 @@ from typing import Any
 from stockapi.config import Settings
 from stockapi.formats.csv_format import HEADER, format_rows
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import CsvStore, journal
 from tests.support.csv_bars import flat_bars, times
 
-MINUTES = (Mode.VN, "VCB", Interval.MINUTE)
-HOURS = (Mode.VN, "VCB", Interval.HOURLY)
+MINUTES = SeriesKey(Mode.VN, "VCB", Interval.MINUTE)
+HOURS = SeriesKey(Mode.VN, "VCB", Interval.HOURLY)
 KEPT = 60
 TIMES = times(100)
 CUTOFF = int(TIMES[KEPT])
@@ -40,17 +41,17 @@ def store_in(directory: Path) -> CsvStore:
 
 
 def text_of(bars: Bars, interval: Interval = Interval.MINUTE) -> bytes:
-    return f"{HEADER}\n{format_rows('VCB', bars, interval, Mode.VN)}".encode()
+    return f"{HEADER}\n{format_rows(SeriesKey(Mode.VN, 'VCB', interval), bars)}".encode()
 
 
 def prepare_old(directory: Path) -> None:
-    store_in(directory).write(*MINUTES, OLD)
+    store_in(directory).write(MINUTES, OLD)
 
 
 def prepare_torn_with_journal(directory: Path) -> None:
     """As a crash in the middle of moving the bytes of NEW_TAIL leaves it."""
     prepare_old(directory)
-    path = store_in(directory).path(*MINUTES)
+    path = store_in(directory).path(MINUTES)
     offset = len(text_of(OLD.take(slice(KEPT))))
     unfinished = journal.Journal(path.stat().st_ino, offset, text_of(NEW)[offset:])
     journal.journal_path(path).write_bytes(unfinished.encode())
@@ -58,17 +59,17 @@ def prepare_torn_with_journal(directory: Path) -> None:
 
 
 def prepare_old_name(directory: Path) -> None:
-    old = store_in(directory).path(*HOURS).with_name("1h.csv")
+    old = store_in(directory).path(HOURS).with_name("1h.csv")
     old.parent.mkdir(parents=True)
     old.write_bytes(text_of(OLD_HOURS, Interval.HOURLY))
 
 
 def write_tail(directory: Path) -> None:
-    store_in(directory).write_tail(*MINUTES, NEW_TAIL, CUTOFF)
+    store_in(directory).write_tail(MINUTES, NEW_TAIL, CUTOFF)
 
 
 def write_tail_in_place(directory: Path) -> None:
-    path = store_in(directory).path(*MINUTES)
+    path = store_in(directory).path(MINUTES)
     offset = len(text_of(OLD.take(slice(KEPT))))
     descriptor = os.open(path, os.O_WRONLY)
     os.ftruncate(descriptor, offset)
@@ -80,7 +81,7 @@ def write_tail_in_place(directory: Path) -> None:
 
 
 def write_in_place(directory: Path) -> None:
-    path = store_in(directory).path(*MINUTES)
+    path = store_in(directory).path(MINUTES)
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
     data = memoryview(text_of(NEW))
     written = 0
@@ -90,11 +91,11 @@ def write_in_place(directory: Path) -> None:
 
 ACTIONS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "tail": (prepare_old, write_tail),
-    "whole": (prepare_old, lambda directory: store_in(directory).write(*MINUTES, NEW)),
-    "first": (lambda directory: None, lambda directory: store_in(directory).write(*MINUTES, NEW)),
+    "whole": (prepare_old, lambda directory: store_in(directory).write(MINUTES, NEW)),
+    "first": (lambda directory: None, lambda directory: store_in(directory).write(MINUTES, NEW)),
     "recover": (prepare_torn_with_journal, lambda directory: store_in(directory).recover(Mode.VN)),
-    "whole over journal": (prepare_torn_with_journal, lambda directory: store_in(directory).write(*MINUTES, THIRD)),
-    "old name": (prepare_old_name, lambda directory: store_in(directory).write(*HOURS, NEW_HOURS)),
+    "whole over journal": (prepare_torn_with_journal, lambda directory: store_in(directory).write(MINUTES, THIRD)),
+    "old name": (prepare_old_name, lambda directory: store_in(directory).write(HOURS, NEW_HOURS)),
     "tail in place": (prepare_old, write_tail_in_place),
     "whole in place": (prepare_old, write_in_place),
 }
@@ -139,13 +140,13 @@ def stream(action: str, directory: Path) -> None:
     """Write number i makes every row from CUTOFF on say i, and adds a row."""
     os.fsync = lambda descriptor: None  # who reads while the machine runs sees no difference
     store = store_in(directory)
-    path, offset = store.path(*MINUTES), len(text_of(OLD.take(slice(KEPT))))
+    path, offset = store.path(MINUTES), len(text_of(OLD.take(slice(KEPT))))
     for number in range(2, STREAM_WRITES):
         tail = flat_bars(times(20 + number, start=CUTOFF), float(number))
         if action == "tail":
-            store.write_tail(*MINUTES, tail, CUTOFF)
+            store.write_tail(MINUTES, tail, CUTOFF)
             continue
-        data = format_rows("VCB", tail, Interval.MINUTE, Mode.VN).encode()
+        data = format_rows(SeriesKey(Mode.VN, "VCB", Interval.MINUTE), tail).encode()
         with open(path, "r+b", buffering=0) as file:
             file.truncate(offset)
             file.seek(offset)

@@ -1,19 +1,16 @@
 """Both stores of a private directory, and bars to put into them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from stockapi.calc.indicators import enhance
-from stockapi.config import Settings
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
+from stockapi.services import stores
 from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
 
 NOW = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
 """A Monday, 12:00 in Ho Chi Minh City."""
@@ -46,17 +43,8 @@ def make_bars(count: int, interval: Interval = Interval.DAILY, mode: Mode = Mode
     return enhance(Bars.of(time, prices, volume), mode, is_index=False)
 
 
-@dataclass(frozen=True)
-class Stores:
-    """Both stores of one private directory."""
-
-    settings: Settings
-    db_manager: DatabaseManager
-    csv_store: CsvStore
-
-    @property
-    def sqlite_store(self) -> SqliteStore:
-        return SqliteStore(self.db_manager)
+class Stores(stores.Stores):
+    """Both stores of one private directory, with short ways to fill and read them."""
 
     def save(
         self,
@@ -70,14 +58,14 @@ class Stores:
         now: datetime = NOW,
     ) -> SaveResult:
         return save_enhanced_csv_and_sqlite(
-            ticker, bars, interval, cutoff, rewrite_all, mode, self.db_manager, self.csv_store, now
+            self, SeriesKey(mode, ticker, interval), bars, now, cutoff_date=cutoff, rewrite_all=rewrite_all
         )
 
     def in_csv(self, ticker: str, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN) -> Bars:
-        return self.csv_store.read(mode, ticker, interval).bars
+        return self.csv_store.read(SeriesKey(mode, ticker, interval)).bars
 
     def in_sqlite(self, ticker: str, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN) -> Bars:
-        return self.sqlite_store.read(mode, ticker, interval)
+        return self.sqlite_store.read(SeriesKey(mode, ticker, interval))
 
 
 MakeStores = Callable[..., Stores]

@@ -24,12 +24,14 @@ from stockapi.errors import (
     UnknownSymbolError,
 )
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, WorkerState
 from tests import faults
 from tests.support.stores import MakeStores, Stores, make_bars
 from workers import loop
+from workers.clocks import Clocks
 from workers.crypto_worker import CRYPTO
 from workers.daily_worker import DAILY
 from workers.loop import Job, WorkerLoop, all_tickers
@@ -94,7 +96,7 @@ JOB = Job("daily", Mode.VN, (Interval.DAILY,), all_tickers, lambda now: 60)
 def make_loop(stores: Stores, source: Source, clock: Clock | None = None, *jobs: Job) -> WorkerLoop:
     clock = clock or Clock(IN_SESSION)
     stop = threading.Event()
-    return WorkerLoop(jobs or (JOB,), source, stores.db_manager, stores.csv_store, stop, clock.wall, clock.monotonic)
+    return WorkerLoop(stores, jobs or (JOB,), source, stop, Clocks(clock.wall, clock.monotonic))
 
 
 class RecordingStop(threading.Event):
@@ -185,7 +187,7 @@ def test_a_failing_series_is_reported_and_the_others_go_on_unless_asking_is_usel
 def test_a_stop_ends_the_cycle_after_the_series_in_hand(stores: Stores) -> None:
     stop = threading.Event()
     source = Source(on_fetch=stop.set)
-    worker = WorkerLoop([JOB], source, stores.db_manager, stores.csv_store, stop, Clock(IN_SESSION).wall, lambda: 0.0)
+    worker = WorkerLoop(stores, [JOB], source, stop, Clocks(Clock(IN_SESSION).wall, lambda: 0.0))
     worker.run_once()
     assert source.asked == ["ACB"]
     assert len(stores.in_sqlite("ACB")) == len(stores.in_csv("ACB")) > 0
@@ -196,8 +198,8 @@ def test_after_each_series_it_pauses_four_times_as_long_as_that_took_to_compute(
     stop, clock = RecordingStop(), Clock(IN_SESSION)
     computed = iter([0.0, 0.25, 1.0, 1.5, 2.0, 2.0])
     source = Source(on_fetch=lambda: clock.pass_s(10.0))
-    databases = (stores.db_manager, stores.csv_store)
-    WorkerLoop([JOB], source, *databases, stop, clock.wall, clock.monotonic, lambda: next(computed)).run_once()
+    clocks = Clocks(clock.wall, clock.monotonic, lambda: next(computed))
+    WorkerLoop(stores, [JOB], source, stop, clocks).run_once()
     assert stop.waited_s == [1.0, 2.0, 0.0]
 
 
@@ -242,7 +244,7 @@ def damaged_ones(stores: Stores) -> list[Path]:
 def spoil_page(stores: Stores, ticker: str) -> None:
     """One page of its days, which the next save reads, since the file has been touched."""
     faults.spoil_days_of(stores, ticker)
-    stores.csv_store.path(Mode.VN, ticker, Interval.DAILY).touch()
+    stores.csv_store.path(SeriesKey(Mode.VN, ticker, Interval.DAILY)).touch()
 
 
 def drop_states(stores: Stores) -> None:

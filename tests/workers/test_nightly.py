@@ -9,10 +9,12 @@ import pytest
 
 from stockapi.errors import SqliteError
 from stockapi.models import Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.upkeep.reconcile import PartitionReport
 from tests.support.stores import MakeStores, Stores, make_bars
 from workers import nightly
+from workers.clocks import Clocks
 from workers.loop import HEALING
 from workers.nightly import FIRST_LOOK_AFTER_S, NightlyVerification, is_due
 
@@ -51,7 +53,7 @@ def test_when_a_market_is_due(mode: Mode, last: str | None, now: str, due: bool)
     assert is_due(mode, last_done, at(now).astimezone(UTC)) is due
 
 
-class Clocks:
+class MovedClocks:
     """The wall clock and the monotonic one, moved together."""
 
     def __init__(self) -> None:
@@ -64,18 +66,13 @@ class Clocks:
 
 
 @pytest.fixture
-def clocks() -> Clocks:
-    return Clocks()
+def clocks() -> MovedClocks:
+    return MovedClocks()
 
 
-def nightly_of(stores: Stores, clocks: Clocks, *modes: Mode) -> NightlyVerification:
+def nightly_of(stores: Stores, clocks: MovedClocks, *modes: Mode) -> NightlyVerification:
     return NightlyVerification(
-        modes or (VN,),
-        stores.db_manager,
-        stores.csv_store,
-        threading.Event(),
-        lambda: clocks.now,
-        lambda: clocks.monotonic_s,
+        stores, modes or (VN,), threading.Event(), Clocks(lambda: clocks.now, lambda: clocks.monotonic_s)
     )
 
 
@@ -96,7 +93,9 @@ def spoil(stores: Stores) -> None:
         connection.execute("UPDATE vn_daily SET close = close + 10 WHERE ticker = 'VCB' ORDER BY time LIMIT 1")
 
 
-def test_once_a_night_what_differs_is_mended(filled: Stores, clocks: Clocks, caplog: pytest.LogCaptureFixture) -> None:
+def test_once_a_night_what_differs_is_mended(
+    filled: Stores, clocks: MovedClocks, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     worker = nightly_of(filled, clocks)
     spoil(filled)
@@ -110,7 +109,7 @@ def test_once_a_night_what_differs_is_mended(filled: Stores, clocks: Clocks, cap
     assert filled.in_sqlite("VCB").equals(make_bars(60))
 
 
-def test_a_start_is_left_in_peace(filled: Stores, clocks: Clocks) -> None:
+def test_a_start_is_left_in_peace(filled: Stores, clocks: MovedClocks) -> None:
     worker = nightly_of(filled, clocks)
     worker.look()
     clocks.move(seconds=FIRST_LOOK_AFTER_S - 1)
@@ -121,7 +120,7 @@ def test_a_start_is_left_in_peace(filled: Stores, clocks: Clocks) -> None:
     assert verified_at(filled) == clocks.now.timestamp()
 
 
-def test_each_market_has_its_hour(filled: Stores, clocks: Clocks) -> None:
+def test_each_market_has_its_hour(filled: Stores, clocks: MovedClocks) -> None:
     worker = nightly_of(filled, clocks, VN, CRYPTO)
     clocks.move(hours=1)
     worker.look()
@@ -136,7 +135,7 @@ def test_each_market_has_its_hour(filled: Stores, clocks: Clocks) -> None:
 @pytest.mark.parametrize("failure", [SqliteError("disk I/O error"), ZeroDivisionError("a bug")])
 def test_what_goes_wrong_is_logged_and_tried_again_in_an_hour(
     filled: Stores,
-    clocks: Clocks,
+    clocks: MovedClocks,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     failure: Exception,
@@ -159,14 +158,14 @@ def test_what_goes_wrong_is_logged_and_tried_again_in_an_hour(
     assert not HEALING[VN].locked()
 
 
-def test_without_sqlite_there_is_nothing_to_verify(make_stores: MakeStores, clocks: Clocks) -> None:
+def test_without_sqlite_there_is_nothing_to_verify(make_stores: MakeStores, clocks: MovedClocks) -> None:
     worker = nightly_of(make_stores(SQLITE_WRITES="false"), clocks)
     clocks.move(hours=12)
     worker.look()
 
 
 def test_no_more_than_half_of_the_time_is_taken(
-    filled: Stores, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+    filled: Stores, clocks: MovedClocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(threading.Event, "wait", lambda _event, seconds: pauses.append(seconds))
@@ -174,7 +173,7 @@ def test_no_more_than_half_of_the_time_is_taken(
     def reports() -> Iterator[PartitionReport]:
         for seconds in (0.25, 0.5, 60.0):
             clocks.move(seconds=seconds)
-            yield PartitionReport(VN, "VCB", Interval.DAILY, 0, 0, ())
+            yield PartitionReport(SeriesKey(VN, "VCB", Interval.DAILY), 0, 0, ())
 
     assert len([*nightly_of(filled, clocks)._gently(reports())]) == 3
     assert pauses == [0.25, 0.5, 1.0]
@@ -182,9 +181,7 @@ def test_no_more_than_half_of_the_time_is_taken(
 
 def test_the_thread_ends_when_it_is_told_to(filled: Stores) -> None:
     stop = threading.Event()
-    thread = threading.Thread(
-        target=NightlyVerification([VN], filled.db_manager, filled.csv_store, stop, lambda: datetime.now(UTC)).run
-    )
+    thread = threading.Thread(target=NightlyVerification(filled, [VN], stop, Clocks(lambda: datetime.now(UTC))).run)
     thread.start()
     stop.set()
     thread.join(2.0)

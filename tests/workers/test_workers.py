@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stockapi.models import Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.upkeep.reconcile import verify
 from tests.support.server import clean_environment
@@ -29,7 +30,7 @@ def assert_in_step(stores: Stores) -> int:
         report
         for mode in Mode
         if stores.settings.database_path(mode).exists()
-        for report in verify(mode, Interval, stores.db_manager, stores.csv_store)
+        for report in verify(stores, mode, Interval)
     ]
     assert [report for report in reports if report.problems] == []
     return len(reports)
@@ -157,7 +158,7 @@ def test_what_a_crash_left_is_finished_before_the_first_pull(stores: Stores, tmp
     """A temporary file, and a file that SQLite has not got the newest bars of."""
     bars = make_bars(300)
     stores.save("OLD", bars.take(slice(250)), now=NOW)
-    stores.csv_store.write(Mode.VN, "OLD", Interval.DAILY, bars)
+    stores.csv_store.write(SeriesKey(Mode.VN, "OLD", Interval.DAILY), bars)
     (tmp_path / "market_data" / "OLD" / ".1D.csv.4711-1.tmp").write_bytes(b"half a f")
     with running_worker(tmp_path) as worker:
         worker.wait_for("event=recovered mode=crypto")
@@ -173,7 +174,7 @@ def test_a_signal_ends_the_settling_of_a_start(stores: Stores, tmp_path: Path) -
     bars = make_bars(5_000)
     tickers = [f"T{number}" for number in range(90)]
     for ticker in tickers:
-        stores.csv_store.write(Mode.VN, ticker, Interval.DAILY, bars)
+        stores.csv_store.write(SeriesKey(Mode.VN, ticker, Interval.DAILY), bars)
     stores.db_manager.upgrade(Mode.VN)
     with running_worker(tmp_path) as worker:
         wait_until(lambda: stores.sqlite_store.ledger(Mode.VN))

@@ -20,7 +20,7 @@ _MAX_AGE_S = 30
 def adjustments() -> Response:
     """Those of a market (`mode`) served, or if not served yet seen, at or after `since`; by day, then symbol."""
     query = parse_adjustments_query(request.args)
-    found = services().bookkeeping.adjustments(query.mode, query.since)
+    found = services().stores.bookkeeping.adjustments(query.mode, query.since)
     body = orjson.dumps({"adjustments": [_entry(each) for each in found]})
     return responses.conditional([body], responses.JSON_TYPE, _MAX_AGE_S)
 

@@ -11,7 +11,7 @@ from stockapi.markets.calendar import cache_max_age_s
 from stockapi.models.interval import Interval
 from stockapi.models.query import QueryParameters
 from stockapi.models.timestamps import format_times
-from stockapi.services.data_store.coverage import CoverageReader, TickerCoverage
+from stockapi.services.data_store.coverage import TickerCoverage
 
 blueprint = Blueprint("coverage", __name__)
 
@@ -23,8 +23,7 @@ def coverage() -> Response:
     if query.symbols is None:
         # Some time of every day is looked up, and from CSV every bar is read.
         overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
-    reader = CoverageReader(services().settings, services().db_manager, services().csv_store)
-    result = reader.read(query.mode, query.interval, query.symbols)
+    result = services().coverage.read(query.mode, query.interval, query.symbols)
     body = orjson.dumps({symbol: _entry(each, query.interval) for symbol, each in result.tickers.items()})
     response = responses.conditional([body], responses.JSON_TYPE, cache_max_age_s(services().clock()))
     response.headers["X-Data-Source"] = result.source.value

@@ -18,7 +18,7 @@ def health() -> Response:
     """The long report; 200 whatever it says."""
     own = services()
     uptime_s = time.monotonic() - own.started
-    report = health_report(own.settings, own.db_manager, own.bookkeeping, measure_memory(), own.clock(), uptime_s)
+    report = health_report(own.stores, measure_memory(), own.clock(), uptime_s)
     return responses.uncached_json(report)
 
 
@@ -35,8 +35,8 @@ def readyz() -> Response:
     A worker that is stale or dead is named and changes nothing: without it answers grow old, but they are given.
     """
     own = services()
-    reason = unready_reason(own.settings, own.db_manager)
+    reason = unready_reason(own.stores)
     if reason is not None:
         return responses.error(HTTPStatus.SERVICE_UNAVAILABLE, reason)
-    troubled = troubled_workers(own.settings, own.bookkeeping, own.clock())
+    troubled = troubled_workers(own.stores, own.clock())
     return responses.uncached_json({"status": "ready"} | ({"workers": troubled} if troubled else {}))

@@ -1,22 +1,23 @@
 """The dual write: bars with their indicators go to CSV, durably, and then to SQLite."""
 
 from stockapi.services.csv_enhancer.enhancer import (
-    csv_alone_if_allowed,
     enhance_interval_filtered_with_sqlite,
     rescue,
     save_enhanced_csv_and_sqlite,
-    series_lock,
     settle,
     settle_if_out_of_step,
     stored_tickers,
 )
+from stockapi.services.csv_enhancer.series import OpenSeries, csv_alone_if_allowed, open_series, series_lock
 from stockapi.services.csv_enhancer.stats import EnhancementStats, SaveResult
 
 __all__ = [
     "EnhancementStats",
+    "OpenSeries",
     "SaveResult",
     "csv_alone_if_allowed",
     "enhance_interval_filtered_with_sqlite",
+    "open_series",
     "rescue",
     "save_enhanced_csv_and_sqlite",
     "series_lock",

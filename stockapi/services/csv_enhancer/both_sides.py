@@ -3,18 +3,16 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from stockapi.calc.digest import digest, to_text
 from stockapi.formats.csv_format import DamagedLine, ParsedCsv, format_rows
 from stockapi.models.bars import Bars
-from stockapi.models.interval import Interval
-from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer.evidence import Choice, FileState, choose
-from stockapi.services.csv_store import CsvStore, is_older, is_storable
-from stockapi.services.csv_store.quarantine import Quarantine
-from stockapi.services.sqlite_store import Recorded, SqliteStore
+from stockapi.services.csv_store import is_older, is_storable
+from stockapi.services.sqlite_store import Recorded
 from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +59,19 @@ def describes(entry: LedgerEntry | None, bars: Bars) -> bool:
     return (entry.rows, entry.digest) == (len(bars), to_text(digest(bars)))
 
 
-def read_sides(
-    mode: Mode,
-    ticker: str,
-    interval: Interval,
-    csv_store: CsvStore,
-    sqlite: SqliteStore | None,
-    *,
-    prefer_possible: bool = False,
-) -> Sides:
-    """Read a series from both stores, from CSV alone where `sqlite` is None, and choose.
+def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, prefer_possible: bool = False) -> Sides:
+    """Read a series from both stores, or from CSV alone, and choose.
 
     :param prefer_possible: see `choose`.
     :raises StoreError: when a store cannot be read.
     """
-    stamp, parsed = csv_store.stamp(mode, ticker, interval), csv_store.read(mode, ticker, interval)
-    nothing = Bars.empty(whole_volume=mode.has_whole_volume)
-    recorded = Recorded(None, nothing, True) if sqlite is None else sqlite.recorded(mode, ticker, interval)
+    stamp, parsed = stores.csv_store.stamp(key), stores.csv_store.read(key)
+    nothing = Bars.empty(whole_volume=key.mode.has_whole_volume)
+    recorded = stores.sqlite_store.recorded(key) if with_sqlite else Recorded(None, nothing, True)
     entry, in_sqlite = recorded.entry, recorded.bars
     if not (in_sqlite.time[1:] > in_sqlite.time[:-1]).all():
         in_sqlite = nothing.merge(in_sqlite)
-    storable = is_storable(in_sqlite, interval)
+    storable = is_storable(in_sqlite, key.interval)
     choice = choose(
         parsed.bars,
         in_sqlite.take(storable),
@@ -98,22 +88,21 @@ def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:
     return FileState.OLDER if is_older(stamp, entry.csv_stamp) else FileState.NEWER
 
 
-def set_aside(
-    sides: Sides, path: Path, quarantine: Quarantine, mode: Mode, ticker: str, interval: Interval, now: datetime
-) -> None:
+def set_aside(stores: Stores, key: SeriesKey, sides: Sides, now: datetime) -> None:
     """Into the quarantine with what is about to vanish: lines that are no bars, and bars proven never stored.
 
     :raises CsvError: when it cannot be written; then nothing may vanish.
     """
+    path = stores.csv_store.path(key)
     if sides.parsed.damaged:
-        quarantine.add(mode, str(path), sides.parsed.damaged, now)
-    refused = sides.choice.refused
-    rows = format_rows(ticker, refused, interval, mode).splitlines()
+        stores.quarantine.add(key.mode, str(path), sides.parsed.damaged, now)
+    rows = format_rows(key, sides.choice.refused).splitlines()
     lines = [DamagedLine(0, "in one store alone, and not in the digest of the ledger", row) for row in rows]
-    lines += [DamagedLine(0, "a row of SQLite that is no bar", row) for row in _plain_rows(ticker, sides.unstorable)]
+    unstorable = _plain_rows(key.ticker, sides.unstorable)
+    lines += [DamagedLine(0, "a row of SQLite that is no bar", row) for row in unstorable]
     if lines:
         log.warning("%s: %d bars of one store were never stored; set aside in the quarantine", path, len(lines))
-        quarantine.add(mode, str(path), lines, now)
+        stores.quarantine.add(key.mode, str(path), lines, now)
 
 
 def _plain_rows(ticker: str, bars: Bars) -> list[str]:

@@ -16,8 +16,9 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
 from stockapi.formats.csv_format import HEADER
 from stockapi.models.bars import Int
-from stockapi.models.interval import Interval
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_time
+from stockapi.models.window import Window
 from stockapi.services.csv_store.journal import FileView, Identity
 
 _HEAD: Final = f"{HEADER}\n".encode()
@@ -54,8 +55,7 @@ class CanonicalRows:
     """The rows of one file, searched by byte offset. Only `are_canonical` may be called before that is known."""
 
     view: FileView
-    ticker: str
-    interval: Interval
+    key: SeriesKey
 
     @property
     def first(self) -> int:
@@ -71,7 +71,7 @@ class CanonicalRows:
         """Whether header, tickers, form and order of the times are the writer's, and the last line is complete."""
         if self.view.read(0, min(len(_HEAD), self.end)) != _HEAD:
             return False
-        shape = _Shape(self.ticker, self.interval)
+        shape = _Shape(self.key)
         position, newest = self.first, -1
         while position < self.end:
             piece = self.view.read(position, min(self.end, position + _SCAN_BYTES))
@@ -84,12 +84,12 @@ class CanonicalRows:
 
     def offset_of(self, time: int) -> int:
         """Where the first row at or after `time` (Unix seconds) begins; `end` when there is none."""
-        step = 1 if self.interval.is_intraday else SECONDS_PER_DAY
+        step = 1 if self.key.interval.is_intraday else SECONDS_PER_DAY
         at = -(-max(time, MIN_TIME) // step) * step  # a file of days has midnights alone: the next one counts
         if at > MAX_TIME:
             return self.end
-        wanted = format_time(at, self.interval).encode()
-        prefix = len(self.ticker) + 1
+        wanted = format_time(at, self.key.interval).encode()
+        prefix = len(self.key.ticker) + 1
         low, high = self.first, self.end
         while low < high:
             start, row = self._row_around((low + high) // 2, low, high)
@@ -99,11 +99,11 @@ class CanonicalRows:
                 low = start + len(row)
         return low
 
-    def span(self, start: int | None, end: int | None, limit: int | None) -> tuple[int, int]:
-        """Offsets of the rows with start <= time <= end (Unix seconds), of those the last `limit`; None is open."""
-        first = self.first if start is None else self.offset_of(start)
-        stop = self.end if end is None else self.offset_of(end + 1)
-        return (first if limit is None else self.offset_of_last(limit, first, stop)), stop
+    def span(self, window: Window) -> tuple[int, int]:
+        """Offsets of the rows of the window, which is one without warm-up."""
+        first = self.first if window.start is None else self.offset_of(window.start)
+        stop = self.end if window.end is None else self.offset_of(window.end + 1)
+        return (first if window.limit is None else self.offset_of_last(window.limit, first, stop)), stop
 
     def offset_of_last(self, count: int, start: int, stop: int) -> int:
         """Where the last `count` rows of those between two offsets begin; `start` when there are no more."""
@@ -134,8 +134,9 @@ class CanonicalRows:
 class _Shape:
     """How every row begins: the ticker, a time of fixed width, commas behind both."""
 
-    def __init__(self, ticker: str, interval: Interval) -> None:
-        time = "0000-00-00T00:00:00" if interval.is_intraday else "0000-00-00"
+    def __init__(self, key: SeriesKey) -> None:
+        ticker = key.ticker
+        time = "0000-00-00T00:00:00" if key.interval.is_intraday else "0000-00-00"
         self._text = np.frombuffer(f"{ticker},{time},".encode(), dtype=np.uint8)
         self._is_digit = np.array([False] * (len(ticker) + 1) + [symbol == "0" for symbol in time] + [False])
         self._powers = 10 ** np.arange(int(self._is_digit.sum()), dtype=np.int64)[::-1]

@@ -28,6 +28,8 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, is_symbol
+from stockapi.models.series import SeriesKey
+from stockapi.models.window import WHOLE, Window
 from stockapi.services import durable
 from stockapi.services.csv_store import journal
 from stockapi.services.csv_store.journal import FileView
@@ -61,16 +63,16 @@ class CsvStore:
         self._settings = settings
         self._known = KnownFiles()
 
-    def path(self, mode: Mode, ticker: str, interval: Interval) -> Path:
+    def path(self, key: SeriesKey) -> Path:
         """Where the series is, or would be.
 
-        :raises QueryError: when `ticker` is not a symbol.
+        :raises QueryError: when its ticker is not a symbol.
         :raises CsvError: when a symbolic link leads out of the data directory.
         """
-        if not is_symbol(ticker):
-            raise QueryError(f"symbol {ticker!r} is not allowed; a symbol is {ALLOWED_SYMBOL}")
-        path = self._settings.data_dir(mode) / ticker / _FILE_NAMES[interval]
-        self._require_inside(mode, path)
+        if not is_symbol(key.ticker):
+            raise QueryError(f"symbol {key.ticker!r} is not allowed; a symbol is {ALLOWED_SYMBOL}")
+        path = self._settings.data_dir(key.mode) / key.ticker / _FILE_NAMES[key.interval]
+        self._require_inside(key.mode, path)
         return path
 
     def tickers(self, mode: Mode, *, besides: Container[str] = ()) -> list[str]:
@@ -87,43 +89,34 @@ class CsvStore:
         directory = self._settings.data_dir(mode) / ticker
         return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
-    def stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
+    def stamp(self, key: SeriesKey) -> str:
         """Differs between any two states of the series' file, by inode, size and time of change; "" for no file."""
-        with self._reading(mode, self.path(mode, ticker, interval), interval) as view:
+        with self._reading(key) as view:
             # Without the device: its number may be another after every start of the machine.
             return "" if view is None else ":".join(map(str, view.identity[1:])).rstrip(":")
 
-    def read(
-        self,
-        mode: Mode,
-        ticker: str,
-        interval: Interval,
-        *,
-        start: int | None = None,
-        end: int | None = None,
-        limit: int | None = None,
-    ) -> ParsedCsv:
-        """The bars with start <= time <= end (Unix seconds; None is open), of those the last `limit`.
+    def read(self, key: SeriesKey, window: Window = WHOLE) -> ParsedCsv:
+        """The bars of the window, which is one without warm-up. No file, no bars.
 
-        No file, no bars. A few bars of a large file are read without the rest, as long as the file is as this store
+        A few bars of a large file are read without the rest, as long as the file is as this store
         writes it; damaged lines among the rest are then not seen, and not reported.
         """
-        if start is not None or end is not None or limit is not None:
-            window = self._read_window(mode, ticker, interval, start, end, limit)
-            if window is not None:
-                return window
-        parsed = self._read_whole(mode, ticker, interval)
-        bars = parsed.bars.between(start, end)
-        return ParsedCsv(bars if limit is None else bars.tail(limit), parsed.damaged, parsed.duplicates)
+        if window != WHOLE:
+            found = self._read_window(key, window)
+            if found is not None:
+                return found
+        parsed = self._read_whole(key)
+        bars = parsed.bars.between(window.start, window.end)
+        return ParsedCsv(bars.tail(window.at_most(len(bars))), parsed.damaged, parsed.duplicates)
 
-    def write(self, mode: Mode, ticker: str, interval: Interval, bars: Bars) -> int:
+    def write(self, key: SeriesKey, bars: Bars) -> int:
         """Makes `bars` the whole series, durably, and returns the bytes written. What the file held before is gone.
 
         :raises CsvError: also for bars that could not be read back.
         """
-        path = self.path(mode, ticker, interval)
-        _require_storable(path, bars, interval)
-        data = f"{HEADER}\n{format_rows(ticker, bars, interval, mode)}".encode("ascii")
+        path = self.path(key)
+        _require_storable(path, bars, key.interval)
+        data = f"{HEADER}\n{format_rows(key, bars)}".encode("ascii")
         with csv_errors(path):
             durable.make_directory(path.parent)
             is_first = not path.exists()
@@ -133,11 +126,11 @@ class CsvStore:
             if is_first:
                 # A crash may have left the directory made but not yet durable in the one above.
                 durable.fsync_directory(path.parent.parent)
-                if interval in _OLD_NAMES:
-                    path.with_name(_OLD_NAMES[interval]).unlink(missing_ok=True)
+                if key.interval in _OLD_NAMES:
+                    path.with_name(_OLD_NAMES[key.interval]).unlink(missing_ok=True)
         return len(data)
 
-    def write_tail(self, mode: Mode, ticker: str, interval: Interval, bars: Bars, cutoff: int) -> int:
+    def write_tail(self, key: SeriesKey, bars: Bars, cutoff: int) -> int:
         """Puts `bars` in place of the rows at or after `cutoff` (Unix seconds), durably; returns the bytes changed.
 
         The cost is in proportion to those rows, except when there is no file yet or it is not as this store writes
@@ -146,20 +139,20 @@ class CsvStore:
         :raises CsvError: also for bars that could not be read back, and when the file has bars at or after `cutoff`
             at times that `bars` does not: to drop bars, `write` the series.
         """
-        path = self.path(mode, ticker, interval)
-        _require_storable(path, bars, interval)
+        path = self.path(key)
+        _require_storable(path, bars, key.interval)
         if len(bars) and bars.time[0] < cutoff:
             raise CsvError(f"{path}: bars from {bars.time[0]} on cannot replace those from {cutoff} on")
         with csv_errors(path):
             journal.finish_journal(path)
-            place = self._tail_place(path, ticker, interval, cutoff)
+            place = self._tail_place(path, key, cutoff)
             if place is None:
-                return self._rewrite_from(mode, ticker, interval, bars, cutoff)
+                return self._rewrite_from(key, bars, cutoff)
             offset, old = place
-            new = format_rows(ticker, bars, interval, mode).encode("ascii")
+            new = format_rows(key, bars).encode("ascii")
             if new == old:
                 return 0
-            _require_no_loss(path, _parse(_HEAD + old, ticker, interval, mode).bars, bars)
+            _require_no_loss(path, _parse(_HEAD + old, key).bars, bars)
             journal.replace_tail(path, offset, new)
             self._known.remember(path, journal.identity_of(path.stat()), True)
         return len(new)
@@ -180,52 +173,51 @@ class CsvStore:
                 finished, removed = finished + done.journals_finished, removed + done.temp_files_removed
         return Recovery(finished, removed)
 
-    def _read_whole(self, mode: Mode, ticker: str, interval: Interval) -> ParsedCsv:
-        with self._reading(mode, self.path(mode, ticker, interval), interval) as view:
+    def _read_whole(self, key: SeriesKey) -> ParsedCsv:
+        with self._reading(key) as view:
             data = b"" if view is None else view.read(0, view.size)
-        return _parse(data, ticker, interval, mode)
+        return _parse(data, key)
 
-    def _read_window(
-        self, mode: Mode, ticker: str, interval: Interval, start: int | None, end: int | None, limit: int | None
-    ) -> ParsedCsv | None:
+    def _read_window(self, key: SeriesKey, window: Window) -> ParsedCsv | None:
         """None when the file has to be parsed from its beginning."""
-        path = self.path(mode, ticker, interval)
-        with self._reading(mode, path, interval) as view:
+        path = self.path(key)
+        with self._reading(key) as view:
             if view is None:
-                return ParsedCsv(Bars.empty(whole_volume=mode.has_whole_volume), [])
-            rows = CanonicalRows(view, ticker, interval)
+                return ParsedCsv(Bars.empty(whole_volume=key.mode.has_whole_volume), [])
+            rows = CanonicalRows(view, key)
             if not self._known.is_canonical(path, rows):
                 return None
-            data = view.read(*rows.span(start, end, limit))
-        parsed = _parse(_HEAD + data, ticker, interval, mode)
+            data = view.read(*rows.span(window))
+        parsed = _parse(_HEAD + data, key)
         # Beyond ticker and time nothing was known of the rows: one that gives no bar spoils count and line numbers.
         return None if parsed.damaged else parsed
 
     @contextmanager
-    def _reading(self, mode: Mode, path: Path, interval: Interval) -> Iterator[FileView | None]:
+    def _reading(self, key: SeriesKey) -> Iterator[FileView | None]:
         """The file under the readers' lock, or None when there is none. Parse after, not within."""
+        path = self.path(key)
         with csv_errors(path), ExitStack() as stack:
-            yield self._enter(stack, mode, path, interval)
+            yield self._enter(stack, key, path)
 
-    def _enter(self, stack: ExitStack, mode: Mode, path: Path, interval: Interval) -> FileView | None:
+    def _enter(self, stack: ExitStack, key: SeriesKey, path: Path) -> FileView | None:
         with suppress(FileNotFoundError):
             stack.enter_context(durable.locked(path.parent, exclusive=False))
             with suppress(FileNotFoundError):
                 return stack.enter_context(journal.opened(path))
-            if interval in _OLD_NAMES:
-                old = path.with_name(_OLD_NAMES[interval])
-                self._require_inside(mode, old)
+            if key.interval in _OLD_NAMES:
+                old = path.with_name(_OLD_NAMES[key.interval])
+                self._require_inside(key.mode, old)
                 with suppress(FileNotFoundError):
                     return stack.enter_context(journal.opened(old))
                 # Between the two tries the writer may have gone from the old name to the new one.
                 return stack.enter_context(journal.opened(path))
         return None
 
-    def _tail_place(self, path: Path, ticker: str, interval: Interval, cutoff: int) -> tuple[int, bytes] | None:
+    def _tail_place(self, path: Path, key: SeriesKey, cutoff: int) -> tuple[int, bytes] | None:
         """Offset and bytes of the rows at or after `cutoff`; None when they cannot be replaced in place."""
         try:
             with journal.opened(path) as view:
-                rows = CanonicalRows(view, ticker, interval)
+                rows = CanonicalRows(view, key)
                 if not self._known.is_canonical(path, rows):
                     return None
                 offset = rows.offset_of(cutoff)
@@ -233,11 +225,11 @@ class CsvStore:
         except FileNotFoundError:
             return None
 
-    def _rewrite_from(self, mode: Mode, ticker: str, interval: Interval, bars: Bars, cutoff: int) -> int:
-        stored = self._read_whole(mode, ticker, interval).bars
-        _require_no_loss(self.path(mode, ticker, interval), stored.between(cutoff, None), bars)
+    def _rewrite_from(self, key: SeriesKey, bars: Bars, cutoff: int) -> int:
+        stored = self._read_whole(key).bars
+        _require_no_loss(self.path(key), stored.between(cutoff, None), bars)
         series = Bars.concatenate([stored.between(None, cutoff - 1), bars])
-        return self.write(mode, ticker, interval, series) if len(series) else 0
+        return self.write(key, series) if len(series) else 0
 
     def _directories(self, mode: Mode) -> list["os.DirEntry[str]"]:
         """Those with the name of a ticker, sorted, wherever they do not lead out of the data directory.
@@ -303,9 +295,9 @@ def _recover_in(directory: Path) -> Recovery:
     return Recovery(finished, removed)
 
 
-def _parse(data: bytes, ticker: str, interval: Interval, mode: Mode) -> ParsedCsv:
+def _parse(data: bytes, key: SeriesKey) -> ParsedCsv:
     # A byte that is no UTF-8 damages the line it is in, not the file.
-    return parse_rows(data.decode("utf-8", "replace"), ticker, interval, mode)
+    return parse_rows(data.decode("utf-8", "replace"), key)
 
 
 def is_older(stamp: str, other: str) -> bool:

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockapi.calc.gaps import Extent, Gap
-from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import DeadlineError
 from stockapi.markets.calendar import trading_days
 from stockapi.models.bars import Int
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store import CsvStore
+from stockapi.models.series import SeriesKey
 from stockapi.services.data_store.fallback import DataSource, Fallback
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +39,11 @@ class CoverageResult:
 class CoverageReader:
     """Answers what is stored. Reads only, and keeps nothing between queries."""
 
-    def __init__(self, settings: Settings, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
-        self._settings = settings
-        self._sqlite = SqliteStore(db_manager)
-        self._csv = csv_store
+    def __init__(self, stores: Stores) -> None:
+        self._settings = stores.settings
+        self._sqlite = stores.sqlite_store
+        self._csv = stores.csv_store
+        self._fallback = Fallback(stores)
 
     def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None) -> CoverageResult:
         """The coverage of the tickers asked for (None: all), from SQLite and CSV by the rules of `Fallback`.
@@ -54,7 +53,7 @@ class CoverageReader:
         :raises DeadlineError, StoreError: as `Fallback.find`.
         """
         deadline = time.monotonic() + self._settings.query_deadline_ms / 1000
-        found = Fallback(self._settings, self._csv).find(
+        found = self._fallback.find(
             mode,
             symbols,
             from_sqlite=lambda: self._sqlite.extents(mode, interval, symbols, deadline=deadline),
@@ -67,7 +66,7 @@ class CoverageReader:
         for symbol in symbols:
             if time.monotonic() > deadline:
                 raise DeadlineError("reading CSV files was stopped at the deadline")
-            bars = self._csv.read(mode, symbol, interval).bars
+            bars = self._csv.read(SeriesKey(mode, symbol, interval)).bars
             if len(bars):
                 extents[symbol] = Extent.of_times(bars.time)
         return extents

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Self, TypeVar
 
-from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store import CsvStore
 from stockapi.services.durable import csv_errors
+from stockapi.services.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +55,9 @@ class Fallback:
     names it gets the error. It keeps back no other ticker.
     """
 
-    def __init__(self, settings: Settings, csv_store: CsvStore) -> None:
-        self._settings = settings
-        self._csv = csv_store
+    def __init__(self, stores: Stores) -> None:
+        self._settings = stores.settings
+        self._csv = stores.csv_store
 
     @property
     def uses_sqlite(self) -> bool:

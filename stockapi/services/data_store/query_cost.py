@@ -4,13 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from stockapi.config import Settings
 from stockapi.errors import SqliteError
 from stockapi.models.query import QueryParameters
-from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store.read_plan import ReadPlan
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.stores import Stores
 
 _MOST_TICKERS: Final = 10_000
 """More than any market here has: what is small even then is small without a look at the ledger."""
@@ -19,10 +16,10 @@ _MOST_TICKERS: Final = 10_000
 class QueryCost:
     """Estimates in rows of base bars, of which a process reads, renders and sends some 150,000 a second."""
 
-    def __init__(self, settings: Settings, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
-        self._heavy_rows = settings.heavy_query_rows
-        self._sqlite = SqliteStore(db_manager)
-        self._csv = csv_store
+    def __init__(self, stores: Stores) -> None:
+        self._heavy_rows = stores.settings.heavy_query_rows
+        self._sqlite = stores.sqlite_store
+        self._csv = stores.csv_store
 
     def is_heavy(self, queries: Iterable[QueryParameters], now: datetime) -> bool:
         """Whether these together read HEAVY_QUERY_ROWS or more. Costs nothing for a few symbols and a few bars."""

@@ -9,20 +9,17 @@ import numpy as np
 
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
-from stockapi.config import Settings
 from stockapi.errors import CsvError, DeadlineError, SqliteError
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
-from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
-from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.read_plan import ReadPlan
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.stores import Stores
 
 __all__ = ["DataSource", "DataStore", "JsonResult", "QueryResult"]
 
@@ -57,11 +54,11 @@ class JsonResult:
 class DataStore:
     """Answers queries. Reads only, and keeps nothing between them."""
 
-    def __init__(self, settings: Settings, db_manager: DatabaseManager, csv_store: CsvStore) -> None:
-        self._settings = settings
-        self._sqlite = SqliteStore(db_manager)
-        self._csv = csv_store
-        self._fallback = Fallback(settings, csv_store)
+    def __init__(self, stores: Stores) -> None:
+        self._settings = stores.settings
+        self._sqlite = stores.sqlite_store
+        self._csv = stores.csv_store
+        self._fallback = Fallback(stores)
 
     def get_data_smart_sqlite(self, params: QueryParameters) -> QueryResult:
         """The bars a query asks for, from SQLite and CSV by the rules of `Fallback`.
@@ -146,32 +143,32 @@ class DataStore:
         for symbol in symbols:
             if time.monotonic() > deadline:
                 raise DeadlineError("reading CSV files was stopped at the deadline")
-            bars = self._read_csv(params.mode, symbol, plan.base, plan.window)
+            bars = self._read_csv(SeriesKey(params.mode, symbol, plan.base), plan.window)
             found[symbol] = self._finish(symbol, bars, plan, params)
             rows += len(found[symbol])
             row_budget.require(rows)
         return found
 
-    def _read_csv(self, mode: Mode, symbol: str, interval: Interval, window: Window) -> Bars:
+    def _read_csv(self, key: SeriesKey, window: Window) -> Bars:
         """As SQLite reads it, except that bars of the warm-up may have indicators.
 
         :raises CsvError: also when the file kept changing between the two reads a warm-up takes.
         """
         if window.start is None or not window.warmup:
             limit = None if window.limit is None else window.limit + window.warmup
-            bars = self._csv.read(mode, symbol, interval, start=window.start, end=window.end, limit=limit).bars
+            bars = self._csv.read(key, Window(start=window.start, end=window.end, limit=limit)).bars
         else:
-            bars = self._read_csv_twice(mode, symbol, interval, window, window.start)
+            bars = self._read_csv_twice(key, window, window.start)
         return bars if window.indicators else bars.without_indicators()
 
-    def _read_csv_twice(self, mode: Mode, symbol: str, interval: Interval, window: Window, start: int) -> Bars:
+    def _read_csv_twice(self, key: SeriesKey, window: Window, start: int) -> Bars:
         for _ in range(_CSV_READ_ATTEMPTS):
-            stamp = self._csv.stamp(mode, symbol, interval)
-            wanted = self._csv.read(mode, symbol, interval, start=start, end=window.end).bars
-            earlier = self._csv.read(mode, symbol, interval, end=start - 1, limit=window.warmup).bars
-            if self._csv.stamp(mode, symbol, interval) == stamp:
+            stamp = self._csv.stamp(key)
+            wanted = self._csv.read(key, Window(start=start, end=window.end)).bars
+            earlier = self._csv.read(key, Window(end=start - 1, limit=window.warmup)).bars
+            if self._csv.stamp(key) == stamp:
                 return Bars.concatenate([earlier, wanted])
-        raise CsvError(f"the CSV file of {mode.value} {symbol} {interval.value} changes faster than it can be read")
+        raise CsvError(f"the CSV file of {key} changes faster than it can be read")
 
     def _finish(self, symbol: str, bars: Bars, plan: ReadPlan, params: QueryParameters) -> Bars:
         """Of the bars that were read those asked for: aggregated, with their indicators, cut to range and limit."""

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stockapi.calc.indicators import enhance
 from stockapi.errors import CsvError
 from stockapi.formats.csv_format import DamagedLine, parse_rows
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
-from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite, settle_if_out_of_step
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.csv_store.quarantine import Quarantine
-from stockapi.services.database_manager import DatabaseManager
+from stockapi.models.series import SeriesKey
+from stockapi.services.csv_enhancer import SaveResult, open_series, save_enhanced_csv_and_sqlite
+from stockapi.services.stores import Stores
 
 LEGACY_FACTOR = 1000.0
 
@@ -82,12 +80,7 @@ def _order(file: ImportFile) -> tuple[str, bool, bool, Path]:
 
 
 def import_files(
-    files: list[ImportFile],
-    mode: Mode,
-    legacy: bool,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    now: datetime,
+    stores: Stores, files: list[ImportFile], mode: Mode, now: datetime, *, legacy: bool = False
 ) -> Iterator[ImportResult]:
     """Bring the bars of each file into both stores; stored bars that the file lacks stay, others take its values.
 
@@ -97,30 +90,26 @@ def import_files(
     :raises CsvError: when a file cannot be read.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are imported.
     """
-    quarantine = Quarantine(db_manager.settings)
     for file in files:
-        parsed = parse_rows(_read_text(file.path), file.ticker, file.interval, mode, with_indicators=False)
+        key = SeriesKey(mode, file.ticker, file.interval)
+        parsed = parse_rows(_read_text(file.path), key, with_indicators=False)
         if parsed.damaged:
-            quarantine.add(mode, str(file.path), parsed.damaged, now)
+            stores.quarantine.add(mode, str(file.path), parsed.damaged, now)
         bars = parsed.bars
-        if legacy and mode is Mode.VN and not db_manager.settings.is_index(file.ticker, mode):
+        if legacy and mode is Mode.VN and not stores.settings.is_index(file.ticker, mode):
             bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
-        saved = _merge_and_save(file, bars, mode, db_manager, csv_store, now)
+        saved = _merge_and_save(stores, key, bars, now)
         yield ImportResult(file, len(bars), tuple(parsed.damaged), saved)
 
 
-def _merge_and_save(
-    file: ImportFile, bars: Bars, mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
-) -> SaveResult:
-    sqlite_error = settle_if_out_of_step(file.ticker, file.interval, mode, db_manager, csv_store, now)
-    stored = csv_store.read(mode, file.ticker, file.interval).bars
-    is_index = db_manager.settings.is_index(file.ticker, mode)
-    merged = enhance(stored.merge(bars), mode, is_index=is_index)
-    if merged.equals(stored):
-        return SaveResult().after(sqlite_error)
-    return save_enhanced_csv_and_sqlite(
-        file.ticker, merged, file.interval, None, True, mode, db_manager, csv_store, now
-    )
+def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, now: datetime) -> SaveResult:
+    with open_series(stores, key, now) as series:
+        sqlite_error = series.settle_if_out_of_step()
+        stored = series.read()
+        merged = series.enhanced(stored.merge(bars))
+        if merged.equals(stored):
+            return SaveResult().after(sqlite_error)
+        return save_enhanced_csv_and_sqlite(stores, key, merged, now, rewrite_all=True)
 
 
 def _read_text(path: Path) -> str:

@@ -9,17 +9,16 @@ from datetime import datetime
 import numpy as np
 
 from stockapi.calc.adjustments import PriceAdjustment, adjusted_union, find_adjustment
-from stockapi.calc.indicators import enhance, enhance_from
+from stockapi.calc.indicators import enhance_from
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Bars
 from stockapi.models.fields import WARMUP_BARS
 from stockapi.models.interval import Interval
-from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
+from stockapi.models.window import Window
 from stockapi.providers.base import Provider
-from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite, settle_if_out_of_step
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.csv_enhancer import OpenSeries, SaveResult, open_series, save_enhanced_csv_and_sqlite
+from stockapi.services.stores import Stores
 
 OVERLAP_S = {
     Interval.DAILY: 30 * SECONDS_PER_DAY,
@@ -45,17 +44,8 @@ class SyncStats:
     adjustment: PriceAdjustment | None = None
 
 
-def sync_ticker(
-    provider: Provider,
-    ticker: str,
-    interval: Interval,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    now: datetime,
-    *,
-    full: bool = False,
-) -> SyncStats:
-    """Fetch what is new of one ticker and save it to both stores, from the first bar on that is new or differs.
+def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetime, *, full: bool = False) -> SyncStats:
+    """Fetch what is new of one series and save it to both stores, from the first bar on that is new or differs.
 
     Starts from the newest stored bar less an overlap, however long ago that is, or with `full` (and when nothing is
     stored) from the beginning of the source's history. A stored bar that the source no longer sends stays.
@@ -66,39 +56,32 @@ def sync_ticker(
     :raises ProviderError: when the source fails; nothing has changed then.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
-    mode = provider.mode
-    sqlite_error = settle_if_out_of_step(ticker, interval, mode, db_manager, csv_store, now)
-    newest = csv_store.read(mode, ticker, interval, limit=1).bars
     seconds = int(now.timestamp())
+    with open_series(stores, key, now) as series:
+        sqlite_error = series.settle_if_out_of_step()
+        newest = series.read(Window(limit=1))
     if full or not len(newest):
-        start = provider.history_start(interval, seconds)
+        start = provider.history_start(key.interval, seconds)
     else:
-        start = int(newest.time[0]) - OVERLAP_S[interval]
-    fetched = provider.fetch(ticker, interval, start, seconds)
+        start = int(newest.time[0]) - OVERLAP_S[key.interval]
+    fetched = provider.fetch(key.ticker, key.interval, start, seconds)
     if not len(fetched):
         return SyncStats(saved=SaveResult().after(sqlite_error))
-    begin, is_index = int(fetched.time[0]), db_manager.settings.is_index(ticker, mode)
-    stored = csv_store.read(mode, ticker, interval, start=begin).bars
-    if provider.is_back_adjusted and not is_index:
-        adjustment = find_adjustment(stored, fetched)
-        if adjustment is not None and interval is Interval.DAILY:
-            saved = _load_adjusted(provider, ticker, adjustment, db_manager, csv_store, now)
-            return SyncStats(len(fetched), saved.rows, saved, adjustment)
-        if adjustment is not None:
-            return SyncStats(len(fetched), saved=SaveResult().after(sqlite_error), adjustment=adjustment)
-    earlier = csv_store.read(mode, ticker, interval, end=begin - 1, limit=WARMUP_BARS).bars
-    part = _changed_part(earlier, stored, fetched, mode, is_index=is_index)
-    saved = save_enhanced_csv_and_sqlite(ticker, part, interval, None, False, mode, db_manager, csv_store, now)
-    return SyncStats(len(fetched), len(part), saved.after(sqlite_error))
+    with open_series(stores, key, now) as series:
+        stored = series.read(Window(start=int(fetched.time[0])))
+        adjustment = find_adjustment(stored, fetched) if provider.is_back_adjusted and not series.is_index else None
+        if adjustment is None:
+            part = _changed_part(series, stored, fetched)
+            saved = save_enhanced_csv_and_sqlite(stores, key, part, now)
+            return SyncStats(len(fetched), len(part), saved.after(sqlite_error))
+    if key.interval is Interval.DAILY:
+        saved = _load_adjusted(stores, provider, key.ticker, adjustment, now)
+        return SyncStats(len(fetched), saved.rows, saved, adjustment)
+    return SyncStats(len(fetched), saved=SaveResult().after(sqlite_error), adjustment=adjustment)
 
 
 def _load_adjusted(
-    provider: Provider,
-    ticker: str,
-    adjustment: PriceAdjustment,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    now: datetime,
+    stores: Stores, provider: Provider, ticker: str, adjustment: PriceAdjustment, now: datetime
 ) -> SaveResult:
     """Fetch the adjusted history of all intervals, and only when it is complete put it in the place of the stored one.
 
@@ -109,32 +92,32 @@ def _load_adjusted(
     :raises StoreError: as `save_enhanced_csv_and_sqlite`, and when the adjustment cannot be recorded.
     """
     mode, seconds = provider.mode, int(now.timestamp())
-    bookkeeping = Bookkeeping(db_manager)
-    if db_manager.settings.sqlite_writes:
-        bookkeeping.record_adjustment(mode, ticker, adjustment.ex_time, adjustment.ratio, seconds)
+    if stores.settings.sqlite_writes:
+        stores.bookkeeping.record_adjustment(mode, ticker, adjustment.ex_time, adjustment.ratio, seconds)
     staged = {
         interval: provider.fetch(ticker, interval, provider.history_start(interval, seconds), seconds)
         for interval in _SWAP_ORDER
     }
-    is_index = db_manager.settings.is_index(ticker, mode)
     saved = SaveResult()
     for interval in _SWAP_ORDER:
-        settle_if_out_of_step(ticker, interval, mode, db_manager, csv_store, now)
-        stored = csv_store.read(mode, ticker, interval).bars
-        bars = enhance(adjusted_union(stored, staged[interval]), mode, is_index=is_index)
-        saved = save_enhanced_csv_and_sqlite(ticker, bars, interval, None, True, mode, db_manager, csv_store, now)
-    if db_manager.settings.sqlite_writes:
-        bookkeeping.apply_adjustment(mode, ticker, adjustment.ex_time, seconds)
+        key = SeriesKey(mode, ticker, interval)
+        with open_series(stores, key, now) as series:
+            series.settle_if_out_of_step()
+            bars = series.enhanced(adjusted_union(series.read(), staged[interval]))
+            saved = save_enhanced_csv_and_sqlite(stores, key, bars, now, rewrite_all=True)
+    if stores.settings.sqlite_writes:
+        stores.bookkeeping.apply_adjustment(mode, ticker, adjustment.ex_time, seconds)
     return saved
 
 
-def _changed_part(earlier: Bars, stored: Bars, fetched: Bars, mode: Mode, *, is_index: bool) -> Bars:
+def _changed_part(series: OpenSeries, stored: Bars, fetched: Bars) -> Bars:
     """The enhanced bars from the first one on that is not stored just so; empty when all are.
 
-    `stored` are the bars from the first fetched one on, `earlier` the warm-up before them.
+    `stored` are the bars from the first fetched one on.
     """
+    earlier = series.read(Window(end=int(fetched.time[0]) - 1, limit=WARMUP_BARS))
     merged = Bars.concatenate([earlier, stored]).merge(fetched)
-    enhanced = enhance_from(merged, len(earlier), mode, is_index=is_index)
+    enhanced = enhance_from(merged, len(earlier), series.key.mode, is_index=series.is_index)
     # `enhanced` holds every stored time and perhaps more: up to the first new time the two run side by side.
     same = min(len(stored), len(enhanced))
     differs = np.append(enhanced.take(slice(same)).differing_from(stored.take(slice(same))), True)

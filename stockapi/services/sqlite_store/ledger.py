@@ -9,6 +9,7 @@ from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.query import is_symbol
+from stockapi.models.series import SeriesKey
 from stockapi.services.sqlite_store.tables import SELECT_LEDGER_ENTRY, SELECT_LEDGER_OF_INTERVAL
 
 
@@ -41,9 +42,9 @@ def advanced(entry: LedgerEntry, stored: Bars, bars: Bars, csv_stamp: str) -> Le
     )
 
 
-def whole(ticker: str, interval: Interval, bars: Bars, csv_stamp: str) -> LedgerEntry:
+def whole(key: SeriesKey, bars: Bars, csv_stamp: str) -> LedgerEntry:
     first, last = int(bars.time[0]), int(bars.time[-1])
-    return LedgerEntry(ticker, interval, len(bars), first, last, to_text(digest(bars)), csv_stamp)
+    return LedgerEntry(key.ticker, key.interval, len(bars), first, last, to_text(digest(bars)), csv_stamp)
 
 
 def ledger_entries(
@@ -51,11 +52,15 @@ def ledger_entries(
 ) -> list[LedgerEntry]:
     if symbols is None:
         return [to_entry(row) for row in connection.execute(SELECT_LEDGER_OF_INTERVAL, (interval.value,)).fetchall()]
-    entries = [find_entry(connection, symbol, interval) for symbol in sorted(symbols)]
+    entries = [_find(connection, symbol, interval) for symbol in sorted(symbols)]
     return [entry for entry in entries if entry is not None]
 
 
-def find_entry(connection: sqlite3.Connection, ticker: str, interval: Interval) -> LedgerEntry | None:
+def find_entry(connection: sqlite3.Connection, key: SeriesKey) -> LedgerEntry | None:
+    return _find(connection, key.ticker, key.interval)
+
+
+def _find(connection: sqlite3.Connection, ticker: str, interval: Interval) -> LedgerEntry | None:
     row = connection.execute(SELECT_LEDGER_ENTRY, (ticker, interval.value)).fetchone()
     return None if row is None else to_entry(row)
 

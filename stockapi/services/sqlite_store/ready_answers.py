@@ -20,8 +20,8 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
-from stockapi.services.sqlite_store.tables import TableInfo
 from stockapi.services.sqlite_store.windows import read_window
 
 RECENT_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_500}
@@ -105,8 +105,8 @@ class RecentTable:
         """Write the texts of a series that has none, from its rows; `bars`: all of them, where they are at hand."""
         if self._earliest(connection, ticker) is None:
             if bars is None:
-                rows = TableInfo.of(self.mode, self.interval)
-                bars = read_window(connection, rows, self.mode, ticker, Window(limit=RECENT_BARS[self.interval]))
+                key = SeriesKey(self.mode, ticker, self.interval)
+                bars = read_window(connection, key, Window(limit=RECENT_BARS[self.interval]))
             self._write(connection, ticker, bars.tail(RECENT_BARS[self.interval]))
 
     def is_true_of(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> bool:

@@ -19,7 +19,8 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
-from stockapi.models.window import MAX_TIME, Window
+from stockapi.models.series import SeriesKey
+from stockapi.models.window import MAX_TIME, WHOLE, Window
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store.ledger import LedgerEntry, advanced, find_entry, ledger_entries, to_entry, whole
 from stockapi.services.sqlite_store.ready_answers import RecentJson, RecentTable
@@ -34,7 +35,7 @@ from stockapi.services.sqlite_store.tables import (
 )
 from stockapi.services.sqlite_store.windows import check_budget, read_days, read_window
 
-__all__ = ["RecentJson", "Recorded", "SqliteStore", "Window"]
+__all__ = ["Recorded", "SqliteStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class SqliteStore:
             if row_budget is not None:
                 check_budget(connection, table, [(entry.ticker, entry.rows) for entry in entries], window, row_budget)
             for entry in entries:
-                yield entry.ticker, read_window(connection, table, mode, entry.ticker, window)
+                yield entry.ticker, read_window(connection, SeriesKey(mode, entry.ticker, interval), window)
 
     def recent_json(
         self,
@@ -105,10 +106,10 @@ class SqliteStore:
                 found[ticker] = text
         return dict(sorted(found.items()))
 
-    def read(self, mode: Mode, ticker: str, interval: Interval, window: Window | None = None) -> Bars:
-        """One ticker's bars, whether or not the ledger knows it; empty when there are none."""
-        with self._db.snapshot(mode, deadline=float("inf")) as connection:
-            return read_window(connection, TableInfo.of(mode, interval), mode, ticker, window or Window())
+    def read(self, key: SeriesKey, window: Window = WHOLE) -> Bars:
+        """Its bars, whether or not the ledger knows the series; empty when there are none."""
+        with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
+            return read_window(connection, key, window)
 
     def extents(
         self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
@@ -119,23 +120,25 @@ class SqliteStore:
 
         :raises SqliteError, DeadlineError: when it cannot be read, or not in time (`time.monotonic()`).
         """
-        table = TableInfo.of(mode, interval)
         with self._db.snapshot(mode, deadline) as connection:
             return {
                 each.ticker: Extent(
-                    each.first_time, each.last_time, each.rows, read_days(connection, table, each.ticker)
+                    each.first_time,
+                    each.last_time,
+                    each.rows,
+                    read_days(connection, SeriesKey(mode, each.ticker, interval)),
                 )
                 for each in ledger_entries(connection, interval, symbols)
             }
 
-    def ledger(self, mode: Mode) -> dict[tuple[str, Interval], LedgerEntry]:
-        """What is held of every ticker and interval.
+    def ledger(self, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
+        """What is held of every series of the market.
 
         :raises SqliteError: when the database cannot be read.
         """
         with self._db.snapshot(mode) as connection:
             entries = [to_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
-        return {(entry.ticker, entry.interval): entry for entry in entries}
+        return {SeriesKey(mode, entry.ticker, entry.interval): entry for entry in entries}
 
     def about_rows(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, window: Window) -> int:
         """How many rows the windows of these tickers (None: all) have if the bars of each are spread evenly in time.
@@ -157,24 +160,22 @@ class SqliteStore:
             (rows,) = connection.execute(ABOUT_ROWS, values).fetchone()
         return int(rows)
 
-    def recorded(self, mode: Mode, ticker: str, interval: Interval) -> Recorded:
+    def recorded(self, key: SeriesKey) -> Recorded:
         """:raises SqliteError: when it cannot be read."""
-        with self._db.snapshot(mode, deadline=float("inf")) as connection:
-            entry = find_entry(connection, ticker, interval)
-            bars = read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window())
-            return Recorded(entry, bars, RecentTable.of(mode, interval).is_true_of(connection, ticker, bars))
+        texts = RecentTable.of(key.mode, key.interval)
+        with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
+            bars = read_window(connection, key, WHOLE)
+            return Recorded(find_entry(connection, key), bars, texts.is_true_of(connection, key.ticker, bars))
 
-    def csv_stamp(self, mode: Mode, ticker: str, interval: Interval) -> str:
+    def csv_stamp(self, key: SeriesKey) -> str:
         """Which state of the CSV file holds the same bars; "" when none is known to."""
-        with self._db.snapshot(mode) as connection:
-            entry = find_entry(connection, ticker, interval)
+        with self._db.snapshot(key.mode) as connection:
+            entry = find_entry(connection, key)
         return entry.csv_stamp if entry else ""
 
     # Writing
 
-    def save_tail(
-        self, mode: Mode, ticker: str, interval: Interval, bars: Bars, *, expected_stamp: str, csv_stamp: str, now: int
-    ) -> bool:
+    def save_tail(self, key: SeriesKey, bars: Bars, *, expected_stamp: str, csv_stamp: str, now: int) -> bool:
         """Put `bars` in place of the bars from their first time on; earlier ones stay.
 
         Does nothing and returns False when SQLite is not in step with the CSV file as it was before this save
@@ -182,7 +183,7 @@ class SqliteStore:
 
         :raises SqliteError: when it cannot be written; what was not committed is rolled back.
         """
-        with self._partition(mode, ticker, interval, now) as partition:
+        with self._partition(key, now) as partition:
             entry = partition.entry()
             stored = partition.bars(Window(start=int(bars.time[0])))
             if (entry.csv_stamp if entry else "") != expected_stamp or not np.isin(stored.time, bars.time).all():
@@ -191,42 +192,42 @@ class SqliteStore:
                 partition.turn(stored, bars)
                 partition.record(advanced(entry, stored, bars, csv_stamp))
                 return True
-        self._grow(mode, ticker, interval, entry, bars, csv_stamp, now)
+        self._grow(key, entry, bars, csv_stamp, now)
         return True
 
-    def replace(self, mode: Mode, ticker: str, interval: Interval, bars: Bars, *, csv_stamp: str, now: int) -> None:
-        """Make `bars` all there is of this ticker and interval, in one transaction: readers see the old or the new.
+    def replace(self, key: SeriesKey, bars: Bars, *, csv_stamp: str, now: int) -> None:
+        """Make `bars` all there is of the series, in one transaction: readers see the old or the new.
 
         Rows that stay the same are not touched; the others keep their id and created_at.
 
         :raises SqliteError: when it cannot be written; the old bars are then still there.
         """
-        with self._partition(mode, ticker, interval, now) as partition:
-            stored = partition.bars(Window())
+        with self._partition(key, now) as partition:
+            stored = partition.bars(WHOLE)
             if len(stored):
                 kept = np.isin(stored.time, bars.time)
                 partition.delete(stored.take(~kept))
                 partition.turn(stored.take(kept), bars)
                 partition.forget_false_texts(bars)
-                partition.record(whole(ticker, interval, bars, csv_stamp), bars)
+                partition.record(whole(key, bars, csv_stamp), bars)
                 return
-        self._grow(mode, ticker, interval, None, bars, csv_stamp, now)
+        self._grow(key, None, bars, csv_stamp, now)
 
-    def set_csv_stamp(self, mode: Mode, ticker: str, interval: Interval, csv_stamp: str) -> None:
+    def set_csv_stamp(self, key: SeriesKey, csv_stamp: str) -> None:
         """Record that the CSV file in this state holds the same bars."""
-        with self._db.transaction(mode) as connection:
-            connection.execute(SET_CSV_STAMP, (csv_stamp, ticker, interval.value, csv_stamp))
+        with self._db.transaction(key.mode) as connection:
+            connection.execute(SET_CSV_STAMP, (csv_stamp, key.ticker, key.interval.value, csv_stamp))
 
-    def forget(self, mode: Mode, ticker: str, interval: Interval) -> bool:
+    def forget(self, key: SeriesKey) -> bool:
         """Take a series out of the ledger, and say whether it is out; not when there are bars of it.
 
         :raises SqliteError: when it cannot be written.
         """
-        with self._db.transaction(mode) as connection:
-            if len(read_window(connection, TableInfo.of(mode, interval), mode, ticker, Window(limit=1))):
+        with self._db.transaction(key.mode) as connection:
+            if len(read_window(connection, key, Window(limit=1))):
                 return False
-            connection.execute(DELETE_LEDGER_ENTRY, (ticker, interval.value))
-            connection.execute(RecentTable.of(mode, interval).clear, (ticker,))
+            connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
+            connection.execute(RecentTable.of(key.mode, key.interval).clear, (key.ticker,))
             return True
 
     def fill_texts(self, mode: Mode) -> int:
@@ -245,16 +246,7 @@ class SqliteStore:
             count += len(lacking)
         return count
 
-    def _grow(
-        self,
-        mode: Mode,
-        ticker: str,
-        interval: Interval,
-        entry: LedgerEntry | None,
-        bars: Bars,
-        csv_stamp: str,
-        now: int,
-    ) -> None:
+    def _grow(self, key: SeriesKey, entry: LedgerEntry | None, bars: Bars, csv_stamp: str, now: int) -> None:
         """Append bars in transactions of a batch each.
 
         After each batch a series that was there before is a little longer, which is as true as before. A new series
@@ -265,48 +257,46 @@ class SqliteStore:
         for begin in range(0, len(bars), size):
             chunk = bars.take(slice(begin, begin + size))
             is_last = begin + size >= len(bars)
-            with self._partition(mode, ticker, interval, now) as partition:
+            with self._partition(key, now) as partition:
                 partition.turn(nothing, chunk)
                 if entry is not None:
                     entry = advanced(entry, nothing, chunk, csv_stamp if is_last else "")
                     partition.record(entry)
                 elif is_last:
-                    partition.record(whole(ticker, interval, bars, csv_stamp), bars)
+                    partition.record(whole(key, bars, csv_stamp), bars)
 
     @contextmanager
-    def _partition(self, mode: Mode, ticker: str, interval: Interval, now: int) -> Iterator["_Partition"]:
-        with self._db.transaction(mode) as connection:
-            yield _Partition(connection, mode, ticker, interval, now, self._db.settings.sqlite_batch_size)
+    def _partition(self, key: SeriesKey, now: int) -> Iterator["_Partition"]:
+        with self._db.transaction(key.mode) as connection:
+            yield _Partition(connection, key, now, self._db.settings.sqlite_batch_size)
 
 
 @dataclass(frozen=True, slots=True)
 class _Partition:
-    """One ticker and interval inside a write transaction."""
+    """One series inside a write transaction."""
 
     connection: sqlite3.Connection
-    mode: Mode
-    ticker: str
-    interval: Interval
+    key: SeriesKey
     now: int
     batch_size: int
 
     @property
     def table(self) -> TableInfo:
-        return TableInfo.of(self.mode, self.interval)
+        return TableInfo.of(self.key.mode, self.key.interval)
 
     @property
     def texts(self) -> RecentTable:
-        return RecentTable.of(self.mode, self.interval)
+        return RecentTable.of(self.key.mode, self.key.interval)
 
     def entry(self) -> LedgerEntry | None:
-        return find_entry(self.connection, self.ticker, self.interval)
+        return find_entry(self.connection, self.key)
 
     def bars(self, window: Window) -> Bars:
-        return read_window(self.connection, self.table, self.mode, self.ticker, window)
+        return read_window(self.connection, self.key, window)
 
     def delete(self, bars: Bars) -> None:
-        self.connection.executemany(self.table.delete, zip(repeat(self.ticker), bars.time.tolist()))
-        self.texts.remove(self.connection, self.ticker, bars)
+        self.connection.executemany(self.table.delete, zip(repeat(self.key.ticker), bars.time.tolist()))
+        self.texts.remove(self.connection, self.key.ticker, bars)
 
     def turn(self, stored: Bars, bars: Bars) -> None:
         """Make of `stored`, whose times are all in `bars`, `bars`; write only what differs.
@@ -316,26 +306,26 @@ class _Partition:
         changed = _changed(stored, bars)
         for begin in range(0, len(changed), self.batch_size):
             batch = changed.take(slice(begin, begin + self.batch_size))
-            for statement, rows in upserts(self.table, self.ticker, batch, self.now):
+            for statement, rows in upserts(self.table, self.key.ticker, batch, self.now):
                 self.connection.executemany(statement, rows)
         if len(changed):
-            self.texts.update(self.connection, self.ticker, changed)
+            self.texts.update(self.connection, self.key.ticker, changed)
         first, last = int(bars.time[0]), int(bars.time[-1])
-        held = self.connection.execute(self.table.bounds_since, (self.ticker, first)).fetchone()
+        held = self.connection.execute(self.table.bounds_since, (self.key.ticker, first)).fetchone()
         if held != (len(bars), first, last):
             raise SqliteError(
-                f"{self.table.name} holds (rows, first, last) {held} of {self.ticker} from {first} on, "
+                f"{self.table.name} holds (rows, first, last) {held} of {self.key.ticker} from {first} on, "
                 f"where {(len(bars), first, last)} was written"
             )
 
     def forget_false_texts(self, bars: Bars) -> None:
         """`bars`: all there are now."""
-        if not self.texts.is_true_of(self.connection, self.ticker, bars):
-            self.connection.execute(self.texts.clear, (self.ticker,))
+        if not self.texts.is_true_of(self.connection, self.key.ticker, bars):
+            self.connection.execute(self.texts.clear, (self.key.ticker,))
 
     def record(self, entry: LedgerEntry, bars: Bars | None = None) -> None:
         """The end of a save, or of a part of one that may stand alone; `bars`: all there are now, where at hand."""
-        self.texts.fill(self.connection, self.ticker, bars)
+        self.texts.fill(self.connection, self.key.ticker, bars)
         if entry == self.entry():
             return
         values = (entry.rows, entry.first_time, entry.last_time, entry.digest, entry.csv_stamp, self.now)

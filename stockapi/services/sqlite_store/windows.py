@@ -11,15 +11,17 @@ from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars, Int
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store.tables import TableInfo, to_bars
 
 _ROWS_AT_ONCE = 4_096
 
 
-def read_window(connection: sqlite3.Connection, table: TableInfo, mode: Mode, ticker: str, window: Window) -> Bars:
+def read_window(connection: sqlite3.Connection, key: SeriesKey, window: Window) -> Bars:
     """Ascending; a window without bars has no warm-up either."""
     start, end = window.bounds
+    table, mode, ticker = TableInfo.of(key.mode, key.interval), key.mode, key.ticker
     select_latest = table.select_latest if window.indicators else table.select_latest_bare
     select_range = table.select_range if window.indicators else table.select_range_bare
 
@@ -37,7 +39,7 @@ def read_window(connection: sqlite3.Connection, table: TableInfo, mode: Mode, ti
     return Bars.concatenate([earlier, bars])
 
 
-def read_days(connection: sqlite3.Connection, table: TableInfo, ticker: str) -> Int:
+def read_days(connection: sqlite3.Connection, key: SeriesKey) -> Int:
     """The days (UTC) with a bar, ascending, as Unix seconds of midnight; intraday bars count from 1970 on.
 
     Of days all bars are visited, in the index alone; of hours and minutes the first of each day. One text holds the
@@ -45,7 +47,8 @@ def read_days(connection: sqlite3.Connection, table: TableInfo, ticker: str) -> 
 
     :raises SqliteError: when a time is not a number.
     """
-    (text,) = connection.execute(table.select_days, (ticker,)).fetchone()
+    table = TableInfo.of(key.mode, key.interval)
+    (text,) = connection.execute(table.select_days, (key.ticker,)).fetchone()
     try:
         # Each day comes once. Sorted, since SQL promises no order within a text.
         return midnights(np.sort(np.array(orjson.loads(text), dtype=np.int64)))

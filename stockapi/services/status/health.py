@@ -14,11 +14,12 @@ from stockapi.markets.calendar import is_trading_hours
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
-from stockapi.services.database_manager import DatabaseManager, DatabaseStats
-from stockapi.services.database_manager.bookkeeping import Bookkeeping, WorkerState
+from stockapi.services.database_manager import DatabaseStats
+from stockapi.services.database_manager.bookkeeping import WorkerState
 from stockapi.services.database_manager.migrations import known_migrations
 from stockapi.services.status.memory import Memory
 from stockapi.services.status.worker_status import Condition, Worker, workers_of
+from stockapi.services.stores import Stores
 
 _MIB = 1 << 20
 _NO_DISK_CACHE = {
@@ -32,9 +33,7 @@ _NO_DISK_CACHE = {
 
 
 def health_report(
-    settings: Settings,
-    db_manager: DatabaseManager,
-    bookkeeping: Bookkeeping,
+    stores: Stores,
     memory: Memory,
     now: datetime,
     uptime_s: float,
@@ -44,8 +43,8 @@ def health_report(
     Counts are those of both markets together. A market whose database cannot be read counts as nothing stored and no
     worker run; `database` then says why.
     """
-    workers = _workers(settings, bookkeeping, now)
-    stats = [stats for mode in Mode if (stats := _stats(db_manager, mode)) is not None]
+    workers = _workers(stores, now)
+    stats = [stats for mode in Mode if (stats := _stats(stores, mode)) is not None]
     records = {each: sum(market.records[each] for market in stats) for each in Interval}
     return {
         **_sync_report(workers),
@@ -60,26 +59,26 @@ def health_report(
         **_NO_DISK_CACHE,
         "uptime_secs": int(uptime_s),
         "current_system_time": format_moment(int(now.timestamp())),
-        "database": {mode.value: _database_report(db_manager, bookkeeping, mode) for mode in Mode},
+        "database": {mode.value: _database_report(stores, mode) for mode in Mode},
         "workers": {worker.name: _worker_report(worker) for of_market in workers.values() for worker in of_market},
-        "providers": {mode.value: _provider_report(settings, mode, workers[mode]) for mode in Mode},
-        "fallback_to_csv": settings.fallback_to_csv,
+        "providers": {mode.value: _provider_report(stores.settings, mode, workers[mode]) for mode in Mode},
+        "fallback_to_csv": stores.settings.fallback_to_csv,
     }
 
 
-def _stats(db_manager: DatabaseManager, mode: Mode) -> DatabaseStats | None:
+def _stats(stores: Stores, mode: Mode) -> DatabaseStats | None:
     try:
-        return db_manager.stats(mode)
+        return stores.db_manager.stats(mode)
     except StoreError:  # not swallowed: `database` carries it
         return None
 
 
-def _workers(settings: Settings, bookkeeping: Bookkeeping, now: datetime) -> dict[Mode, list[Worker]]:
+def _workers(stores: Stores, now: datetime) -> dict[Mode, list[Worker]]:
     """None of a market whose database cannot be read."""
     workers: dict[Mode, list[Worker]] = {mode: [] for mode in Mode}
     for mode in Mode:
         with suppress(StoreError):  # not swallowed: `database` carries it
-            workers[mode] = workers_of(settings, bookkeeping, mode, int(now.timestamp()))
+            workers[mode] = workers_of(stores, mode, int(now.timestamp()))
     return workers
 
 
@@ -151,8 +150,8 @@ def _memory_report(memory: Memory) -> dict[str, object]:
     }
 
 
-def _database_report(db_manager: DatabaseManager, bookkeeping: Bookkeeping, mode: Mode) -> dict[str, object]:
-    health = db_manager.health(mode)
+def _database_report(stores: Stores, mode: Mode) -> dict[str, object]:
+    health = stores.db_manager.health(mode)
     return {
         "path": _as_configured(Path(health.path)),
         "size_bytes": health.size_bytes,
@@ -161,15 +160,15 @@ def _database_report(db_manager: DatabaseManager, bookkeeping: Bookkeeping, mode
         # An error of the operating system names the file in full.
         "error": health.error and health.error.replace(health.path, _as_configured(Path(health.path))),
         "last_integrity_check": health.last_integrity_check,
-        "last_verification": _verification_report(bookkeeping, mode),
+        "last_verification": _verification_report(stores, mode),
     }
 
 
-def _verification_report(bookkeeping: Bookkeeping, mode: Mode) -> dict[str, object] | None:
+def _verification_report(stores: Stores, mode: Mode) -> dict[str, object] | None:
     """None before the first one, and of a database that cannot be read."""
     last = None
     with suppress(StoreError):  # not swallowed: `error` carries it
-        last = bookkeeping.last_verification(mode)
+        last = stores.bookkeeping.last_verification(mode)
     if last is None:
         return None
     return {
@@ -194,30 +193,30 @@ def _moment(seconds: int | None) -> str | None:
     return None if seconds is None else format_moment(seconds)
 
 
-def unready_reason(settings: Settings, db_manager: DatabaseManager) -> str | None:
+def unready_reason(stores: Stores) -> str | None:
     """Why some market cannot be answered for by either store, without paths; None when both markets can be."""
     for mode in Mode:
-        sqlite_reason = _sqlite_unready_reason(settings, db_manager, mode)
-        csv_reason = _csv_unready_reason(settings, mode)
+        sqlite_reason = _sqlite_unready_reason(stores, mode)
+        csv_reason = _csv_unready_reason(stores.settings, mode)
         if sqlite_reason and csv_reason:
             return f"market {mode.value}: {sqlite_reason}, and {csv_reason}"
     return None
 
 
-def troubled_workers(settings: Settings, bookkeeping: Bookkeeping, now: datetime) -> dict[str, str]:
+def troubled_workers(stores: Stores, now: datetime) -> dict[str, str]:
     """The workers that are `stale` or `dead`, by name. Those of a database that cannot be read are not known."""
     return {
         worker.name: worker.condition.value
-        for of_market in _workers(settings, bookkeeping, now).values()
+        for of_market in _workers(stores, now).values()
         for worker in of_market
         if worker.condition is not Condition.OK
     }
 
 
-def _sqlite_unready_reason(settings: Settings, db_manager: DatabaseManager, mode: Mode) -> str | None:
-    if not settings.sqlite_reads:
+def _sqlite_unready_reason(stores: Stores, mode: Mode) -> str | None:
+    if not stores.settings.sqlite_reads:
         return "SQLITE_READS is off"
-    health = db_manager.health(mode)
+    health = stores.db_manager.health(mode)
     if not health.reachable:
         return "its database cannot be read"
     if (health.schema_version or 0) < _latest_schema_version(mode):

@@ -11,9 +11,9 @@ from stockapi.config import Settings
 from stockapi.errors import StoreError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.services.database_manager import DatabaseManager, DatabaseStats
-from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.database_manager import DatabaseStats
 from stockapi.services.status.worker_status import Condition, Worker, workers_of
+from stockapi.services.stores import Stores
 
 _BY_MODE = ("mode",)
 _BY_WORKER = ("mode", "worker")
@@ -28,14 +28,10 @@ class StoreCollector(Collector):
 
     def __init__(
         self,
-        settings: Settings,
-        db_manager: DatabaseManager,
-        bookkeeping: Bookkeeping,
+        stores: Stores,
         clock: Callable[[], datetime],
     ) -> None:
-        self._settings = settings
-        self._db_manager = db_manager
-        self._bookkeeping = bookkeeping
+        self._stores = stores
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
@@ -43,12 +39,12 @@ class StoreCollector(Collector):
         stored, worked, files = _StoredMetrics(), _WorkerMetrics(), _FileMetrics()
         for mode in Mode:
             try:
-                stats = self._db_manager.stats(mode)
-                workers = workers_of(self._settings, self._bookkeeping, mode, now)
+                stats = self._stores.db_manager.stats(mode)
+                workers = workers_of(self._stores, mode, now)
             except StoreError:  # not swallowed: it is what `up` says
-                files.add(self._settings, mode, is_up=False)
+                files.add(self._stores.settings, mode, is_up=False)
                 continue
-            files.add(self._settings, mode, is_up=True)
+            files.add(self._stores.settings, mode, is_up=True)
             stored.add(mode, stats, now)
             for worker in workers:
                 worked.add(mode, worker)

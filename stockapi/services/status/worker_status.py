@@ -6,7 +6,8 @@ from enum import Enum
 from stockapi.config import Settings
 from stockapi.errors import CsvError
 from stockapi.models.mode import Mode
-from stockapi.services.database_manager.bookkeeping import Bookkeeping, WorkerState
+from stockapi.services.database_manager.bookkeeping import WorkerState
+from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_of
 
 
@@ -30,13 +31,13 @@ class Worker:
         return self.state.worker
 
 
-def workers_of(settings: Settings, bookkeeping: Bookkeeping, mode: Mode, now: int) -> list[Worker]:
+def workers_of(stores: Stores, mode: Mode, now: int) -> list[Worker]:
     """Every worker of the market that has ever run, by name; `now` in Unix seconds.
 
     :raises SqliteError: when the database cannot be read.
     """
-    states = bookkeeping.worker_states(mode)
-    has_writer = _has_writer(settings, mode)
+    states = stores.bookkeeping.worker_states(mode)
+    has_writer = _has_writer(stores.settings, mode)
     return [Worker(state, _condition(state, has_writer, now)) for _, state in sorted(states.items())]
 
 

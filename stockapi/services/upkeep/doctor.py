@@ -18,13 +18,13 @@ from stockapi.markets.calendar import trading_days
 from stockapi.models.bars import Bars, Int
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_time
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
 from stockapi.services.csv_enhancer.both_sides import Sides, read_sides
 from stockapi.services.csv_enhancer.evidence import Difference, is_impossible
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import NEVER, DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.database_manager import NEVER
+from stockapi.services.stores import Stores
 
 _CLOCK_SLACK_S: Final = 60
 _LEAST_JUMP: Final = {Mode.VN: 2.0, Mode.CRYPTO: 10.0}
@@ -66,9 +66,7 @@ class Finding:
     `reason`: what the system said, where that is what is wrong.
     """
 
-    mode: Mode
-    ticker: str
-    interval: Interval
+    key: SeriesKey
     kind: Kind
     count: int
     first: int | None = None
@@ -78,11 +76,10 @@ class Finding:
     def __str__(self) -> str:
         when = ""
         if self.first is not None and self.last is not None:
-            first, last = format_time(self.first, self.interval), format_time(self.last, self.interval)
+            first, last = format_time(self.first, self.key.interval), format_time(self.last, self.key.interval)
             when = f", {first}" if first == last else f", {first} to {last}"
-        what = f"{self.mode.value} {self.ticker} {self.interval.value}"
         why = f" ({self.reason})" if self.reason else ""
-        return f"{what}: {self.count:,} {self.kind.value}{why}{when}; {self.remedy}"
+        return f"{self.key}: {self.count:,} {self.kind.value}{why}{when}; {self.remedy}"
 
     @property
     def remedy(self) -> str:
@@ -90,10 +87,11 @@ class Finding:
             return "--fix mends it"
         match self.kind:
             case Kind.GAP:
-                series = f"--mode {self.mode.value} --ticker {self.ticker} --interval {self.interval.value}"
+                mode, ticker, interval = self.key
+                series = f"--mode {mode.value} --ticker {ticker} --interval {interval.value}"
                 return f"ask the source: flask data pull {series} --full"
             case Kind.UNREADABLE:
-                return f"flask data verify --mode {self.mode.value} --repair"
+                return f"flask data verify --mode {self.key.mode.value} --repair"
             case Kind.UNREADABLE_FILE:
                 return "make it readable, or move it away: the worker's next start writes it anew from the database"
             case _:
@@ -101,13 +99,7 @@ class Finding:
 
 
 def examine(
-    mode: Mode,
-    intervals: Iterable[Interval],
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    now: datetime,
-    *,
-    others_write: bool = False,
+    stores: Stores, mode: Mode, intervals: Iterable[Interval], now: datetime, *, others_write: bool = False
 ) -> Iterator[list[Finding]]:
     """The findings of each stored series, in turn; none for a series that is well.
 
@@ -115,54 +107,50 @@ def examine(
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
     """
     for interval in intervals:
-        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
-            findings = examine_series(mode, ticker, interval, db_manager, csv_store, now)
+        for ticker in stored_tickers(stores, mode, interval):
+            key = SeriesKey(mode, ticker, interval)
+            findings = examine_series(stores, key, now)
             if others_write and any(finding.kind.is_repairable for finding in findings):
                 NEVER.wait(_BETWEEN_LOOKS_S)
-                findings = examine_series(mode, ticker, interval, db_manager, csv_store, now)
+                findings = examine_series(stores, key, now)
             yield findings
 
 
-def examine_series(
-    mode: Mode, ticker: str, interval: Interval, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
-) -> list[Finding]:
+def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Finding]:
     """What cannot be read is a finding, too; of a series without its file there is no other."""
 
     def found(kind: Kind, count: int, time: Int | None = None) -> Finding:
         ends = (None, None) if time is None or not len(time) else (int(time[0]), int(time[-1]))
-        return Finding(mode, ticker, interval, kind, count, *ends)
+        return Finding(key, kind, count, *ends)
 
-    settings = db_manager.settings
-    in_use = settings.sqlite_writes and settings.database_path(mode).exists()
-    sqlite = SqliteStore(db_manager) if in_use else None
+    settings = stores.settings
+    in_use = settings.sqlite_writes and settings.database_path(key.mode).exists()
     findings = []
     try:
-        sides = read_sides(mode, ticker, interval, csv_store, sqlite, prefer_possible=True)
+        sides = read_sides(stores, key, with_sqlite=in_use, prefer_possible=True)
     except SqliteError:
         findings.append(found(Kind.UNREADABLE, 1))
         try:
-            in_use, sides = False, read_sides(mode, ticker, interval, csv_store, None)
+            in_use, sides = False, read_sides(stores, key, with_sqlite=False)
         except CsvError as exc:
-            return [*findings, Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
+            return [*findings, Finding(key, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
     except CsvError as exc:
-        return [Finding(mode, ticker, interval, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
+        return [Finding(key, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
     counts = {Kind.DAMAGED: len(sides.parsed.damaged), Kind.DUPLICATE: sides.parsed.duplicates}
     counts[Kind.DIFFERENT] = _differing(sides) if in_use else 0
     findings += [found(kind, count) for kind, count in counts.items() if count]
     bars = sides.choice.bars
-    for kind, mask in _odd_bars(bars, ticker, interval, mode, settings, now).items():
+    for kind, mask in _odd_bars(bars, key, settings, now).items():
         if mask.any():
             findings.append(found(kind, int(mask.sum()), bars.time[mask]))
-    gaps = Extent.of_times(bars.time).gaps(_market_days(mode, bars.time)) if len(bars) else []
+    gaps = Extent.of_times(bars.time).gaps(_market_days(key.mode, bars.time)) if len(bars) else []
     if gaps:
         ends = np.array([gaps[0].first, gaps[-1].last])
         findings.append(found(Kind.GAP, sum(gap.days for gap in gaps), ends))
     return findings
 
 
-def fix(
-    findings: list[Finding], db_manager: DatabaseManager, csv_store: CsvStore, now: datetime
-) -> tuple[EnhancementStats, list[Finding]]:
+def fix(stores: Stores, findings: list[Finding], now: datetime) -> tuple[EnhancementStats, list[Finding]]:
     """Mend what can be mended of one series, whose findings these are, at least one of them repairable.
 
     Damaged lines and duplicates go, what they have destroyed comes from the other store, indicators are computed anew,
@@ -171,11 +159,10 @@ def fix(
     :returns: what it took, and the findings that are left.
     :raises StoreError: as `settle`.
     """
-    one = findings[0]
-    series = one.ticker, one.interval, one.mode
+    key = findings[0].key
     rewrite = any(finding.kind is Kind.DUPLICATE for finding in findings)
-    stats = settle(*series, db_manager, csv_store, now, rewrite=rewrite, prefer_possible=True)
-    return stats, examine_series(one.mode, one.ticker, one.interval, db_manager, csv_store, now)
+    stats = settle(stores, key, now, rewrite=rewrite, prefer_possible=True)
+    return stats, examine_series(stores, key, now)
 
 
 def _differing(sides: Sides) -> int:
@@ -185,19 +172,17 @@ def _differing(sides: Sides) -> int:
     return len(sides.in_sqlite) or (sides.entry.rows if sides.entry else 0)
 
 
-def _odd_bars(
-    bars: Bars, ticker: str, interval: Interval, mode: Mode, settings: Settings, now: datetime
-) -> dict[Kind, NDArray[np.bool_]]:
+def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> dict[Kind, NDArray[np.bool_]]:
     """Which bars are odd in which way."""
     is_jump = np.zeros(len(bars), dtype=np.bool_)
     before, after = bars.close[:-1], bars.close[1:]
     ratio = np.divide(after, before, out=np.ones_like(after), where=(before > 0.0) & (after > 0.0))
-    is_jump[1:] = np.maximum(ratio, 1.0 / ratio) >= _LEAST_JUMP[mode]
-    enhanced = enhance(bars, mode, is_index=settings.is_index(ticker, mode))
+    is_jump[1:] = np.maximum(ratio, 1.0 / ratio) >= _LEAST_JUMP[key.mode]
+    enhanced = enhance(bars, key.mode, is_index=settings.is_index(key.ticker, key.mode))
     return {
         Kind.INDICATORS: enhanced.differing_from(bars),
         Kind.IMPOSSIBLE: is_impossible(bars),
-        Kind.OFF_GRID: np.asarray(bars.time % interval.seconds != 0),
+        Kind.OFF_GRID: np.asarray(bars.time % key.interval.seconds != 0),
         Kind.FUTURE: np.asarray(bars.time > now.timestamp() + _CLOCK_SLACK_S),
         Kind.JUMP: is_jump,
     }

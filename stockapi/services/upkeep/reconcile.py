@@ -13,6 +13,7 @@ from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, SqliteFault
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
@@ -24,16 +25,13 @@ from stockapi.services.csv_enhancer import (
 )
 from stockapi.services.csv_enhancer.both_sides import Sides, describes, read_sides
 from stockapi.services.csv_enhancer.evidence import Difference, Evidence
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import NEVER, DatabaseManager
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.database_manager import NEVER
 from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
 from stockapi.services.upkeep.salvage import salvage_tables
 
 log = logging.getLogger(__name__)
-
-Series = tuple[str, Interval]
 
 DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
 """What a database does not recover from. One that is busy, full or out of reach does."""
@@ -51,9 +49,7 @@ class PartitionReport:
     `evidence`: which side is right where they do not. `sqlite_fault`: why SQLite could not be read.
     """
 
-    mode: Mode
-    ticker: str
-    interval: Interval
+    key: SeriesKey
     csv_rows: int
     sqlite_rows: int
     problems: tuple[str, ...]
@@ -66,8 +62,8 @@ class PartitionReport:
 
 
 def settle_out_of_step(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
-) -> dict[Series, EnhancementStats]:
+    stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER
+) -> dict[SeriesKey, EnhancementStats]:
     """Settle every partition whose CSV file is not in the state SQLite's bars are the same as.
 
     What a crash, a power cut, a failed write, a restored backup or time with SQLITE_WRITES off has left. Costs one
@@ -78,26 +74,24 @@ def settle_out_of_step(
 
     :raises StoreError: as `settle`, less that; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
     """
-    if not db_manager.settings.sqlite_writes:
+    if not stores.settings.sqlite_writes:
         return {}
-    settled: dict[Series, EnhancementStats] = {}
-    with csv_alone_if_allowed(db_manager, mode.value):
-        settled, is_sound = _settle_what_is_there(mode, db_manager, csv_store, now, stop)
+    settled: dict[SeriesKey, EnhancementStats] = {}
+    with csv_alone_if_allowed(stores, mode.value):
+        settled, is_sound = _settle_what_is_there(stores, mode, now, stop)
         try:
             if not is_sound:
-                settled |= rebuild(mode, db_manager, csv_store, now, stop)
+                settled |= rebuild(stores, mode, now, stop)
         except CsvError as exc:
-            if not db_manager.settings.fallback_to_csv:
+            if not stores.settings.fallback_to_csv:
                 raise
             log.error("the %s database is not filled anew, CSV goes on alone: %s", mode.value, exc)
-    with csv_alone_if_allowed(db_manager, mode.value):
-        SqliteStore(db_manager).fill_texts(mode)
+    with csv_alone_if_allowed(stores, mode.value):
+        stores.sqlite_store.fill_texts(mode)
     return settled
 
 
-def rebuild(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
-) -> dict[Series, EnhancementStats]:
+def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> dict[SeriesKey, EnhancementStats]:
     """Fill a new database from CSV, check it, and put it in the place of the one there is, which is kept beside it.
 
     First CSV gets what the old one still has and CSV lacks or, by the ledger's evidence, has wrong. A series whose file
@@ -109,30 +103,32 @@ def rebuild(
     :raises StoreError: as `settle`; also when the old one has bars of such a series that the ledger does not prove, or
         neither store gives it and FALLBACK_TO_CSV is off, so that nobody would answer for it.
     """
-    live = db_manager.settings.database_path(mode)
+    live = stores.settings.database_path(mode)
     building = beside(live, ".rebuilding")
     with _file_errors(live):
         is_there = live.exists()
         for suffix in DATABASE_FILES:
             beside(building, suffix).unlink(missing_ok=True)
-    unsaved = _rescue_each(mode, db_manager, csv_store, now, stop) if is_there else {}
-    new = DatabaseManager(_elsewhere(db_manager.settings, mode, building))
+    unsaved = _rescue_each(stores, mode, now, stop) if is_there else []
+    new = stores.with_settings(_elsewhere(stores.settings, mode, building))
     try:
-        for entry, error in unsaved.items():
-            _carry_over(mode, entry, error, db_manager, new, now)
-        settled = _settle_each(mode, new, csv_store, now, stop, must_be_whole=not db_manager.settings.fallback_to_csv)
+        for each in unsaved:
+            _carry_over(each, stores, new, now)
+        settled = _settle_each(new, mode, now, stop, must_be_whole=not stores.settings.fallback_to_csv)
         if stop.is_set():
             log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
             return {}
         if is_there:
-            salvage_tables(mode, db_manager, new)
-        result = DatabaseUtils(new).check_integrity(mode, now, stop)
+            salvage_tables(mode, stores.db_manager, new.db_manager)
+        result = DatabaseUtils(new.db_manager).check_integrity(mode, now, stop)
     finally:
         new.close()
     if result != "ok":
         raise SqliteError(f"the new database failed its integrity check: {result}", SqliteFault.CORRUPT)
     with _file_errors(live):
-        aside = DatabaseUtils(db_manager).swap_in(mode, building, f"damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        aside = DatabaseUtils(stores.db_manager).swap_in(
+            mode, building, f"damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        )
     rows = sum(stats.records for stats in settled.values())
     if aside is None:
         log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(settled), rows)
@@ -142,13 +138,7 @@ def rebuild(
 
 
 def verify(
-    mode: Mode,
-    intervals: Iterable[Interval],
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    stop: Event = NEVER,
-    *,
-    others_write: bool = False,
+    stores: Stores, mode: Mode, intervals: Iterable[Interval], stop: Event = NEVER, *, others_write: bool = False
 ) -> Iterator[PartitionReport]:
     """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
 
@@ -156,38 +146,37 @@ def verify(
         nobody knows, so that a difference counts when it is the same at two looks.
     :raises SqliteError: when the ledger cannot be read: then there is nothing to compare.
     """
-    SqliteStore(db_manager).ledger(mode)
+    stores.sqlite_store.ledger(mode)
     for interval in intervals:
-        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+        for ticker in stored_tickers(stores, mode, interval):
             if stop.is_set():
                 return
-            report = _compare(mode, ticker, interval, db_manager, csv_store)
+            key = SeriesKey(mode, ticker, interval)
+            report = _compare(stores, key)
             for _ in range(_MOST_LOOKS if others_write else 0):
                 if not report.problems or stop.wait(_BETWEEN_LOOKS_S):
                     break
                 earlier = report
-                with series_lock(mode, ticker, interval):
-                    report = _compare(mode, ticker, interval, db_manager, csv_store)
+                with series_lock(key):
+                    report = _compare(stores, key)
                 if earlier == report:
                     break
             yield report
 
 
-def _compare(
-    mode: Mode, ticker: str, interval: Interval, db_manager: DatabaseManager, csv_store: CsvStore
-) -> PartitionReport:
+def _compare(stores: Stores, key: SeriesKey) -> PartitionReport:
     try:
-        sides = read_sides(mode, ticker, interval, csv_store, SqliteStore(db_manager))
+        sides = read_sides(stores, key)
     except SqliteError as exc:
         rows, problems = 0, [str(exc)]
         try:
-            rows = len(csv_store.read(mode, ticker, interval).bars)
+            rows = len(stores.csv_store.read(key).bars)
         except CsvError as also:
             problems.append(str(also))
-        return PartitionReport(mode, ticker, interval, rows, 0, tuple(problems), sqlite_fault=exc.fault)
+        return PartitionReport(key, rows, 0, tuple(problems), sqlite_fault=exc.fault)
     except CsvError as exc:
-        return PartitionReport(mode, ticker, interval, 0, 0, (str(exc),))
-    report = PartitionReport(mode, ticker, interval, len(sides.in_csv), len(sides.in_sqlite), tuple(_problems(sides)))
+        return PartitionReport(key, 0, 0, (str(exc),))
+    report = PartitionReport(key, len(sides.in_csv), len(sides.in_sqlite), tuple(_problems(sides)))
     if not report.problems:
         return report
     return replace(report, evidence=sides.choice.evidence, state=sides.state, is_gone=sides.are_empty)
@@ -221,66 +210,71 @@ def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
     return replace(settings, fallback_to_csv=False, crypto_database_path=path)
 
 
-def _rescue_each(
-    mode: Mode, old: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
-) -> dict[LedgerEntry, CsvError]:
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """A series that the old database tells of, and why its file could not be read or written."""
+
+    key: SeriesKey
+    entry: LedgerEntry
+    error: CsvError
+
+
+def _rescue_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> list[_Unsaved]:
     """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give.
 
     :returns: the series whose file could not be read or written.
     """
     try:
-        ledger = SqliteStore(old).ledger(mode)
+        ledger = stores.sqlite_store.ledger(mode)
     except SqliteError as exc:
         log.error("the old %s database gives nothing, all bars come from CSV: %s", mode.value, exc)
-        return {}
+        return []
     unreadable: list[str] = []
-    unsaved: dict[LedgerEntry, CsvError] = {}
-    for (ticker, interval), entry in ledger.items():
+    unsaved: list[_Unsaved] = []
+    for key, entry in ledger.items():
         if stop.is_set():
             break
         try:
-            rescue(ticker, interval, mode, old, csv_store, now)
+            rescue(stores, key, now)
         except SqliteError as exc:
-            unreadable.append(f"{ticker} {interval.value}: {exc}")
+            unreadable.append(f"{key}: {exc}")
         except CsvError as exc:
-            unsaved[entry] = exc
+            unsaved.append(_Unsaved(key, entry, exc))
     if unreadable:
         log.error("the old %s database does not give %d series, like %s", mode.value, len(unreadable), unreadable[0])
     return unsaved
 
 
-def _carry_over(
-    mode: Mode, entry: LedgerEntry, error: CsvError, old: DatabaseManager, new: DatabaseManager, now: datetime
-) -> None:
+def _carry_over(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> None:
     """Copy a series that could not be brought to CSV, with its place in the ledger, so that its file is compared later.
 
-    :raises CsvError: `error`, when the ledger does not prove what the old database has of it: which bars are right
-        nobody can tell without the file, and a copy would pass for proven.
+    :raises CsvError: that of the series, when the ledger does not prove what the old database has of it: which bars
+        are right nobody can tell without the file, and a copy would pass for proven.
     """
-    ticker, interval = entry.ticker, entry.interval
+    key, entry = series.key, series.entry
     try:
-        bars = SqliteStore(old).read(mode, ticker, interval)
+        bars = old.sqlite_store.read(key)
     except SqliteError as exc:
-        log.error("neither store gives %s %s %s, it is left out: %s", mode.value, ticker, interval.value, exc)
+        log.error("neither store gives %s, it is left out: %s", key, exc)
         return
     if not describes(entry, bars):
-        raise error
+        raise series.error
     in_order = bars.take(bars.time.argsort())  # a damaged index gives them otherwise
     seconds = int(now.timestamp())
-    SqliteStore(new).replace(mode, ticker, interval, in_order, csv_stamp=entry.csv_stamp, now=seconds)
-    log.warning("%s %s %s comes from the old database: %s", mode.value, ticker, interval.value, error)
+    new.sqlite_store.replace(key, in_order, csv_stamp=entry.csv_stamp, now=seconds)
+    log.warning("%s comes from the old database: %s", key, series.error)
 
 
 def _settle_what_is_there(
-    mode: Mode, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event
-) -> tuple[dict[Series, EnhancementStats], bool]:
+    stores: Stores, mode: Mode, now: datetime, stop: Event
+) -> tuple[dict[SeriesKey, EnhancementStats], bool]:
     """:returns: also whether the database is there and undamaged, as far as the settling has seen of it."""
-    path = db_manager.settings.database_path(mode)
+    path = stores.settings.database_path(mode)
     with _file_errors(path):
         if not path.exists():
             return {}, False
     try:
-        settled = _settle_each(mode, db_manager, csv_store, now, stop)
+        settled = _settle_each(stores, mode, now, stop)
     except SqliteError as exc:
         if exc.fault not in DAMAGE:
             raise
@@ -290,42 +284,39 @@ def _settle_what_is_there(
 
 
 def _settle_each(
-    mode: Mode,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
-    now: datetime,
-    stop: Event,
-    *,
-    must_be_whole: bool = False,
-) -> dict[Series, EnhancementStats]:
+    stores: Stores, mode: Mode, now: datetime, stop: Event, *, must_be_whole: bool = False
+) -> dict[SeriesKey, EnhancementStats]:
     """Those whose file cannot be read or written are left out, and the log says so.
 
     :param must_be_whole: none may be left out that the database does not have: nobody would answer for it.
     :raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole.
     """
-    ledger = _ledger_or_nothing(mode, db_manager)
-    settled: dict[Series, EnhancementStats] = {}
+    ledger = _ledger_or_nothing(stores, mode)
+    settled: dict[SeriesKey, EnhancementStats] = {}
     for interval in Interval:
-        for ticker in stored_tickers(interval, mode, db_manager, csv_store):
+        for ticker in stored_tickers(stores, mode, interval):
             if stop.is_set():
                 return settled
-            entry = ledger.get((ticker, interval))
+            key = SeriesKey(mode, ticker, interval)
+            entry = ledger.get(key)
             try:
-                if entry is None or entry.csv_stamp != csv_store.stamp(mode, ticker, interval):
-                    settled[ticker, interval] = settle(ticker, interval, mode, db_manager, csv_store, now)
+                if entry is None or entry.csv_stamp != stores.csv_store.stamp(key):
+                    settled[key] = settle(stores, key, now)
             except CsvError as exc:
                 if must_be_whole and entry is None:
                     raise
-                log.error("%s %s %s is left as it is: %s", mode.value, ticker, interval.value, exc)
+                log.error("%s is left as it is: %s", key, exc)
     return settled
 
 
-def _ledger_or_nothing(mode: Mode, db_manager: DatabaseManager) -> dict[Series, LedgerEntry]:
-    store = SqliteStore(db_manager)
+def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
+    store = stores.sqlite_store
     try:
-        db_manager.upgrade(mode)
+        stores.db_manager.upgrade(mode)
         for interval in Interval:
-            store.read(mode, "", interval, Window(limit=1))  # no bar has this ticker; that the table is there counts
+            store.read(
+                SeriesKey(mode, "", interval), Window(limit=1)
+            )  # no bar has this ticker; that the table is there counts
         return store.ledger(mode)
     except SqliteError as exc:
         if exc.fault in DAMAGE:

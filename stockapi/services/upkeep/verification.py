@@ -10,13 +10,13 @@ from threading import Event
 from stockapi.errors import DeadlineError, StoreError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import EnhancementStats, settle
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import NEVER, DatabaseManager
-from stockapi.services.database_manager.bookkeeping import Bookkeeping, Verification
-from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.database_manager import NEVER
+from stockapi.services.database_manager.bookkeeping import Verification
+from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import DAMAGE, PartitionReport, Series, rebuild, verify
+from stockapi.services.upkeep.reconcile import DAMAGE, PartitionReport, rebuild, verify
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +54,14 @@ class Repair:
     """
 
     is_rebuilt: bool = False
-    settled: dict[Series, EnhancementStats] = field(default_factory=dict)
-    gone: dict[Series, int] = field(default_factory=dict)
-    failed: dict[Series, str] = field(default_factory=dict)
+    settled: dict[SeriesKey, EnhancementStats] = field(default_factory=dict)
+    gone: dict[SeriesKey, int] = field(default_factory=dict)
+    failed: dict[SeriesKey, str] = field(default_factory=dict)
 
 
 def look(
+    stores: Stores,
     mode: Mode,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
     stop: Event = NEVER,
     *,
     others_write: bool = False,
@@ -74,51 +73,46 @@ def look(
     :raises SqliteError: when the database cannot be read at all.
     :raises DeadlineError: once `stop` is set.
     """
-    integrity = DatabaseUtils(db_manager).integrity(mode, stop)
-    reports = watch(verify(mode, Interval, db_manager, csv_store, stop, others_write=others_write))
+    integrity = DatabaseUtils(stores.db_manager).integrity(mode, stop)
+    reports = watch(verify(stores, mode, Interval, stop, others_write=others_write))
     findings = Findings(integrity, list(reports))
     if stop.is_set():
         raise DeadlineError(f"the verification of the {mode.value} market was stopped")
     return findings
 
 
-def repair(
-    mode: Mode, findings: Findings, db_manager: DatabaseManager, csv_store: CsvStore, now: datetime, stop: Event = NEVER
-) -> Repair:
+def repair(stores: Stores, mode: Mode, findings: Findings, now: datetime, stop: Event = NEVER) -> Repair:
     """Bring the differing series in step, by a new database where the old one is damaged.
 
     :raises StoreError: when a rebuild fails; the old database is then still in its place.
     """
     if findings.are_damage:
-        return Repair(is_rebuilt=True, settled=rebuild(mode, db_manager, csv_store, now, stop))
+        return Repair(is_rebuilt=True, settled=rebuild(stores, mode, now, stop))
     done = Repair()
     for report in findings.differing:
         if stop.is_set():
             break
-        series = report.ticker, report.interval
         try:
             if report.is_gone:
-                _forget(report, db_manager, done)
+                _forget(stores, report, done)
             else:
-                done.settled[series] = settle(*series, mode, db_manager, csv_store, now)
+                done.settled[report.key] = settle(stores, report.key, now)
         except StoreError as exc:
-            log.error("%s %s %s could not be settled: %s", mode.value, report.ticker, report.interval.value, exc)
-            done.failed[series] = str(exc)
+            log.error("%s could not be settled: %s", report.key, exc)
+            done.failed[report.key] = str(exc)
     return done
 
 
-def _forget(report: PartitionReport, db_manager: DatabaseManager, done: Repair) -> None:
+def _forget(stores: Stores, report: PartitionReport, done: Repair) -> None:
     entry = report.state[1] if report.state else None
-    if entry is not None and SqliteStore(db_manager).forget(report.mode, report.ticker, report.interval):
-        what = f"{report.mode.value} {report.ticker} {report.interval.value}"
-        log.error("%s: %d bars are in neither store; taken out of the ledger", what, entry.rows)
-        done.gone[report.ticker, report.interval] = entry.rows
+    if entry is not None and stores.sqlite_store.forget(report.key):
+        log.error("%s: %d bars are in neither store; taken out of the ledger", report.key, entry.rows)
+        done.gone[report.key] = entry.rows
 
 
 def verify_and_repair(
+    stores: Stores,
     mode: Mode,
-    db_manager: DatabaseManager,
-    csv_store: CsvStore,
     clock: Callable[[], datetime],
     stop: Event = NEVER,
     *,
@@ -131,11 +125,11 @@ def verify_and_repair(
     :raises DeadlineError: once `stop` is set; nothing is recorded then.
     """
     started = time.perf_counter()
-    before = look(mode, db_manager, csv_store, stop, others_write=others_write, watch=watch)
+    before = look(stores, mode, stop, others_write=others_write, watch=watch)
     done, left = Repair(), before
     if before.are_damage or before.differing:
-        done = repair(mode, before, db_manager, csv_store, clock(), stop)
-        left = look(mode, db_manager, csv_store, stop, others_write=others_write, watch=watch)
+        done = repair(stores, mode, before, clock(), stop)
+        left = look(stores, mode, stop, others_write=others_write, watch=watch)
     now = clock()
     verification = Verification(
         done_at=int(now.timestamp()),
@@ -147,6 +141,6 @@ def verify_and_repair(
         left=len(left.differing),
         is_rebuilt=done.is_rebuilt,
     )
-    DatabaseUtils(db_manager).record(mode, "integrity_check", left.integrity, now)
-    Bookkeeping(db_manager).record_verification(mode, verification)
+    DatabaseUtils(stores.db_manager).record(mode, "integrity_check", left.integrity, now)
+    stores.bookkeeping.record_verification(mode, verification)
     return before, done, left

@@ -17,8 +17,6 @@ from stockapi.api.http import overload
 from stockapi.config import Settings
 from stockapi.errors import DeadlineError
 from stockapi.models import Interval, Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.server import Server, receive_all, running_server
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
@@ -244,7 +242,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 tickers of 3,000 days: all of them are 60,000 rows, 24 MB of JSON."""
     directory = tmp_path_factory.mktemp("overload")
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     for number in range(20):
         stores.save(f"T{number:02}", make_bars(3_000, seed=number))
     stores.db_manager.close()

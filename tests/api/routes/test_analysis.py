@@ -13,8 +13,8 @@ from stockapi.config import Settings
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_time
-from stockapi.services.csv_store import CsvStore
 from stockapi.services.database_manager import DatabaseManager
 from tests.support.stores import Stores, environment
 
@@ -87,7 +87,7 @@ def settings_in(directory: Path, **changes: str) -> Settings:
 
 def filled(directory: Path) -> Path:
     settings = settings_in(directory)
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     fill(stores)
     stores.db_manager.close()
     return directory
@@ -511,7 +511,7 @@ def test_a_wrong_parameter_is_400(client: FlaskClient, path: str, text: str) -> 
 
 def test_a_bar_that_cannot_be_counted_is_413(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     damaged = [FRIDAY + 2 * HOUR, FRIDAY + 2 * HOUR + MINUTE]
     stores.save("VCB", bars(damaged, [10_000.0, 1e12], 100), Interval.MINUTE)
     stores.db_manager.close()
@@ -561,9 +561,9 @@ def test_without_the_database_csv_gives_the_same_answer(
 
 def test_days_from_one_store_and_hours_from_the_other_are_mixed(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     stores.save("VCB", bars(weekdays(3), rising(3, 10.0), 50_000))
-    stores.csv_store.write(Mode.VN, "VCB", Interval.HOURLY, bars([FRIDAY + 2 * HOUR], [10_000.0], 5))
+    stores.csv_store.write(SeriesKey(Mode.VN, "VCB", Interval.HOURLY), bars([FRIDAY + 2 * HOUR], [10_000.0], 5))
     stores.db_manager.close()
     client = client_of(tmp_path)
     assert client.get(TOP).headers["X-Data-Source"] == "sqlite"

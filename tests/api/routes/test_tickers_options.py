@@ -21,8 +21,6 @@ from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.stores import NOW, Stores, environment, make_bars
 
 BARE = ["time", "open", "high", "low", "close", "volume", "symbol"]
@@ -45,7 +43,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where both markets are in both stores, ABC in either market; not to be changed."""
     directory = tmp_path_factory.mktemp("stores")
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     stores.save("HAND", eleven_days())
     for mode, tickers in ((Mode.VN, ["VCB", "ABC", "VNINDEX"]), (Mode.CRYPTO, ["BTC", "ABC", "XRP"])):
         for seed, ticker in enumerate(tickers):

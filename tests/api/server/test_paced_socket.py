@@ -16,8 +16,6 @@ from stockapi.api.server import paced_socket
 from stockapi.api.server.paced_socket import LEAST_BYTES_PER_S, PATIENCE_S, PacedSocket, SlowReaderError
 from stockapi.config import Settings
 from stockapi.models import Interval
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.server import ROOT, Server, running_server
 from tests.support.stores import Stores, environment, make_bars
 
@@ -192,7 +190,7 @@ def test_it_does_not_wait_when_it_is_told_not_to() -> None:
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("paced")
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     stores.save("LARGE", make_bars(30_000, Interval.MINUTE), Interval.MINUTE)
     stores.db_manager.close()
     return directory

@@ -31,8 +31,6 @@ from gunicorn.config import Config
 from stockapi.api.server.worker import ApiWorker
 from stockapi.config import Settings
 from stockapi.models.mode import Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from tests.support.server import ROOT, Server, clean_environment, gunicorn_command, receive_all, running_server
 from tests.support.stores import Stores, environment, make_bars
 
@@ -47,7 +45,7 @@ SYMBOLS = [f"S{number:03}" for number in range(400)]
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("server")
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     stores.save("VCB", make_bars(600))
     stores.save("ACB", make_bars(30, seed=2))
     stores.save("BTC", make_bars(300, mode=Mode.CRYPTO), mode=Mode.CRYPTO)

@@ -14,18 +14,18 @@ from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, SqliteFault, StoreError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
+    OpenSeries,
     SaveResult,
     enhance_interval_filtered_with_sqlite,
-    enhancer,
     settle,
     settle_if_out_of_step,
     stored_tickers,
 )
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.csv_store.quarantine import Quarantine
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store import SqliteStore
 from tests import faults
 from tests.faults import assert_in_step, heal, problems
@@ -49,23 +49,23 @@ def revised(bars: Bars, position: int, close: float = 12_345.0) -> Bars:
 
 
 def settle_now(stores: Stores, ticker: str = "VCB", mode: Mode = Mode.VN) -> EnhancementStats:
-    return settle(ticker, DAY, mode, stores.db_manager, stores.csv_store, NOW)
+    return settle(stores, SeriesKey(mode, ticker, DAY), NOW)
 
 
 def enhance_all(stores: Stores, tickers: list[str] | None = None, interval: Interval = DAY) -> EnhancementStats:
-    return enhance_interval_filtered_with_sqlite(interval, Mode.VN, tickers, stores.db_manager, stores.csv_store, NOW)
+    return enhance_interval_filtered_with_sqlite(stores, interval, Mode.VN, tickers, NOW)
 
 
 def only_in_sqlite(stores: Stores, bars: Bars, stamp: str = "") -> None:
-    stores.sqlite_store.replace(Mode.VN, "VCB", DAY, bars, csv_stamp=stamp, now=0)
+    stores.sqlite_store.replace(SeriesKey(Mode.VN, "VCB", DAY), bars, csv_stamp=stamp, now=0)
 
 
 def only_in_csv(stores: Stores, bars: Bars) -> None:
-    stores.csv_store.write(Mode.VN, "VCB", DAY, bars)
+    stores.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), bars)
 
 
 def csv_path(stores: Stores) -> Path:
-    return stores.csv_store.path(Mode.VN, "VCB", DAY)
+    return stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY))
 
 
 def disk_state(stores: Stores) -> tuple[object, ...]:
@@ -88,7 +88,7 @@ def test_a_first_save_puts_the_same_into_both_stores(
     result = stores.save("ABC", bars, interval, mode, rewrite_all=rewrite_all)
     assert_in_step(stores, "ABC", bars, interval, mode)
     assert (result.rows, result.sqlite_error) == (250, None)
-    assert result.csv_bytes == stores.csv_store.path(mode, "ABC", interval).stat().st_size
+    assert result.csv_bytes == stores.csv_store.path(SeriesKey(mode, "ABC", interval)).stat().st_size
     assert result.csv_seconds > 0.0
     assert result.sqlite_seconds > 0.0
 
@@ -273,7 +273,7 @@ def test_a_directory_in_which_nothing_can_be_written(tmp_path: Path, fallback: s
     with faults.unprivileged(tmp_path) as directory:
         variables = environment(directory, VN_DATABASE_PATH=str(directory / "db" / "vn.db"), FALLBACK_TO_CSV=fallback)
         settings = Settings.from_mapping(variables)
-        stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+        stores = Stores.of(settings)
         stores.save("VCB", positions(0, 100))
         with faults.read_only(stores):
             if fallback == "true":
@@ -354,7 +354,7 @@ def test_without_the_stamps_a_failed_save_would_be_forgotten(
     make_stores: MakeStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores = make_stores(SQLITE_BATCH_SIZE="5", **PATIENCE)
-    monkeypatch.setattr(CsvStore, "stamp", lambda *key: "always the same" if key[3] is DAY else "")
+    monkeypatch.setattr(CsvStore, "stamp", lambda _self, key: "always the same" if key.interval is DAY else "")
     stores.save("VCB", positions(0, 100))
     with faults.locked(stores):
         stores.save("VCB", positions(100, 110))
@@ -377,9 +377,7 @@ def test_the_newest_batch_is_read_back_from_both_sides(
         patch.setattr(
             SqliteStore,
             "save_tail",
-            lambda self, mode, ticker, interval, bars, **rest: original(
-                self, mode, ticker, interval, revised(bars, -1), **rest
-            ),
+            lambda self, key, bars, **rest: original(self, key, revised(bars, -1), **rest),
         )
         with pytest.raises(StoreError, match="vn VCB 1D reads back differently from CSV and from SQLite"):
             stores.save("VCB", positions(95, 110))
@@ -399,13 +397,13 @@ def test_with_sqlite_writes_off_only_csv_is_written_and_later_healed(make_stores
     result = off.save("VCB", positions(100, 200))
     off.save("NEW", positions(0, 50))
     assert (result.rows, result.sqlite_error) == (100, None)
-    settle_if_out_of_step("VCB", DAY, Mode.VN, off.db_manager, off.csv_store, NOW)
+    settle_if_out_of_step(off, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert heal(off) == set()
     assert off.settings.vn_database_path.stat() == log
     assert off.in_csv("VCB").equals(positions(0, 200))
 
     on = make_stores()
-    settle_if_out_of_step("VCB", DAY, Mode.VN, on.db_manager, on.csv_store, NOW)
+    settle_if_out_of_step(on, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert_in_step(on, "VCB", positions(0, 200))
     assert heal(on) == {("NEW", DAY)}
     assert_in_step(on, "NEW", positions(0, 50))
@@ -417,7 +415,7 @@ def test_with_sqlite_writes_off_no_database_is_made(make_stores: MakeStores) -> 
     settle_now(off)
     enhance_all(off)
     assert not off.settings.vn_database_path.exists()
-    assert stored_tickers(DAY, Mode.VN, off.db_manager, off.csv_store) == ["VCB"]
+    assert stored_tickers(off, Mode.VN, DAY) == ["VCB"]
 
 
 # Settling
@@ -543,8 +541,8 @@ def test_settle_if_out_of_step_does_it_only_then(
     if is_behind:
         only_in_csv(stores, positions(0, 110))
     else:
-        monkeypatch.setattr(enhancer._Partition, "settle", lambda *_: pytest.fail("there was nothing to settle"))
-    settle_if_out_of_step("VCB", DAY, Mode.VN, stores.db_manager, stores.csv_store, NOW)
+        monkeypatch.setattr(OpenSeries, "settle", lambda *_: pytest.fail("there was nothing to settle"))
+    settle_if_out_of_step(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert_in_step(stores, "VCB", positions(0, 110 if is_behind else 100))
 
 
@@ -611,8 +609,8 @@ def test_an_index_has_no_money_flow(stores: Stores) -> None:
 
 def test_enhancing_finds_what_either_store_has(stores: Stores) -> None:
     stores.save("ONLYSQL", BARS)
-    stores.csv_store.path(Mode.VN, "ONLYSQL", DAY).unlink()
-    stores.csv_store.write(Mode.VN, "ONLYCSV", DAY, BARS)
+    stores.csv_store.path(SeriesKey(Mode.VN, "ONLYSQL", DAY)).unlink()
+    stores.csv_store.write(SeriesKey(Mode.VN, "ONLYCSV", DAY), BARS)
     assert enhance_all(stores).tickers == 2
     assert_in_step(stores, "ONLYSQL", BARS)
     assert_in_step(stores, "ONLYCSV", BARS)

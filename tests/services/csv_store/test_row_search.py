@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from stockapi.config import Settings
 from stockapi.formats.csv_format import HEADER, format_rows, parse_rows
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
+from stockapi.models.window import Window
 from stockapi.services.csv_store import CsvStore, row_search
 from stockapi.services.csv_store.journal import FileView, opened
 from stockapi.services.csv_store.row_search import CanonicalRows, KnownFiles
@@ -22,11 +24,11 @@ from tests.support.csv_bars import DAY, START, flat_bars, rounded, times
 @contextmanager
 def rows_of(path: Path, interval: Interval = Interval.MINUTE) -> Iterator[CanonicalRows]:
     with opened(path) as view:
-        yield CanonicalRows(view, "X1", interval)
+        yield CanonicalRows(view, SeriesKey(Mode.VN, "X1", interval))
 
 
 def text_of(bars: Bars, interval: Interval = Interval.MINUTE) -> str:
-    return f"{HEADER}\n{format_rows('X1', bars, interval, Mode.CRYPTO)}"
+    return f"{HEADER}\n{format_rows(SeriesKey(Mode.CRYPTO, 'X1', interval), bars)}"
 
 
 def uneven_bars(time: list[int]) -> Bars:
@@ -133,16 +135,16 @@ def test_a_window_is_that_of_the_whole_series(
 ) -> None:
     start, end = (None if each is None else START + each for each in (start, end))
     text = text_of(uneven_bars([START + 60 * minute for minute in minutes])) + ending
-    expected = parse_rows(text, "X1", Interval.MINUTE, Mode.CRYPTO).bars.between(start, end)
+    expected = parse_rows(text, SeriesKey(Mode.CRYPTO, "X1", Interval.MINUTE)).bars.between(start, end)
     if limit is not None:
         expected = expected.tail(limit)
     with TemporaryDirectory() as directory:
         store = CsvStore(Settings.from_mapping({"CRYPTO_DATA_DIR": directory}))
-        path = store.path(Mode.CRYPTO, "X1", Interval.MINUTE)
+        path = store.path(SeriesKey(Mode.CRYPTO, "X1", Interval.MINUTE))
         path.parent.mkdir()
         path.write_text(text)
         for _ in range(2):
-            found = store.read(Mode.CRYPTO, "X1", Interval.MINUTE, start=start, end=end, limit=limit)
+            found = store.read(SeriesKey(Mode.CRYPTO, "X1", Interval.MINUTE), Window(start=start, end=end, limit=limit))
             assert found.bars.equals(expected)
 
 
@@ -178,6 +180,6 @@ def test_a_window_reads_a_small_part_of_a_large_file(tmp_path: Path, monkeypatch
         monkeypatch.setattr(
             FileView, "read", lambda view, start, stop: (read_bytes.append(stop - start), real(view, start, stop))[1]
         )
-        first, stop = rows.span(int(times(1)[0]) + 600_000, None, 100)
+        first, stop = rows.span(Window(start=int(times(1)[0]) + 600_000, limit=100))
         rows.view.read(first, stop)
     assert sum(read_bytes) < path.stat().st_size / 20

@@ -18,10 +18,9 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, DeadlineError, SqliteError, SqliteFault
 from stockapi.markets.calendar import is_trading_day
 from stockapi.models import Bars, Interval, Mode
-from stockapi.services.csv_store import CsvStore
+from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource
 from stockapi.services.data_store.coverage import CoverageReader, CoverageResult, TickerCoverage
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store.tables import TableInfo
 from tests.support.stores import MakeStores, Stores, environment
 
@@ -45,7 +44,7 @@ def days(*texts: str) -> Bars:
 def coverage(
     stores: Stores, symbols: tuple[str, ...] | None = None, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN
 ) -> CoverageResult:
-    return CoverageReader(stores.settings, stores.db_manager, stores.csv_store).read(mode, interval, symbols)
+    return CoverageReader(stores).read(mode, interval, symbols)
 
 
 # The right figures
@@ -72,7 +71,7 @@ def by_definition(times: set[int], mode: Mode) -> TickerCoverage:
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     own = Settings.from_mapping(environment(tmp_path_factory.mktemp("stores")))
-    stores = Stores(own, DatabaseManager(own), CsvStore(own))
+    stores = Stores.of(own)
     yield stores
     stores.db_manager.close()
 
@@ -97,10 +96,8 @@ def test_either_store_gives_the_coverage_of_the_definition(
 ) -> None:
     interval, mode, times = drawn
     scratch.save("ABC", bars_at(list(times), mode), interval, mode, rewrite_all=True)
-    csv_only = Stores(
-        Settings.from_mapping(environment(scratch.settings.market_data_dir.parent, SQLITE_READS="false")),
-        scratch.db_manager,
-        scratch.csv_store,
+    csv_only = Stores.of(
+        Settings.from_mapping(environment(scratch.settings.market_data_dir.parent, SQLITE_READS="false"))
     )
     for stores, source in ((scratch, DataSource.SQLITE), (csv_only, DataSource.CSV)):
         result = coverage(stores, ("ABC",), interval, mode)
@@ -152,7 +149,7 @@ def test_symbols_are_alphabetical_and_unknown_ones_left_out(
 
 def test_a_file_without_a_single_bar_is_no_coverage(make_stores: MakeStores) -> None:
     stores = make_stores(SQLITE_READS="false")
-    path = stores.csv_store.path(Mode.VN, "VCB", Interval.DAILY)
+    path = stores.csv_store.path(SeriesKey(Mode.VN, "VCB", Interval.DAILY))
     path.parent.mkdir(parents=True)
     path.write_text("")
     assert coverage(stores).tickers == {}
@@ -178,7 +175,7 @@ def test_sqlite_first_and_csv_where_it_may(
     """VCB is in both stores, ACB in CSV alone."""
     before = make_stores()
     before.save("VCB", days("2024-03-04"))
-    before.csv_store.write(Mode.VN, "ACB", Interval.DAILY, days("2024-03-04"))
+    before.csv_store.write(SeriesKey(Mode.VN, "ACB", Interval.DAILY), days("2024-03-04"))
     before.db_manager.close()
     if not has_database:
         before.settings.vn_database_path.unlink()
@@ -188,7 +185,7 @@ def test_sqlite_first_and_csv_where_it_may(
 
 def test_without_the_fallback_a_failure_is_an_error(make_stores: MakeStores) -> None:
     stores = make_stores(FALLBACK_TO_CSV="false")
-    stores.csv_store.write(Mode.VN, "ACB", Interval.DAILY, days("2024-03-04"))
+    stores.csv_store.write(SeriesKey(Mode.VN, "ACB", Interval.DAILY), days("2024-03-04"))
     with pytest.raises(SqliteError):
         coverage(stores)
 
@@ -264,10 +261,8 @@ def test_sqlite_is_stopped_at_the_deadline(stores: Stores) -> None:
 
 def test_csv_is_stopped_at_the_deadline(make_stores: MakeStores, monkeypatch: pytest.MonkeyPatch) -> None:
     stores = make_stores(SQLITE_READS="false")
-    stores.csv_store.write(Mode.VN, "VCB", Interval.DAILY, days("2024-03-04"))
+    stores.csv_store.write(SeriesKey(Mode.VN, "VCB", Interval.DAILY), days("2024-03-04"))
     clock = iter([0.0, 9.9, 10.1])
     monkeypatch.setattr("stockapi.services.data_store.coverage.time", SimpleNamespace(monotonic=lambda: next(clock)))
     with pytest.raises(DeadlineError):
-        CoverageReader(stores.settings, stores.db_manager, stores.csv_store).read(
-            Mode.VN, Interval.DAILY, ("VCB", "VIC")
-        )
+        CoverageReader(stores).read(Mode.VN, Interval.DAILY, ("VCB", "VIC"))

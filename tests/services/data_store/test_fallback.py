@@ -18,10 +18,9 @@ from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, StoreError
 from stockapi.models import AggregatedInterval, Interval, Mode, QueryParameters
-from stockapi.services.csv_store import CsvStore
+from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.data_store.fallback import Fallback
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.migrations import known_migrations
 from tests import faults
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
@@ -40,13 +39,13 @@ class Reader:
 
     def query(self, **params: object) -> QueryResult:
         stores = self.stores
-        store = DataStore(stores.settings, stores.db_manager, stores.csv_store)
+        store = DataStore(stores)
         return store.get_data_smart_sqlite(QueryParameters(**params))  # type: ignore[arg-type]
 
     def ready_json(self) -> list[str] | None:
         """The tickers of the ready answers."""
         stores = self.stores
-        found = DataStore(stores.settings, stores.db_manager, stores.csv_store).get_recent_json(QueryParameters())
+        found = DataStore(stores).get_recent_json(QueryParameters())
         return None if found is None else list(found.texts)
 
     def assert_right(self, source: DataSource) -> None:
@@ -67,7 +66,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both stores, filled and closed; not to be changed."""
     directory = tmp_path_factory.mktemp("original")
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     for (ticker, interval), bars in SERIES.items():
         stores.save(ticker, bars, interval)
     stores.db_manager.close()
@@ -235,7 +234,7 @@ def test_csv_in_which_nothing_is_stored_yet_is_no_error(reader_with: ReaderWith)
 def test_what_may_not_be_read(original: Path, tmp_path: Path, what: str) -> None:
     with faults.unprivileged(tmp_path) as directory:
         settings = Settings.from_mapping(environment(directory))
-        stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+        stores = Stores.of(settings)
         stores.save("VCB", SERIES["VCB", DAY])
         stores.db_manager.close()
         settings.vn_database_path.chmod(0o000)
@@ -255,7 +254,7 @@ def test_a_database_in_a_directory_where_nothing_can_be_written(tmp_path: Path) 
     """A reader of a write-ahead log needs to make a file beside the database; when it cannot, CSV answers."""
     with faults.unprivileged(tmp_path) as directory:
         settings = Settings.from_mapping(environment(directory, VN_DATABASE_PATH=str(directory / "db" / "vn.db")))
-        stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+        stores = Stores.of(settings)
         stores.save("VCB", SERIES["VCB", DAY])
         with faults.read_only(stores):
             result = ask_for_days(Reader(stores))
@@ -306,11 +305,9 @@ def test_another_database_takes_its_place_under_an_open_reader(
     reader = reader_with()
     reader.assert_right(DataSource.SQLITE)
     settings = Settings.from_mapping(environment(tmp_path, VN_DATABASE_PATH=str(tmp_path / "other.db")))
-    other = DatabaseManager(settings)
+    other = Stores.of(settings)
     newer = make_bars(10, seed=99)
-    Stores(settings, other, reader.stores.csv_store).sqlite_store.replace(
-        Mode.VN, "VCB", DAY, newer, csv_stamp="", now=0
-    )
+    other.sqlite_store.replace(SeriesKey(Mode.VN, "VCB", DAY), newer, csv_stamp="", now=0)
     other.close()
     replaced(database, tmp_path / "other.db")
     result = reader.query(symbols=("VCB",))

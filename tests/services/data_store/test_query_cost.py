@@ -18,7 +18,7 @@ AVERAGES_OF_MINUTES = 4_296
 
 
 def cost(stores: Stores) -> QueryCost:
-    return QueryCost(stores.settings, stores.db_manager, stores.csv_store)
+    return QueryCost(stores)
 
 
 def query(**more: Any) -> QueryParameters:

@@ -19,9 +19,9 @@ from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParam
 from stockapi.models.fields import MA_FIELDS
 from stockapi.models.interval import AnyInterval
 from stockapi.models.query import Indicators
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store import SqliteStore, windows
 from stockapi.services.sqlite_store.tables import TableInfo
 from tests.support.stores import MakeStores, Stores, environment, make_bars
@@ -79,7 +79,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stores_in(directory: Path, **variables: str) -> Stores:
     settings = Settings.from_mapping(environment(directory, **variables))
-    return Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    return Stores.of(settings)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def filled(directory: Path) -> Iterator[Stores]:
 
 
 def query(stores: Stores, params: QueryParameters) -> QueryResult:
-    return DataStore(stores.settings, stores.db_manager, stores.csv_store).get_data_smart_sqlite(params)
+    return DataStore(stores).get_data_smart_sqlite(params)
 
 
 def sources(stores: Stores, **params: object) -> tuple[str, list[str]]:
@@ -316,9 +316,9 @@ def both(stores: Stores) -> Stores:
     """BOTH is in both stores, with other values in each; ONLYCSV and ONLYSQL are in one."""
     stores.save("BOTH", make_bars(5))
     stores.save("ONLYSQL", make_bars(5))
-    stores.csv_store.path(Mode.VN, "ONLYSQL", DAY).unlink()
-    stores.csv_store.write(Mode.VN, "BOTH", DAY, make_bars(5, seed=2))
-    stores.csv_store.write(Mode.VN, "ONLYCSV", DAY, make_bars(5))
+    stores.csv_store.path(SeriesKey(Mode.VN, "ONLYSQL", DAY)).unlink()
+    stores.csv_store.write(SeriesKey(Mode.VN, "BOTH", DAY), make_bars(5, seed=2))
+    stores.csv_store.write(SeriesKey(Mode.VN, "ONLYCSV", DAY), make_bars(5))
     return stores
 
 
@@ -381,7 +381,7 @@ def test_a_csv_file_that_changes_between_two_reads_is_read_again(
 ) -> None:
     """Base bars and those of the warm-up are two reads: they must be of one version."""
     old, new = make_bars(300), make_bars(300, seed=2)
-    stores.csv_store.write(Mode.VN, "VCB", DAY, old)
+    stores.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), old)
     start = int(old.time[150])
     original = CsvStore.read
     reads = 0
@@ -391,7 +391,7 @@ def test_a_csv_file_that_changes_between_two_reads_is_read_again(
         reads += 1
         parsed = original(self, *key, **window)  # type: ignore[arg-type]
         if reads == 1:
-            self.write(Mode.VN, "VCB", DAY, new)
+            self.write(SeriesKey(Mode.VN, "VCB", DAY), new)
         return parsed
 
     monkeypatch.setattr(CsvStore, "read", read)
@@ -402,7 +402,7 @@ def test_a_csv_file_that_changes_between_two_reads_is_read_again(
 
 
 def test_a_csv_file_that_never_stands_still_is_an_error(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    stores.csv_store.write(Mode.VN, "VCB", DAY, make_bars(300))
+    stores.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), make_bars(300))
     stamps = iter(range(1_000))
     monkeypatch.setattr(CsvStore, "stamp", lambda *_: str(next(stamps)))
     params = QueryParameters(interval=AggregatedInterval.WEEK_1, start=0, limit=None, use_sqlite=False)
@@ -444,7 +444,7 @@ def test_the_row_budget_is_that_of_the_answer(
 def test_the_row_budget_counts_both_stores_together(make_stores: MakeStores) -> None:
     stores = make_stores(MAX_RESPONSE_ROWS="9")
     stores.save("VCB", make_bars(5))
-    stores.csv_store.write(Mode.VN, "ACB", DAY, make_bars(5))
+    stores.csv_store.write(SeriesKey(Mode.VN, "ACB", DAY), make_bars(5))
     assert sources(stores, limit=4)[0] == "mixed"
     with pytest.raises(TooManyRowsError, match="more than 9 rows"):
         sources(stores, limit=5)
@@ -457,9 +457,9 @@ def test_a_query_past_its_deadline_is_stopped(make_stores: MakeStores, interval:
     stores = make_stores(QUERY_DEADLINE_MS="1")
     for ticker in ("ACB", "VCB"):
         if source == "sqlite":
-            stores.sqlite_store.replace(Mode.VN, ticker, DAY, BASE[Mode.VN, DAY], csv_stamp="", now=0)
+            stores.sqlite_store.replace(SeriesKey(Mode.VN, ticker, DAY), BASE[Mode.VN, DAY], csv_stamp="", now=0)
         else:
-            stores.csv_store.write(Mode.VN, ticker, DAY, BASE[Mode.VN, DAY])
+            stores.csv_store.write(SeriesKey(Mode.VN, ticker, DAY), BASE[Mode.VN, DAY])
     stores.db_manager.upgrade(Mode.VN)
     started = time.monotonic()
     with pytest.raises(DeadlineError, match="deadline"):
@@ -470,7 +470,7 @@ def test_a_query_past_its_deadline_is_stopped(make_stores: MakeStores, interval:
 @pytest.mark.parametrize("use_sqlite", [True, False])
 def test_every_market_at_once(filled: Stores, use_sqlite: bool) -> None:
     params = QueryParameters(limit=3, use_sqlite=use_sqlite)
-    store = DataStore(filled.settings, filled.db_manager, filled.csv_store)
+    store = DataStore(filled)
     results = store.get_data_of_every_market(params)
     assert list(results) == list(Mode)
     for mode, result in results.items():
@@ -484,7 +484,7 @@ def test_the_row_budget_is_for_every_market_together(make_stores: MakeStores, us
         stores = make_stores(MAX_RESPONSE_ROWS=str(budget))
         for mode, count in ((Mode.VN, 5), (Mode.CRYPTO, 3)):
             stores.save("ABC", make_bars(count, mode=mode), mode=mode)
-        store = DataStore(stores.settings, stores.db_manager, stores.csv_store)
+        store = DataStore(stores)
         params = QueryParameters(use_sqlite=use_sqlite)
         if budget == 8:
             assert sum(len(result.bars["ABC"]) for result in store.get_data_of_every_market(params).values()) == 8
@@ -503,7 +503,7 @@ def test_the_deadline_is_for_every_market_together(filled: Stores, monkeypatch: 
         return original(self, *query, **bounds)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SqliteStore, "read_each", read_each)
-    DataStore(filled.settings, filled.db_manager, filled.csv_store).get_data_of_every_market(QueryParameters())
+    DataStore(filled).get_data_of_every_market(QueryParameters())
     assert len(deadlines) == 2
     assert len(set(deadlines)) == 1
 
@@ -524,8 +524,6 @@ def test_the_source_of_an_answer_out_of_several(sources: list[DataSource], sourc
 def test_both_stores_share_one_deadline(stores: Stores) -> None:
     """It begins with the query, and is not the one that connections have by themselves."""
     stores.save("ABC", BASE[Mode.VN, DAY])
-    hurried = replace(stores.settings, query_deadline_ms=1)
+    hurried = replace(stores, settings=replace(stores.settings, query_deadline_ms=1))
     with pytest.raises(DeadlineError, match="SQLite error: the statement was stopped at its deadline"):
-        DataStore(hurried, stores.db_manager, stores.csv_store).get_data_smart_sqlite(
-            QueryParameters(start=0, limit=None)
-        )
+        DataStore(hurried).get_data_smart_sqlite(QueryParameters(start=0, limit=None))

@@ -177,7 +177,7 @@ def test_a_worker_is_dead_when_nobody_is_the_writer(
     bookkeeping.beat(Mode.VN, "daily", 15, now=1_000)
     lock: AbstractContextManager[None] = writer_lock(stores.settings, [Mode.VN]) if running else nullcontext()
     with lock:
-        (worker,) = workers_of(stores.settings, bookkeeping, Mode.VN, now)
+        (worker,) = workers_of(stores, Mode.VN, now)
     assert (worker.name, worker.condition.value) == ("daily", condition)
 
 
@@ -190,7 +190,7 @@ def test_a_lock_that_cannot_be_read_is_no_evidence_of_a_death(
 
     monkeypatch.setattr(worker_status, "writer_of", refuse)
     bookkeeping.beat(Mode.VN, "daily", 15, now=1_000)
-    (worker,) = workers_of(stores.settings, bookkeeping, Mode.VN, now)
+    (worker,) = workers_of(stores, Mode.VN, now)
     assert worker.condition.value == condition
 
 

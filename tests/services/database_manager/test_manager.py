@@ -14,7 +14,7 @@ import pytest
 
 from stockapi.errors import DeadlineError, SqliteError, SqliteFault
 from stockapi.models import Interval, Mode
-from stockapi.services.database_manager import DatabaseManager, migrations
+from stockapi.services.database_manager import migrations
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.database_manager.migrations import known_migrations
 from tests.support.stores import MakeStores, Stores, make_bars
@@ -144,7 +144,7 @@ def test_a_replaced_file_is_noticed(stores: Stores, tmp_path: Path) -> None:
     stores.db_manager.checkpoint(Mode.VN, "TRUNCATE")
     path = stores.settings.vn_database_path
     assert stores.sqlite_store.ledger(Mode.VN)
-    other = Stores(stores.settings, DatabaseManager(stores.settings), stores.csv_store)
+    other = Stores.of(stores.settings)
     path.rename(tmp_path / "old.db")
     other.db_manager.upgrade(Mode.VN)
     other.db_manager.close()

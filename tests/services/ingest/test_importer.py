@@ -30,7 +30,7 @@ def put(directory: Path, name: str, lines: list[str], header: str = HEADER) -> P
 
 def run_import(stores: Stores, directory: Path, mode: Mode = Mode.VN, *, legacy: bool = False) -> list[ImportResult]:
     files, _ = find_files(directory)
-    return list(import_files(files, mode, legacy, stores.db_manager, stores.csv_store, NOW))
+    return list(import_files(stores, files, mode, NOW, legacy=legacy))
 
 
 def quarantined(stores: Stores, mode: Mode = Mode.VN) -> list[dict[str, str]]:
@@ -295,7 +295,7 @@ def test_a_file_that_cannot_be_read_is_named_and_those_before_it_are_in(
     files, _ = find_files(tree)
     broken.unlink()
     with pytest.raises(CsvError, match=f"^{broken} cannot be read: No such file or directory$"):
-        list(import_files(files, Mode.VN, False, stores.db_manager, stores.csv_store, NOW))
+        list(import_files(stores, files, Mode.VN, NOW))
     assert_in_both(stores, "ACB", [1, 2, 3])
 
 

@@ -10,6 +10,7 @@ import pytest
 from stockapi.calc.indicators import enhance
 from stockapi.errors import ProviderError, SqliteError, UnknownSymbolError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import SaveResult
 from stockapi.services.ingest.sync import OVERLAP_S, SyncStats, sync_ticker
@@ -73,7 +74,7 @@ def sync(
     *,
     full: bool = False,
 ) -> SyncStats:
-    return sync_ticker(provider, ticker, interval, stores.db_manager, stores.csv_store, now, full=full)
+    return sync_ticker(stores, provider, SeriesKey(provider.mode, ticker, interval), now, full=full)
 
 
 def download(mode: Mode, ticker: str, interval: Interval, first: datetime, now: datetime) -> Bars:
@@ -117,7 +118,7 @@ def test_a_first_download_makes_the_database(
 @in_all_series
 def test_nothing_new_writes_nothing(stores: Stores, mode: Mode, ticker: str, interval: Interval) -> None:
     sync(stores, MARKETS[mode], ticker, interval, NOW)
-    path = stores.csv_store.path(mode, ticker, interval)
+    path = stores.csv_store.path(SeriesKey(mode, ticker, interval))
     before = path.stat(), stores.sqlite_store.ledger(mode), stores.settings.database_path(mode).stat().st_mtime_ns
     again = sync(stores, MARKETS[mode], ticker, interval, NOW)
     assert again.fetched > 0
@@ -149,7 +150,7 @@ def test_a_resume_asks_for_the_overlap_and_saves_from_the_first_change_on(
     assert expected.take(slice(same)).equals(stored.take(slice(same)))
     assert stats.changed == stats.saved.rows == len(expected) - same
     assert 0 < stats.changed < stats.fetched
-    line = len(stores.csv_store.path(mode, ticker, interval).read_text().splitlines()[-1])
+    line = len(stores.csv_store.path(SeriesKey(mode, ticker, interval)).read_text().splitlines()[-1])
     assert stats.saved.csv_bytes < (stats.changed + 1) * (line + 40)
 
 
@@ -337,7 +338,7 @@ def test_the_resume_point_survives_the_loss_of_one_store(stores: Stores, lost: s
     start = NOW - timedelta(days=2)
     sync(stores, MARKETS[Mode.VN], "VCB", DAY, start)
     if lost == "CSV":
-        stores.csv_store.path(Mode.VN, "VCB", DAY).unlink()
+        stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).unlink()
     else:
         faults.delete(stores.settings.vn_database_path)
     provider = Asked(Mode.VN)

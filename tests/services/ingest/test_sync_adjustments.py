@@ -11,6 +11,7 @@ from stockapi.calc.indicators import enhance
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import ProviderTimeoutError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import Adjustment, SimulatedProvider
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.ingest.sync import sync_ticker
@@ -42,7 +43,7 @@ class Market(SimulatedProvider):
 
 
 def sync(stores: Stores, market: Market, interval: Interval, now: datetime, ticker: str = "VCB"):  # type: ignore[no-untyped-def]
-    return sync_ticker(market, ticker, interval, stores.db_manager, stores.csv_store, now)
+    return sync_ticker(stores, market, SeriesKey(market.mode, ticker, interval), now)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_the_days_load_all_three_histories_anew(stores: Stores, market: Market) 
     for interval in Interval:
         assert_history_of(stores, market, AFTER, interval)
     assert recorded(stores) == [("VCB", EX_DAY, RATIO, True)]
-    assert not [report for report in verify(Mode.VN, Interval, stores.db_manager, stores.csv_store) if report.problems]
+    assert not [report for report in verify(stores, Mode.VN, Interval) if report.problems]
 
 
 def test_it_is_done_once(stores: Stores, market: Market) -> None:
@@ -128,11 +129,11 @@ def test_a_stop_between_the_swaps_is_made_good(
     written: list[Interval] = []
     original = stores.csv_store.write
 
-    def write(mode: Mode, ticker: str, interval: Interval, bars: Bars) -> int:
+    def write(key: SeriesKey, bars: Bars) -> int:
         if len(written) == swapped:
             raise KeyboardInterrupt
-        written.append(interval)
-        return original(mode, ticker, interval, bars)
+        written.append(key.interval)
+        return original(key, bars)
 
     with monkeypatch.context() as patched:
         patched.setattr(stores.csv_store, "write", write)

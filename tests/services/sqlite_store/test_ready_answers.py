@@ -16,6 +16,7 @@ from stockapi.errors import TooManyRowsError
 from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.query import Indicators
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.data_store import DataStore
 from stockapi.services.sqlite_store.ready_answers import RECENT_BARS, RecentTable
@@ -38,7 +39,7 @@ def filled(stores: Stores) -> Stores:
 
 
 def store_of(stores: Stores) -> DataStore:
-    return DataStore(stores.settings, stores.db_manager, stores.csv_store)
+    return DataStore(stores)
 
 
 def ready(stores: Stores, params: QueryParameters) -> bytes | None:
@@ -160,7 +161,7 @@ SAVES: dict[str, Callable[[Stores], object]] = {
 def test_a_save_keeps_them_true(filled: Stores, save: Callable[[Stores], object]) -> None:
     save(filled)
     for ticker in ("VCB", "ACB"):
-        assert filled.sqlite_store.recorded(Mode.VN, ticker, DAY).has_true_texts
+        assert filled.sqlite_store.recorded(SeriesKey(Mode.VN, ticker, DAY)).has_true_texts
         held = len(filled.in_sqlite(ticker))
         assert ready(filled, QueryParameters(symbols=(ticker,), limit=min(3, held))) is not None
         assert texts_held(filled, ticker) <= RECENT
@@ -172,7 +173,7 @@ def test_whatever_the_size_of_a_batch(make_stores: MakeStores, batch: int) -> No
     stores.save("VCB", LONG.take(slice(0, 100)))
     stores.save("VCB", LONG, cutoff=int(LONG.time[98]))
     assert texts_held(stores, "VCB") == RECENT
-    assert stores.sqlite_store.recorded(Mode.VN, "VCB", DAY).has_true_texts
+    assert stores.sqlite_store.recorded(SeriesKey(Mode.VN, "VCB", DAY)).has_true_texts
 
 
 def test_a_hole_before_the_oldest_text_is_none_in_the_answer(filled: Stores) -> None:
@@ -180,7 +181,7 @@ def test_a_hole_before_the_oldest_text_is_none_in_the_answer(filled: Stores) -> 
     late = np.delete(np.arange(STORED), [300, 800])
     filled.save("FPT", LONG.take(late), rewrite_all=True)
     filled.save("FPT", LONG, rewrite_all=True)
-    assert filled.sqlite_store.recorded(Mode.VN, "FPT", DAY).has_true_texts
+    assert filled.sqlite_store.recorded(SeriesKey(Mode.VN, "FPT", DAY)).has_true_texts
 
 
 # Without them
@@ -189,7 +190,7 @@ def test_a_hole_before_the_oldest_text_is_none_in_the_answer(filled: Stores) -> 
 def test_a_database_from_before_gets_them_at_the_workers_start(filled: Stores) -> None:
     execute(filled, "DELETE FROM vn_daily_json")
     assert ready(filled, QueryParameters(symbols=("VCB",))) is None
-    settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    settle_out_of_step(filled, Mode.VN, NOW)
     assert ready(filled, QueryParameters(symbols=("VCB",))) == from_rows(filled, QueryParameters(symbols=("VCB",)))
     assert filled.sqlite_store.fill_texts(Mode.VN) == 0
 
@@ -235,14 +236,14 @@ def test_a_time_that_is_none_is_no_answer(filled: Stores, value: str) -> None:
         None,
         from_rows(filled, QueryParameters(symbols=("ACB",), start=0, limit=None)),
     }
-    assert not filled.sqlite_store.recorded(Mode.VN, "ACB", DAY).has_true_texts
+    assert not filled.sqlite_store.recorded(SeriesKey(Mode.VN, "ACB", DAY)).has_true_texts
 
 
 def test_a_ticker_that_csv_alone_has_is_not_forgotten(filled: Stores) -> None:
-    filled.csv_store.write(Mode.VN, "FPT", DAY, SHORT)
+    filled.csv_store.write(SeriesKey(Mode.VN, "FPT", DAY), SHORT)
     assert ready(filled, QueryParameters()) is None
-    alone = replace(filled.settings, fallback_to_csv=False)
-    assert DataStore(alone, filled.db_manager, filled.csv_store).get_recent_json(QueryParameters()) is not None
+    alone = replace(filled, settings=replace(filled.settings, fallback_to_csv=False))
+    assert DataStore(alone).get_recent_json(QueryParameters()) is not None
 
 
 @pytest.mark.parametrize("setting", ["SQLITE_READS", "SQLITE_WRITES"])
@@ -262,5 +263,5 @@ def test_the_row_budget_holds(make_stores: MakeStores) -> None:
 def test_the_comparison_sees_a_false_text(filled: Stores) -> None:
     held: Bars = filled.in_sqlite("ACB")
     execute(filled, f"UPDATE vn_daily_json SET json = replace(json, 'ACB', 'ACC') WHERE time = {held.time[4]}")
-    assert not filled.sqlite_store.recorded(Mode.VN, "ACB", DAY).has_true_texts
-    assert filled.sqlite_store.recorded(Mode.VN, "VCB", DAY).has_true_texts
+    assert not filled.sqlite_store.recorded(SeriesKey(Mode.VN, "ACB", DAY)).has_true_texts
+    assert filled.sqlite_store.recorded(SeriesKey(Mode.VN, "VCB", DAY)).has_true_texts

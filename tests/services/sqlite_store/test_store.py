@@ -16,6 +16,7 @@ from stockapi.errors import SqliteError, SqliteFault, TooManyRowsError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.limits import RowBudget
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store import SqliteStore, store
 from stockapi.services.sqlite_store.tables import TableInfo, upserts
@@ -26,11 +27,13 @@ SECONDS = int(NOW.timestamp())
 
 
 def replace(stores: Stores, ticker: str, bars: Bars, now: int = SECONDS, mode: Mode = Mode.VN) -> None:
-    stores.sqlite_store.replace(mode, ticker, DAY, bars, csv_stamp="1", now=now)
+    stores.sqlite_store.replace(SeriesKey(mode, ticker, DAY), bars, csv_stamp="1", now=now)
 
 
 def save_tail(stores: Stores, bars: Bars, expected: str = "1", now: int = SECONDS) -> bool:
-    return stores.sqlite_store.save_tail(Mode.VN, "VCB", DAY, bars, expected_stamp=expected, csv_stamp="1", now=now)
+    return stores.sqlite_store.save_tail(
+        SeriesKey(Mode.VN, "VCB", DAY), bars, expected_stamp=expected, csv_stamp="1", now=now
+    )
 
 
 def rows(stores: Stores, columns: str = "time, id, created_at, updated_at, close") -> list[tuple[float, ...]]:
@@ -111,7 +114,7 @@ def test_tails_add_up_to_the_series(stores: Stores, data: st.DataObject) -> None
         tail = expected.between(int(tail.time[0]), None).merge(tail)
         assert save_tail(stores, tail)
         expected = expected.merge(tail)
-    entry = stores.sqlite_store.ledger(Mode.VN)["VCB", DAY]
+    entry = stores.sqlite_store.ledger(Mode.VN)[SeriesKey(Mode.VN, "VCB", DAY)]
     assert stores.in_sqlite("VCB").equals(expected)
     assert (entry.rows, entry.first_time, entry.last_time, entry.digest) == (
         len(expected),
@@ -153,7 +156,7 @@ def test_growth_goes_in_batches(make_stores: MakeStores, stored: int) -> None:
     original = stores.db_manager.transaction
 
     def watch(mode: Mode):  # type: ignore[no-untyped-def]
-        entry = stores.sqlite_store.ledger(Mode.VN).get(("VCB", DAY))
+        entry = stores.sqlite_store.ledger(Mode.VN).get(SeriesKey(Mode.VN, "VCB", DAY))
         seen.append((len(stores.in_sqlite("VCB")), entry.rows if entry else None))
         return original(mode)
 
@@ -161,7 +164,7 @@ def test_growth_goes_in_batches(make_stores: MakeStores, stored: int) -> None:
     assert save_tail(stores, bars.take(slice(stored, None)), expected="1" if stored else "")
     steps = [(0, None), (0, None), (10, None), (20, None), (30, None)]
     assert seen == ([(count + 1, count + 1) for count, _ in steps] if stored else steps)
-    assert stores.sqlite_store.ledger(Mode.VN)["VCB", DAY].rows == len(bars)
+    assert stores.sqlite_store.ledger(Mode.VN)[SeriesKey(Mode.VN, "VCB", DAY)].rows == len(bars)
 
 
 def test_a_failure_in_mid_batch_rolls_it_back(stores: Stores) -> None:
@@ -175,7 +178,7 @@ def test_a_failure_in_mid_batch_rolls_it_back(stores: Stores) -> None:
     with pytest.raises(SqliteError, match="boom"):
         save_tail(stores, bars.take(slice(15, None)))
     assert stores.in_sqlite("VCB").equals(bars.take(slice(20)))
-    assert stores.sqlite_store.ledger(Mode.VN)["VCB", DAY].rows == 20
+    assert stores.sqlite_store.ledger(Mode.VN)[SeriesKey(Mode.VN, "VCB", DAY)].rows == 20
 
 
 @pytest.mark.parametrize(
@@ -278,7 +281,7 @@ T = make_bars(20).time
 def test_windows(stores: Stores, window: Window, positions: slice) -> None:
     bars = make_bars(20)
     replace(stores, "VCB", bars)
-    assert stores.sqlite_store.read(Mode.VN, "VCB", DAY, window).equals(bars.take(positions))
+    assert stores.sqlite_store.read(SeriesKey(Mode.VN, "VCB", DAY), window).equals(bars.take(positions))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +301,7 @@ def test_bars_of_the_warm_up_come_bare(
 ) -> None:
     bars = make_bars(20)
     replace(stores, "VCB", bars)
-    read = stores.sqlite_store.read(Mode.VN, "VCB", DAY, dataclasses.replace(window, indicators=indicators))
+    read = stores.sqlite_store.read(SeriesKey(Mode.VN, "VCB", DAY), dataclasses.replace(window, indicators=indicators))
     bare = Bars.of(bars.time, bars.prices, bars.volume).take(positions)
     assert read.take(slice(earlier)).equals(bare.take(slice(earlier)))
     wanted = bars.take(positions) if indicators else bare
@@ -357,7 +360,7 @@ def _plan(connection: sqlite3.Connection, statement: str) -> str:
 
 def test_a_store_is_nothing_but_its_manager(stores: Stores) -> None:
     replace(stores, "VCB", make_bars(2))
-    assert len(SqliteStore(stores.db_manager).read(Mode.VN, "VCB", DAY)) == 2
+    assert len(SqliteStore(stores.db_manager).read(SeriesKey(Mode.VN, "VCB", DAY))) == 2
 
 
 # The ledger
@@ -366,21 +369,21 @@ def test_a_store_is_nothing_but_its_manager(stores: Stores) -> None:
 def test_a_series_is_forgotten_only_when_there_are_no_bars_of_it(stores: Stores) -> None:
     replace(stores, "VCB", make_bars(5))
     replace(stores, "ACB", make_bars(5))
-    assert not stores.sqlite_store.forget(Mode.VN, "VCB", DAY)
+    assert not stores.sqlite_store.forget(SeriesKey(Mode.VN, "VCB", DAY))
     with stores.db_manager.transaction(Mode.VN) as connection:
         connection.execute("DELETE FROM vn_daily WHERE ticker = 'VCB'")
-    assert ("VCB", DAY) in stores.sqlite_store.ledger(Mode.VN)
-    assert stores.sqlite_store.forget(Mode.VN, "VCB", DAY)
-    assert [*stores.sqlite_store.ledger(Mode.VN)] == [("ACB", DAY)]
+    assert SeriesKey(Mode.VN, "VCB", DAY) in stores.sqlite_store.ledger(Mode.VN)
+    assert stores.sqlite_store.forget(SeriesKey(Mode.VN, "VCB", DAY))
+    assert [*stores.sqlite_store.ledger(Mode.VN)] == [SeriesKey(Mode.VN, "ACB", DAY)]
 
 
 def test_entry_and_bars_come_from_one_state(stores: Stores) -> None:
     bars = make_bars(5)
     replace(stores, "VCB", bars)
-    recorded = stores.sqlite_store.recorded(Mode.VN, "VCB", DAY)
+    recorded = stores.sqlite_store.recorded(SeriesKey(Mode.VN, "VCB", DAY))
     assert recorded.bars.equals(bars)
-    assert recorded.entry == stores.sqlite_store.ledger(Mode.VN)["VCB", DAY]
-    recorded = stores.sqlite_store.recorded(Mode.VN, "ACB", DAY)
+    assert recorded.entry == stores.sqlite_store.ledger(Mode.VN)[SeriesKey(Mode.VN, "VCB", DAY)]
+    recorded = stores.sqlite_store.recorded(SeriesKey(Mode.VN, "ACB", DAY))
     assert (recorded.entry, len(recorded.bars)) == (None, 0)
 
 

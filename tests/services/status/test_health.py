@@ -11,12 +11,14 @@ from stockapi.config import Settings
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.providers.registry import provider_for
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Cycle, Verification
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.status.health import health_report, troubled_workers, unready_reason
 from stockapi.services.status.memory import Memory, cgroup_limits, measure_memory
+from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_lock
 from tests.support.stores import environment
 
@@ -39,7 +41,7 @@ def manager(settings: Settings, *modes: Mode) -> DatabaseManager:
 
 def report(db_manager: DatabaseManager, **changes: object) -> dict[str, Any]:
     given = {"memory": MEMORY, "now": NOW, "uptime_s": 90.7} | changes
-    return health_report(db_manager.settings, db_manager, Bookkeeping(db_manager), **given)  # type: ignore[arg-type]
+    return health_report(Stores.of(db_manager.settings), **given)  # type: ignore[arg-type]
 
 
 def record(db_manager: DatabaseManager, mode: Mode, worker: str, at: int, **changes: Any) -> None:
@@ -62,7 +64,7 @@ def store_bars(db_manager: DatabaseManager, mode: Mode, ticker: str, interval: I
     time_ = 1_704_153_600 - np.arange(count)[::-1] * interval.seconds
     volume = np.ones(count, dtype=np.int64)
     bars = Bars.of(time_, np.ones((4, count)), volume)
-    SqliteStore(db_manager).replace(mode, ticker, interval, bars, csv_stamp="", now=0)
+    SqliteStore(db_manager).replace(SeriesKey(mode, ticker, interval), bars, csv_stamp="", now=0)
 
 
 def test_counts_and_workers_of_both_markets(tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_workers_that_are_stale_or_dead_are_named(tmp_path: Path) -> None:
     record(db_manager, Mode.CRYPTO, "crypto_daily", NOW_S - 10)
     with writer_lock(settings, [Mode.VN]):
         states = {name: worker["state"] for name, worker in report(db_manager)["workers"].items()}
-        troubled = troubled_workers(settings, Bookkeeping(db_manager), NOW)
+        troubled = troubled_workers(Stores.of(db_manager.settings), NOW)
     assert states == {"daily": "ok", "hourly": "stale", "crypto_daily": "dead"}
     assert troubled == {"hourly": "stale", "crypto_daily": "dead"}
 
@@ -249,7 +251,7 @@ def test_a_broken_database_hides_the_workers_of_its_market_only(tmp_path: Path) 
     record(db_manager, Mode.CRYPTO, "crypto_daily", NOW_S)
     (tmp_path / "vn_data.db").write_bytes(b"garbage " * 1_000)
     assert list(report(db_manager)["workers"]) == ["crypto_daily"]
-    assert troubled_workers(db_manager.settings, Bookkeeping(db_manager), NOW) == {"crypto_daily": "dead"}
+    assert troubled_workers(Stores.of(db_manager.settings), NOW) == {"crypto_daily": "dead"}
 
 
 @pytest.mark.parametrize(
@@ -332,20 +334,20 @@ def test_memory_limits_of_control_groups(
 
 def test_ready_with_both_databases_alone(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, FALLBACK_TO_CSV="false")
-    assert unready_reason(settings, manager(settings, *Mode)) is None
+    assert unready_reason(Stores.of(manager(settings, *Mode).settings)) is None
 
 
 def test_ready_with_csv_alone(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     for mode in Mode:
         settings.data_dir(mode).mkdir()
-    assert unready_reason(settings, DatabaseManager(settings)) is None
+    assert unready_reason(Stores.of(settings)) is None
 
 
 def test_ready_with_a_different_store_for_each_market(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     settings.crypto_data_dir.mkdir()
-    assert unready_reason(settings, manager(settings, Mode.VN)) is None
+    assert unready_reason(Stores.of(manager(settings, Mode.VN).settings)) is None
 
 
 @pytest.mark.parametrize(
@@ -365,7 +367,7 @@ def test_not_ready_while_one_market_has_no_store(tmp_path: Path, changes: dict[s
     settings.market_data_dir.mkdir()
     db_manager = manager(settings, Mode.VN)
     (tmp_path / "crypto_data.db").write_bytes(b"garbage " * 1_000)
-    found = unready_reason(settings, db_manager)
+    found = unready_reason(Stores.of(db_manager.settings))
     assert found == f"market crypto: {reason}"
     assert str(tmp_path) not in found
 
@@ -375,7 +377,7 @@ def test_not_ready_with_an_older_schema(tmp_path: Path) -> None:
     db_manager = manager(settings, *Mode)
     with db_manager.transaction(Mode.VN) as connection:
         connection.execute("DELETE FROM schema_migrations WHERE version > 1")
-    reason = unready_reason(settings, db_manager)
+    reason = unready_reason(Stores.of(db_manager.settings))
     assert reason is not None
     assert reason.startswith("market vn: its database has schema version 1, not ")
 

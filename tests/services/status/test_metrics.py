@@ -21,8 +21,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from stockapi import create_app
 from stockapi.config import Settings
 from stockapi.models import Interval, Mode
-from stockapi.services.csv_store import CsvStore
-from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Cycle
 from stockapi.services.writer_lock import writer_lock
 from tests.support.server import Server, running_server
@@ -187,7 +185,7 @@ def test_the_size_of_the_write_ahead_log(client: FlaskClient, stores: Stores) ->
     with_log = scrape(client).of("stockapi_database_wal_size_bytes", mode="vn")
     log = stores.settings.vn_database_path.with_name("vn_data.db-wal")
     assert with_log == log.stat().st_size > 0
-    client.application.extensions["stockapi"].db_manager.close()
+    client.application.extensions["stockapi"].stores.close()
     stores.db_manager.close()
     assert not log.exists()
     assert scrape(client).of("stockapi_database_wal_size_bytes", mode="vn") == 0
@@ -274,7 +272,7 @@ def directory_of(worker: int) -> Path:
 @contextmanager
 def serving(directory: Path, processes: int) -> Iterator[Server]:
     settings = Settings.from_mapping(environment(directory))
-    stores = Stores(settings, DatabaseManager(settings), CsvStore(settings))
+    stores = Stores.of(settings)
     stores.save("VCB", make_bars(30))
     stores.db_manager.close()
     variables = environment(directory, WEB_CONCURRENCY=str(processes), GUNICORN_THREADS="2")

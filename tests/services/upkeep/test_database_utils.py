@@ -20,9 +20,9 @@ import pytest
 from stockapi.errors import SqliteError, StoreError
 from stockapi.models import Interval, Mode
 from stockapi.models.query import QueryParameters
-from stockapi.services.csv_store import CsvStore
+from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataStore
-from stockapi.services.database_manager import DatabaseManager, migrations
+from stockapi.services.database_manager import migrations
 from stockapi.services.database_manager.migrations import known_migrations
 from stockapi.services.sqlite_store.tables import TableInfo, upserts
 from stockapi.services.upkeep import database_utils
@@ -65,7 +65,7 @@ def names(directory: Path) -> set[str]:
 
 def another(stores: Stores) -> Stores:
     """The same stores as a second process would have them."""
-    return Stores(stores.settings, DatabaseManager(stores.settings), CsvStore(stores.settings))
+    return Stores.of(stores.settings)
 
 
 def back_up(stores: Stores, mode: Mode = Mode.VN) -> Path:
@@ -173,7 +173,7 @@ def test_a_backup_while_the_writer_saves_is_of_one_moment(stores: Stores, tmp_pa
         assert restored[Mode.VN].backup == copy
         held = stores.in_sqlite("VCB")
         assert held.equals(bars.take(slice(len(held))))
-        assert stores.sqlite_store.ledger(Mode.VN)["VCB", Interval.DAILY].rows == len(held)
+        assert stores.sqlite_store.ledger(Mode.VN)[SeriesKey(Mode.VN, "VCB", Interval.DAILY)].rows == len(held)
         assert stores.in_sqlite("FPT", Interval.MINUTE).equals(make_bars(20_000, Interval.MINUTE))
 
 
@@ -457,7 +457,7 @@ def test_readers_get_whole_answers_while_a_backup_is_restored_again_and_again(st
 
     def read() -> None:
         reader = another(stores)
-        query = DataStore(reader.settings, reader.db_manager, reader.csv_store).get_data_smart_sqlite
+        query = DataStore(reader).get_data_smart_sqlite
         while not stop.is_set():
             result = query(QueryParameters(symbols=("VCB",), limit=1_000))
             bars = result.bars["VCB"]
@@ -470,7 +470,7 @@ def test_readers_get_whole_answers_while_a_backup_is_restored_again_and_again(st
         readers = [pool.submit(read) for _ in range(2)]
         for _ in range(20):
             restore(stores, copy)
-            settle_out_of_step(Mode.VN, stores.db_manager, stores.csv_store, NOW)
+            settle_out_of_step(stores, Mode.VN, NOW)
         stop.set()
         for each in readers:
             each.result()
@@ -662,9 +662,9 @@ def test_a_restored_older_backup_is_brought_up_to_date_from_csv(stores: Stores, 
     utils(stores).restore(list(Mode), tmp_path / "backup", NOW)
     assert any(not stores.in_sqlite(*key).equals(bars) for key, bars in expected.items())
     for mode in Mode:
-        settled = settle_out_of_step(mode, stores.db_manager, stores.csv_store, NOW)
-        assert {ticker for ticker, _ in settled} == {"GROWN", "REWRITTEN", "NEW"}
-        assert not any(report.problems for report in verify(mode, Interval, stores.db_manager, stores.csv_store))
+        settled = settle_out_of_step(stores, mode, NOW)
+        assert {key.ticker for key in settled} == {"GROWN", "REWRITTEN", "NEW"}
+        assert not any(report.problems for report in verify(stores, mode, Interval))
     for key, bars in expected.items():
         assert stores.in_sqlite(*key).equals(bars)
         assert stores.in_csv(*key).equals(bars)
@@ -677,7 +677,7 @@ def test_bars_that_only_the_backup_has_left_come_back_to_csv(stores: Stores, tmp
     settle_to_disk(stores).unlink()
     shutil.rmtree(stores.settings.market_data_dir)
     restore(stores, copy)
-    settle_out_of_step(Mode.VN, stores.db_manager, stores.csv_store, NOW)
+    settle_out_of_step(stores, Mode.VN, NOW)
     assert stores.in_sqlite("VCB").equals(make_bars(50))
     assert stores.in_csv("VCB").equals(make_bars(50))
 

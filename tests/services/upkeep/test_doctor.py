@@ -15,6 +15,7 @@ from stockapi.context import services
 from stockapi.formats.csv_format import DamagedLine
 from stockapi.markets.calendar import trading_days
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.upkeep import doctor
 from stockapi.services.upkeep.doctor import Finding, Kind, examine, examine_series, fix
@@ -49,12 +50,12 @@ def with_other_indicators(bars: Bars) -> Bars:
 def found_in(
     stores: Stores, interval: Interval = DAY, mode: Mode = VN, now: datetime = NOW
 ) -> list[tuple[Kind, int, int | None, int | None]]:
-    findings = examine_series(mode, "VCB", interval, stores.db_manager, stores.csv_store, now)
+    findings = examine_series(stores, SeriesKey(mode, "VCB", interval), now)
     return [(each.kind, each.count, each.first, each.last) for each in findings]
 
 
 def csv_path(stores: Stores) -> Path:
-    return stores.csv_store.path(VN, "VCB", DAY)
+    return stores.csv_store.path(SeriesKey(VN, "VCB", DAY))
 
 
 def append(*lines: str) -> Callable[[Stores], None]:
@@ -71,7 +72,7 @@ def duplicate(stores: Stores) -> None:
 
 
 def only_in_csv(bars: Bars) -> Callable[[Stores], None]:
-    return lambda stores: stores.csv_store.write(VN, "VCB", DAY, bars) and None
+    return lambda stores: stores.csv_store.write(SeriesKey(VN, "VCB", DAY), bars) and None
 
 
 def in_both(bars: Bars, interval: Interval = DAY) -> Callable[[Stores], None]:
@@ -122,9 +123,9 @@ def test_what_can_be_mended_is(
 ) -> None:
     stores.save("VCB", enhance(BARS, VN, is_index=False))
     disturb(stores)
-    findings = examine_series(VN, "VCB", DAY, stores.db_manager, stores.csv_store, NOW)
+    findings = examine_series(stores, SeriesKey(VN, "VCB", DAY), NOW)
     assert all(finding.remedy == "--fix mends it" for finding in findings)
-    stats, left = fix(findings, stores.db_manager, stores.csv_store, NOW)
+    stats, left = fix(stores, findings, NOW)
     assert (stats.records, left) == (60, [])
     assert found_in(stores) == []
     assert_in_step(stores, "VCB", stores.in_csv("VCB"))
@@ -136,7 +137,7 @@ def test_what_a_source_has_sent_is_kept(
 ) -> None:
     disturb(stores)
     before = stores.in_csv("VCB")
-    findings = examine_series(VN, "VCB", DAY, stores.db_manager, stores.csv_store, NOW)
+    findings = examine_series(stores, SeriesKey(VN, "VCB", DAY), NOW)
     assert not any(finding.kind.is_repairable for finding in findings)
     assert stores.in_csv("VCB").equals(before)
 
@@ -145,10 +146,10 @@ def test_what_a_source_has_sent_is_kept(
 def test_an_impossible_bar_gives_way_to_a_possible_one(stores: Stores, in_csv: Bars, in_sqlite: Bars) -> None:
     """Also where CSV is newer: a verification would keep its bar, since a source may have sent it."""
     stores.save("VCB", in_sqlite)
-    stores.csv_store.write(VN, "VCB", DAY, in_csv)
-    findings = examine_series(VN, "VCB", DAY, stores.db_manager, stores.csv_store, NOW)
+    stores.csv_store.write(SeriesKey(VN, "VCB", DAY), in_csv)
+    findings = examine_series(stores, SeriesKey(VN, "VCB", DAY), NOW)
     assert [finding.kind for finding in findings][:1] == [Kind.DIFFERENT]
-    fix(findings, stores.db_manager, stores.csv_store, NOW)
+    fix(stores, findings, NOW)
     assert_in_step(stores, "VCB", enhance(BARS, VN, is_index=False))
 
 
@@ -182,7 +183,7 @@ def test_a_series_that_sqlite_does_not_give_is_examined_in_csv(stores: Stores) -
     faults.spoil_days_of(stores, "VCB")
     kinds = [kind for kind, *_ in found_in(stores)]
     assert kinds == [Kind.UNREADABLE, Kind.IMPOSSIBLE]
-    (first, _) = examine_series(VN, "VCB", DAY, stores.db_manager, stores.csv_store, NOW)
+    (first, _) = examine_series(stores, SeriesKey(VN, "VCB", DAY), NOW)
     assert str(first) == (
         "vn VCB 1D: 1 database: this series cannot be read from it; flask data verify --mode vn --repair"
     )
@@ -190,27 +191,27 @@ def test_a_series_that_sqlite_does_not_give_is_examined_in_csv(stores: Stores) -
 
 def test_a_save_half_way_is_no_finding(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     stores.save("VCB", BARS)
-    looks = iter([[Finding(VN, "VCB", DAY, Kind.DIFFERENT, 1)], []])
+    looks = iter([[Finding(SeriesKey(VN, "VCB", DAY), Kind.DIFFERENT, 1)], []])
     monkeypatch.setattr(doctor, "examine_series", lambda *_: next(looks))
     monkeypatch.setattr(doctor, "_BETWEEN_LOOKS_S", 0.0)
-    assert [*examine(VN, [DAY], stores.db_manager, stores.csv_store, NOW, others_write=True)] == [[]]
+    assert [*examine(stores, VN, [DAY], NOW, others_write=True)] == [[]]
 
 
 @pytest.mark.parametrize(
     ("finding", "line"),
     [
         (
-            Finding(VN, "VCB", DAY, Kind.GAP, 1_200, T[4], T[9]),
+            Finding(SeriesKey(VN, "VCB", DAY), Kind.GAP, 1_200, T[4], T[9]),
             "vn VCB 1D: 1,200 trading days between the first and the last bar have none, 2015-01-09 to 2015-01-16; "
             "ask the source: flask data pull --mode vn --ticker VCB --interval 1D --full",
         ),
         (
-            Finding(CRYPTO, "BTC", MINUTE, Kind.JUMP, 1, T[4], T[4]),
+            Finding(SeriesKey(CRYPTO, "BTC", MINUTE), Kind.JUMP, 1, T[4], T[4]),
             "crypto BTC 1m: 1 closes jump to a multiple or a fraction, 2015-01-09T00:00:00; "
             "kept as the source has sent it",
         ),
         (
-            Finding(VN, "VCB", DAY, Kind.DAMAGED, 2),
+            Finding(SeriesKey(VN, "VCB", DAY), Kind.DAMAGED, 2),
             "vn VCB 1D: 2 lines of the CSV file are no bars; --fix mends it",
         ),
     ],
@@ -228,7 +229,7 @@ def run(stores: Stores) -> Iterator[Callable[..., Result]]:
     cli = app.test_cli_runner()
     yield lambda *args: cli.invoke(args=["data", "doctor", *args])
     with app.app_context():
-        services().db_manager.close()
+        services().stores.close()
 
 
 def test_a_market_that_is_well(stores: Stores, run: Callable[..., Result]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager import migrations
 from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_migrations
 from stockapi.services.sqlite_store import SqliteStore
@@ -51,11 +52,11 @@ def assert_all_in_step(stores: Stores, mode: Mode = Mode.VN) -> None:
 
 
 def write_csv(stores: Stores, bars: Bars) -> None:
-    stores.csv_store.write(Mode.VN, "VCB", DAY, bars)
+    stores.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), bars)
 
 
 def write_sqlite(stores: Stores, bars: Bars) -> None:
-    stores.sqlite_store.replace(Mode.VN, "VCB", DAY, bars, csv_stamp="", now=0)
+    stores.sqlite_store.replace(SeriesKey(Mode.VN, "VCB", DAY), bars, csv_stamp="", now=0)
 
 
 def execute(stores: Stores, statement: str) -> None:
@@ -64,7 +65,7 @@ def execute(stores: Stores, statement: str) -> None:
 
 
 def damage_lines(stores: Stores) -> None:
-    path = stores.csv_store.path(Mode.VN, "VCB", DAY)
+    path = stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY))
     path.write_text(path.read_text() + "nonsense\nVCB,2026-13-01,1,1,1,1,1\n")
 
 
@@ -73,14 +74,14 @@ def damage_lines(stores: Stores) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_after_saves_there_is_nothing_to_report(filled: Stores, mode: Mode) -> None:
-    reports = list(verify(mode, Interval, filled.db_manager, filled.csv_store))
-    expected = [PartitionReport(*key, 160, 160, ()) for key in EVERYTHING if key[0] is mode]
+    reports = list(verify(filled, mode, Interval))
+    expected = [PartitionReport(SeriesKey(*key), 160, 160, ()) for key in EVERYTHING if key[0] is mode]
     assert sorted(reports, key=str) == sorted(expected, key=str)
 
 
 def test_only_the_intervals_asked_for_are_compared(filled: Stores) -> None:
-    reports = list(verify(Mode.VN, [HOUR], filled.db_manager, filled.csv_store))
-    assert [(report.ticker, report.interval) for report in reports] == [("ACB", HOUR), ("VCB", HOUR)]
+    reports = list(verify(filled, Mode.VN, [HOUR]))
+    assert [(report.key.ticker, report.key.interval) for report in reports] == [("ACB", HOUR), ("VCB", HOUR)]
 
 
 def with_one_cell_changed(bars: Bars) -> Bars:
@@ -109,7 +110,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
             lambda stores: write_csv(stores, LONGER.take(slice(2, 161))),
             ("1 bars only in CSV", "2 bars only in SQLite"),
         ),
-        (lambda stores: stores.csv_store.path(Mode.VN, "VCB", DAY).unlink(), ("160 bars only in SQLite",)),
+        (lambda stores: stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).unlink(), ("160 bars only in SQLite",)),
         (damage_lines, ("2 damaged lines in the CSV file",)),
         (
             lambda stores: execute(stores, "DELETE FROM ledger WHERE ticker = 'VCB' AND interval = '1D'"),
@@ -167,7 +168,7 @@ def test_every_kind_of_difference_is_found_named_and_mended(
     assert problems(stores) == {}
     disturb(stores)
     assert problems(stores) == {"VCB 1D": found}
-    reconcile.settle("VCB", DAY, Mode.VN, stores.db_manager, stores.csv_store, NOW)
+    reconcile.settle(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert problems(stores) == {}
     assert heal(stores) == set()
 
@@ -175,9 +176,9 @@ def test_every_kind_of_difference_is_found_named_and_mended(
 def test_a_store_that_cannot_be_read_is_a_problem_of_each_series(filled: Stores) -> None:
     filled.db_manager.close()
     faults.drop_tables(filled.settings.vn_database_path)
-    filled.csv_store.path(Mode.VN, "VCB", DAY).chmod(0o644)
-    reports = list(verify(Mode.VN, [DAY], filled.db_manager, filled.csv_store))
-    assert [(each.ticker, each.csv_rows, each.sqlite_rows, each.problems) for each in reports] == [
+    filled.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).chmod(0o644)
+    reports = list(verify(filled, Mode.VN, [DAY]))
+    assert [(each.key.ticker, each.csv_rows, each.sqlite_rows, each.problems) for each in reports] == [
         ("ACB", 160, 0, ("SQLite error: no such table: vn_daily",)),
         ("VCB", 160, 0, ("SQLite error: no such table: vn_daily",)),
     ]
@@ -185,7 +186,7 @@ def test_a_store_that_cannot_be_read_is_a_problem_of_each_series(filled: Stores)
 
 
 def test_a_csv_file_that_cannot_be_read_is_a_problem_of_its_series(filled: Stores) -> None:
-    path = filled.csv_store.path(Mode.VN, "VCB", DAY)
+    path = filled.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY))
     path.unlink()
     path.mkdir()
     (found,) = problems(filled).items()
@@ -206,7 +207,7 @@ def test_without_a_readable_database_there_is_nothing_to_compare(filled: Stores,
 
 def test_where_nothing_has_happened_nothing_is_read(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "settle", lambda *_: pytest.fail("nothing was out of step"))
-    assert settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW) == {}
+    assert settle_out_of_step(filled, Mode.VN, NOW) == {}
 
 
 @pytest.mark.parametrize(
@@ -214,11 +215,11 @@ def test_where_nothing_has_happened_nothing_is_read(filled: Stores, monkeypatch:
     [
         lambda stores: write_csv(stores, LONGER),
         lambda stores: write_sqlite(stores, LONGER),
-        lambda stores: stores.csv_store.path(Mode.VN, "VCB", DAY).unlink(),
-        lambda stores: stores.csv_store.path(Mode.VN, "VCB", DAY).touch(),
+        lambda stores: stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).unlink(),
+        lambda stores: stores.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).touch(),
         damage_lines,
         lambda stores: execute(stores, "DELETE FROM ledger WHERE ticker = 'VCB' AND interval = '1D'"),
-        lambda stores: stores.sqlite_store.set_csv_stamp(Mode.VN, "VCB", DAY, ""),
+        lambda stores: stores.sqlite_store.set_csv_stamp(SeriesKey(Mode.VN, "VCB", DAY), ""),
     ],
 )
 def test_only_what_is_out_of_step_is_settled(filled: Stores, disturb: Callable[[Stores], object]) -> None:
@@ -226,15 +227,15 @@ def test_only_what_is_out_of_step_is_settled(filled: Stores, disturb: Callable[[
     write_sqlite(filled, BARS)
     heal(filled)
     disturb(filled)
-    settled = settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW)
-    assert set(settled) == {("VCB", DAY)}
-    assert settled["VCB", DAY].records >= 160
+    settled = settle_out_of_step(filled, Mode.VN, NOW)
+    assert set(settled) == {SeriesKey(Mode.VN, "VCB", DAY)}
+    assert settled[SeriesKey(Mode.VN, "VCB", DAY)].records >= 160
     assert problems(filled) == {}
     assert heal(filled) == set()
 
 
 def test_the_markets_are_settled_apart(filled: Stores) -> None:
-    filled.csv_store.write(Mode.CRYPTO, "BTC", DAY, make_bars(170, mode=Mode.CRYPTO))
+    filled.csv_store.write(SeriesKey(Mode.CRYPTO, "BTC", DAY), make_bars(170, mode=Mode.CRYPTO))
     assert heal(filled, Mode.VN) == set()
     assert heal(filled, Mode.CRYPTO) == {("BTC", DAY)}
 
@@ -311,8 +312,8 @@ def test_a_log_left_by_a_vanished_database_is_not_replayed_into_the_new_one(fill
 
 def test_a_bad_page_is_found_when_its_series_is_out_of_step_and_what_else_can_be_read_is_saved(filled: Stores) -> None:
     faults.spoil_days_of(filled, "VCB")
-    filled.csv_store.path(Mode.VN, "VCB", DAY).touch()
-    filled.csv_store.path(Mode.VN, "ACB", HOUR).unlink()  # SQLite has the only copy
+    filled.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).touch()
+    filled.csv_store.path(SeriesKey(Mode.VN, "ACB", HOUR)).unlink()  # SQLite has the only copy
     assert {("VCB", DAY), ("ACB", HOUR)} <= heal(filled)
     assert_all_in_step(filled)
     assert len(asides(filled)) == 1
@@ -321,9 +322,9 @@ def test_a_bad_page_is_found_when_its_series_is_out_of_step_and_what_else_can_be
 def test_a_bad_page_nobody_has_touched_is_found_by_verify_and_mended_by_a_rebuild(filled: Stores) -> None:
     faults.spoil_days_of(filled, "VCB")
     assert heal(filled) == set()
-    (report,) = [each for each in verify(Mode.VN, Interval, filled.db_manager, filled.csv_store) if each.problems]
-    assert (report.ticker, report.interval, report.sqlite_fault) == ("VCB", DAY, SqliteFault.CORRUPT)
-    rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    (report,) = [each for each in verify(filled, Mode.VN, Interval) if each.problems]
+    assert (report.key.ticker, report.key.interval, report.sqlite_fault) == ("VCB", DAY, SqliteFault.CORRUPT)
+    rebuild(filled, Mode.VN, NOW)
     assert_all_in_step(filled)
 
 
@@ -331,7 +332,7 @@ def test_what_an_interrupted_rebuild_has_left_is_no_obstacle(filled: Stores) -> 
     path = filled.settings.vn_database_path
     for suffix in ("", "-wal", "-shm"):
         Path(f"{path}.rebuilding{suffix}").write_bytes(b"half of something")
-    rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    rebuild(filled, Mode.VN, NOW)
     assert_all_in_step(filled)
     assert [each.name for each in asides(filled)] == ["vn_data.db.damaged-20260302T050000Z"]
 
@@ -356,16 +357,16 @@ def test_a_rebuild_that_fails_leaves_the_old_database_in_its_place(
         case "rename":
             monkeypatch.setattr(Path, "rename", may_not)
     with pytest.raises(SqliteError, match=r"disk is full|row 5 missing|vn_data.db is out of reach: Permission denied"):
-        rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+        rebuild(filled, Mode.VN, NOW)
     monkeypatch.undo()
     assert_all_in_step(filled)
-    rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    rebuild(filled, Mode.VN, NOW)
     assert_all_in_step(filled)
 
 
 def test_no_database_kept_aside_takes_the_place_of_another(filled: Stores) -> None:
     for _ in range(3):
-        rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+        rebuild(filled, Mode.VN, NOW)
     name = "vn_data.db.damaged-20260302T050000Z"
     assert [each.name for each in asides(filled)] == [name, f"{name}-2", f"{name}-3"]
 
@@ -404,7 +405,7 @@ def test_readers_never_see_a_part_of_the_new_database(filled: Stores, monkeypatc
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reconcile, "settle", watch)
-    rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    rebuild(filled, Mode.VN, NOW)
     assert seen == [6] * 6
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from stockapi.errors import CsvError, DeadlineError, SqliteError
 from stockapi.models import Bars, Interval, Mode, QueryParameters
+from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import evidence, settle
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.data_store import DataStore
@@ -44,11 +45,11 @@ def filled(make_stores: MakeStores) -> Stores:
 
 
 def mend(stores: Stores) -> tuple[Findings, Repair, Findings]:
-    return verify_and_repair(Mode.VN, stores.db_manager, stores.csv_store, lambda: NOW)
+    return verify_and_repair(stores, Mode.VN, lambda: NOW)
 
 
 def look_at(stores: Stores, *, others_write: bool = False) -> Findings:
-    return look(Mode.VN, stores.db_manager, stores.csv_store, others_write=others_write)
+    return look(stores, Mode.VN, others_write=others_write)
 
 
 def database(stores: Stores) -> Path:
@@ -56,7 +57,7 @@ def database(stores: Stores) -> Path:
 
 
 def csv_path(stores: Stores, ticker: str = "VCB", interval: Interval = DAY) -> Path:
-    return stores.csv_store.path(Mode.VN, ticker, interval)
+    return stores.csv_store.path(SeriesKey(Mode.VN, ticker, interval))
 
 
 # Damage, byte by byte
@@ -75,7 +76,7 @@ def queries() -> Iterator[QueryParameters]:
 
 
 def answers(stores: Stores) -> list[dict[str, Bars]]:
-    store = DataStore(stores.settings, stores.db_manager, stores.csv_store)
+    store = DataStore(stores)
     return [store.get_data_smart_sqlite(query).bars for query in queries()]
 
 
@@ -121,7 +122,7 @@ def test_every_flip_that_shows_in_an_answer_is_found_and_mended(filled: Stores, 
         is_shown = not are_same(answers(filled), truth)
         shown += is_shown
         assert is_found(filled) or not is_shown, what
-        settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+        settle_out_of_step(filled, Mode.VN, NOW)
         mend(filled)
         assert are_same(answers(filled), truth), what
         assert not is_found(filled), what
@@ -153,8 +154,8 @@ def test_a_damaged_value_is_found_and_mended_from_the_sound_side(filled: Stores,
     damage(filled)  # type: ignore[operator]
     before, done, left = mend(filled)
     (report,) = before.differing
-    assert (report.ticker, report.interval, report.problems[0]) == ("VCB", DAY, "1 bars with other values")
-    assert [*done.settled] == [("VCB", DAY)]
+    assert (report.key.ticker, report.key.interval, report.problems[0]) == ("VCB", DAY, "1 bars with other values")
+    assert [*done.settled] == [SeriesKey(Mode.VN, "VCB", DAY)]
     assert left.differing == []
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
 
@@ -185,7 +186,7 @@ def test_an_older_copy_of_a_file_does_not_undo_what_came_after(filled: Stores, t
     newer = make_bars(95, seed=99)
     filled.save("VCB", newer, rewrite_all=True)
     shutil.copy2(tmp_path / "copy", path)
-    assert settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW).keys() == {("VCB", DAY)}
+    assert settle_out_of_step(filled, Mode.VN, NOW).keys() == {SeriesKey(Mode.VN, "VCB", DAY)}
     assert_in_step(filled, "VCB", newer)
 
 
@@ -193,7 +194,7 @@ def test_damage_in_both_stores_is_undone_bar_by_bar(filled: Stores) -> None:
     rot(filled)
     spoil_row(filled)
     _, done, left = mend(filled)
-    assert done.settled["VCB", DAY].evidence == (evidence.Evidence.DIGEST_OF_BOTH,)
+    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].evidence == (evidence.Evidence.DIGEST_OF_BOTH,)
     assert left.differing == []
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
 
@@ -201,7 +202,7 @@ def test_damage_in_both_stores_is_undone_bar_by_bar(filled: Stores) -> None:
 def test_a_row_that_was_never_stored_goes_to_the_quarantine(filled: Stores) -> None:
     execute(filled, f"UPDATE vn_daily SET time = time + 86400000 WHERE ticker = 'VCB' AND time = {FIRST_DAY}")
     _, done, _ = mend(filled)
-    assert done.settled["VCB", DAY].set_aside == 1
+    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].set_aside == 1
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
     kept = Quarantine(filled.settings).path(Mode.VN).read_text()
     assert "in one store alone, and not in the digest of the ledger" in kept
@@ -217,7 +218,7 @@ def test_a_row_that_could_not_even_be_stored_is_replaced(filled: Stores, assignm
     expected = bars_of("VCB", DAY)
     if is_edited:
         expected = make_bars(COUNTS[DAY], seed=99)
-        filled.csv_store.write(Mode.VN, "VCB", DAY, expected)
+        filled.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), expected)
     execute(filled, f"UPDATE vn_daily SET {assignment} WHERE ticker = 'VCB' AND time = {FIRST_DAY}")
     _, _, left = mend(filled)
     assert (left.integrity, left.differing) == ("ok", [])
@@ -232,15 +233,15 @@ def test_a_series_that_cannot_be_written_does_not_keep_the_others_from_it(
     for ticker in ("ACB", "VCB"):
         rot(filled, ticker)
 
-    def settle_but_one(ticker: str, *arguments: object) -> object:
-        if ticker == "ACB":
+    def settle_but_one(stores: Stores, key: SeriesKey, *arguments: object) -> object:
+        if key.ticker == "ACB":
             raise CsvError("read-only file system")
-        return settle(ticker, *arguments)  # type: ignore[arg-type]
+        return settle(stores, key, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(verification, "settle", settle_but_one)
     _, done, left = mend(filled)
-    assert done.failed == {("ACB", DAY): "read-only file system"}
-    assert [report.ticker for report in left.differing] == ["ACB"]
+    assert done.failed == {SeriesKey(Mode.VN, "ACB", DAY): "read-only file system"}
+    assert [report.key.ticker for report in left.differing] == ["ACB"]
     recorded = Bookkeeping(filled.db_manager).last_verification(Mode.VN)
     assert recorded is not None
     assert (recorded.result, recorded.differing, recorded.left) == ("differs", 2, 1)
@@ -278,7 +279,7 @@ def test_once_stopped_nothing_more_is_done_and_nothing_recorded(filled: Stores, 
         stop.set()
     rot(filled)
     with pytest.raises(DeadlineError):
-        verify_and_repair(Mode.VN, filled.db_manager, filled.csv_store, lambda: NOW, stop, watch=watch)
+        verify_and_repair(filled, Mode.VN, lambda: NOW, stop, watch=watch)
     assert Bookkeeping(filled.db_manager).last_verification(Mode.VN) is None
     assert not filled.in_csv("VCB").equals(bars_of("VCB", DAY))
 
@@ -286,17 +287,17 @@ def test_once_stopped_nothing_more_is_done_and_nothing_recorded(filled: Stores, 
 def test_a_stopped_start_settles_the_rest_at_the_next_one(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, done = threading.Event(), []
 
-    def settle_and_stop(*arguments: object, **options: object) -> object:
-        done.append(arguments[0])
+    def settle_and_stop(stores: Stores, key: SeriesKey, *arguments: object, **options: object) -> object:
+        done.append(key.ticker)
         stop.set()
-        return settle(*arguments, **options)  # type: ignore[arg-type]
+        return settle(stores, key, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reconcile, "settle", settle_and_stop)
     for ticker in TICKERS:
         csv_path(filled, ticker).touch()
-    settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW, stop)
+    settle_out_of_step(filled, Mode.VN, NOW, stop)
     assert done == ["ACB"]
-    settle_out_of_step(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    settle_out_of_step(filled, Mode.VN, NOW)
     assert done == ["ACB", "FPT", "VCB"]
 
 
@@ -304,7 +305,7 @@ def test_a_stopped_rebuild_leaves_the_old_database_in_its_place(filled: Stores) 
     stop = threading.Event()
     stop.set()
     before = database(filled).stat().st_ino
-    assert reconcile.rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW, stop) == {}
+    assert reconcile.rebuild(filled, Mode.VN, NOW, stop) == {}
     assert database(filled).stat().st_ino == before
 
 
@@ -339,12 +340,12 @@ def test_a_writer_at_work_makes_no_difference(filled: Stores, monkeypatch: pytes
 def test_without_a_second_look_it_would(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control, with the writer held between the two stores."""
     longer = bars_of("VCB", DAY)
-    filled.csv_store.write(Mode.VN, "VCB", DAY, make_bars(95, seed=ord("V")))
-    assert [each.ticker for each in look_at(filled).differing] == ["VCB"]
+    filled.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), make_bars(95, seed=ord("V")))
+    assert [each.key.ticker for each in look_at(filled).differing] == ["VCB"]
 
     def finish(_seconds: float) -> bool:
-        filled.csv_store.write(Mode.VN, "VCB", DAY, longer)
-        filled.sqlite_store.replace(Mode.VN, "VCB", DAY, longer, csv_stamp="", now=0)
+        filled.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), longer)
+        filled.sqlite_store.replace(SeriesKey(Mode.VN, "VCB", DAY), longer, csv_stamp="", now=0)
         return False
 
     monkeypatch.setattr(threading.Event, "wait", lambda _event, seconds: finish(seconds))
@@ -359,7 +360,7 @@ def test_a_repair_and_a_save_of_the_same_series_take_turns(filled: Stores) -> No
     writer.start()
     try:
         for _ in range(30):
-            settle("VIC", DAY, Mode.VN, filled.db_manager, filled.csv_store, NOW)
+            settle(filled, SeriesKey(Mode.VN, "VIC", DAY), NOW)
     finally:
         stop.set()
         writer.join()
@@ -390,7 +391,7 @@ def test_the_workers_reports_and_the_adjustments_are_taken_over(filled: Stores) 
     states, adjustments = bookkeeping.worker_states(Mode.VN), bookkeeping.adjustments(Mode.VN, 0)
     verified = bookkeeping.last_verification(Mode.VN)
     faults.spoil_days_of(filled, "VCB")
-    reconcile.rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    reconcile.rebuild(filled, Mode.VN, NOW)
     assert bookkeeping.worker_states(Mode.VN) == states
     assert bookkeeping.adjustments(Mode.VN, 0) == adjustments
     assert bookkeeping.last_verification(Mode.VN) == verified
@@ -404,7 +405,7 @@ def test_what_of_them_is_damaged_is_left_out_and_said(filled: Stores, caplog: py
     execute(filled, "DROP TABLE adjustments")
     with pytest.raises(SqliteError, match="a row of the bookkeeping"):
         bookkeeping.worker_states(Mode.VN)
-    reconcile.rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+    reconcile.rebuild(filled, Mode.VN, NOW)
     assert [*bookkeeping.worker_states(Mode.VN)] == ["hourly"]
     assert bookkeeping.adjustments(Mode.VN, 0) == []
     assert "vn worker_states: 1 rows are damaged and were left out" in caplog.text
@@ -430,7 +431,7 @@ def test_no_thread_writes_the_old_database_while_it_is_swapped(filled: Stores, m
     writer = threading.Thread(target=write)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", watched)
-        reconcile.rebuild(Mode.VN, filled.db_manager, filled.csv_store, NOW)
+        reconcile.rebuild(filled, Mode.VN, NOW)
     writer.join()
     assert order[-1] == "written"
     assert "vn_data.db.rebuilding" in order

@@ -1,0 +1,199 @@
+"""A series that is open for an operation: its lock is held, and the state of its file is asked for once."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from stockapi.calc.indicators import enhance
+from stockapi.errors import SqliteError, StoreError
+from stockapi.models.bars import Bars
+from stockapi.models.series import SeriesKey
+from stockapi.models.window import WHOLE, Window
+from stockapi.services.csv_enhancer.both_sides import Sides, read_sides, set_aside
+from stockapi.services.csv_enhancer.evidence import Difference, Evidence
+from stockapi.services.csv_enhancer.stats import EnhancementStats, SaveResult
+from stockapi.services.stores import Stores
+
+log = logging.getLogger(__name__)
+
+_locks: dict[SeriesKey, threading.RLock] = {}
+
+
+def series_lock(key: SeriesKey) -> threading.RLock:
+    """Held through every save and repair of a series in this process, from the first store to the second."""
+    return _locks.setdefault(key, threading.RLock())
+
+
+@contextmanager
+def open_series(stores: Stores, key: SeriesKey, now: datetime) -> Iterator["OpenSeries"]:
+    """The series, for reading, computing and writing as one step. No other thread saves it meanwhile."""
+    with series_lock(key):
+        yield OpenSeries(stores, key, now)
+
+
+@contextmanager
+def csv_alone_if_allowed(stores: Stores, what: object) -> Iterator[list[SqliteError]]:
+    """The documented fallback of every write: SQLite's error goes to the log and into the list, and work goes on.
+
+    :raises SqliteError: when FALLBACK_TO_CSV is off.
+    """
+    errors: list[SqliteError] = []
+    try:
+        yield errors
+    except SqliteError as exc:
+        if not stores.settings.fallback_to_csv:
+            raise
+        errors.append(exc)
+        log.error("%s goes on with CSV alone until SQLite works again: %s", what, exc)
+
+
+class OpenSeries:
+    """One series in both stores. Made by `open_series`; good for the length of one operation."""
+
+    def __init__(self, stores: Stores, key: SeriesKey, now: datetime) -> None:
+        self.key = key
+        self._stores = stores
+        self._settings = stores.settings
+        self._now = now
+        self._stamp: str | None = None
+
+    @property
+    def stamp(self) -> str:
+        """The state of the CSV file, as it was when first asked for or last written; "" for no file."""
+        if self._stamp is None:
+            self._stamp = self._stores.csv_store.stamp(self.key)
+        return self._stamp
+
+    def read(self, window: Window = WHOLE) -> Bars:
+        """The bars of the window, as CSV has them."""
+        return self._stores.csv_store.read(self.key, window).bars
+
+    def enhanced(self, bars: Bars) -> Bars:
+        """The bars, all there are, with their indicators."""
+        return enhance(bars, self.key.mode, is_index=self.is_index)
+
+    @property
+    def is_index(self) -> bool:
+        return self._settings.is_index(self.key.ticker, self.key.mode)
+
+    def save(self, part: Bars, cutoff: int | None) -> SaveResult:
+        """Put `part`, enhanced and not empty, in place of the bars from `cutoff` on (Unix seconds; None: of all).
+
+        :raises StoreError: as `save_enhanced_csv_and_sqlite`.
+        """
+        before = self.stamp
+        started = time.perf_counter()
+        csv_bytes = self._write_csv(part, cutoff)
+        csv_done = time.perf_counter()
+        error = self._save_to_sqlite(part, before, rewrite_all=cutoff is None)
+        sqlite_seconds = time.perf_counter() - csv_done
+        return SaveResult(len(part), csv_bytes, csv_done - started, sqlite_seconds).without_sqlite(error)
+
+    def settle_if_out_of_step(self) -> SqliteError | None:
+        """`settle` when the CSV file is not in the state SQLite's bars are the same as.
+
+        :returns: SQLite's error when it failed and the work may go on with CSV alone.
+        :raises StoreError: as `save_enhanced_csv_and_sqlite`.
+        """
+        if not self._settings.sqlite_writes:
+            return None
+        with csv_alone_if_allowed(self._stores, self.key) as errors:
+            self._stores.db_manager.upgrade(self.key.mode)
+            if self._stores.sqlite_store.csv_stamp(self.key) != self.stamp:
+                _, error = self.settle()
+                errors += [error] if error is not None else []
+        return errors[0] if errors else None
+
+    def settle(
+        self, *, rewrite: bool = False, prefer_possible: bool = False
+    ) -> tuple[EnhancementStats, SqliteError | None]:
+        """Bring both stores to the right bars, with indicators computed anew: see `enhancer.settle`.
+
+        :returns: what it did, and SQLite's error when it went on without it.
+        """
+        started = time.perf_counter()
+        sides, error = self._read_sides(prefer_possible=prefer_possible)
+        read_done = time.perf_counter()
+        bars = self.enhanced(sides.choice.bars)
+        computed = time.perf_counter()
+        csv_bytes = self._settle_csv(sides, bars, rewrite=rewrite)
+        csv_done = time.perf_counter()
+        # What could not be read must not be replaced: it may hold the only copy of a bar.
+        if error is None and len(bars):
+            error = self._save_to_sqlite(bars, "", rewrite_all=True)
+        sqlite_done = time.perf_counter()
+        has_written = error is None and self._settings.sqlite_writes
+        stats = EnhancementStats(
+            tickers=1,
+            records=len(bars),
+            duration=sqlite_done - started,
+            indicator_seconds=computed - read_done,
+            csv_seconds=csv_done - computed,
+            sqlite_seconds=sqlite_done - csv_done,
+            bytes_written=csv_bytes,
+            csv_changed=Difference.between(sides.in_csv, bars).total,
+            sqlite_changed=Difference.between(sides.in_sqlite, bars).total if has_written else 0,
+            set_aside=len(sides.choice.refused) + len(sides.unstorable),
+            evidence=() if sides.choice.evidence is Evidence.SAME else (sides.choice.evidence,),
+            sqlite_faults=() if error is None else (error.fault,),
+        )
+        return stats, error
+
+    def rescue(self) -> None:
+        """Bring to CSV what SQLite has and CSV lacks or has wrong; SQLite is not written.
+
+        :raises SqliteError: when SQLite cannot be read, whatever FALLBACK_TO_CSV says.
+        """
+        sides = read_sides(self._stores, self.key)
+        self._settle_csv(sides, self.enhanced(sides.choice.bars), rewrite=False)
+
+    def _write_csv(self, part: Bars, cutoff: int | None) -> int:
+        """:returns: the bytes written."""
+        self._stamp = None
+        if cutoff is None:
+            return self._stores.csv_store.write(self.key, part)
+        return self._stores.csv_store.write_tail(self.key, part, cutoff)
+
+    def _save_to_sqlite(self, part: Bars, stamp_before: str, *, rewrite_all: bool) -> SqliteError | None:
+        """:returns: SQLite's error when the save went on without it."""
+        if not self._settings.sqlite_writes:
+            return None
+        sqlite, seconds = self._stores.sqlite_store, int(self._now.timestamp())
+        with csv_alone_if_allowed(self._stores, self.key) as errors:
+            if rewrite_all:
+                sqlite.replace(self.key, part, csv_stamp=self.stamp, now=seconds)
+            elif not sqlite.save_tail(self.key, part, expected_stamp=stamp_before, csv_stamp=self.stamp, now=seconds):
+                log.warning("%s was not the same in both stores; settling it", self.key)
+                _, error = self.settle()
+                return error
+            self._compare_sides(part)
+        return errors[0] if errors else None
+
+    def _compare_sides(self, part: Bars) -> None:
+        """Read what was saved back from both sides, the newest batch of it at most.
+
+        :raises StoreError: when they differ; the next save or start settles it.
+        """
+        window = Window(start=int(part.tail(self._settings.sqlite_batch_size).time[0]))
+        if not self.read(window).equals(self._stores.sqlite_store.read(self.key, window)):
+            self._stores.sqlite_store.set_csv_stamp(self.key, "")
+            raise StoreError(f"{self.key} reads back differently from CSV and from SQLite")
+
+    def _read_sides(self, *, prefer_possible: bool) -> tuple[Sides, SqliteError | None]:
+        """CSV alone when SQLite is not in use, and with its error when it cannot be read. Makes a missing database."""
+        errors: list[SqliteError] = []
+        if self._settings.sqlite_writes:
+            with csv_alone_if_allowed(self._stores, self.key) as errors:
+                self._stores.db_manager.upgrade(self.key.mode)
+                return read_sides(self._stores, self.key, prefer_possible=prefer_possible), None
+        return read_sides(self._stores, self.key, with_sqlite=False), errors[0] if errors else None
+
+    def _settle_csv(self, sides: Sides, bars: Bars, *, rewrite: bool) -> int:
+        """:returns: bytes written, 0 when the file holds just `bars` already."""
+        set_aside(self._stores, self.key, sides, self._now)
+        if not (rewrite or sides.parsed.damaged) and bars.equals(sides.in_csv):
+            return 0
+        return self._write_csv(bars, None)

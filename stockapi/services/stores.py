@@ -1,0 +1,43 @@
+"""Both stores, and what is kept beside them: made once for a process, and handed to whoever reads or writes bars."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from stockapi.config import Settings
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.csv_store.quarantine import Quarantine
+from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.sqlite_store import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of all markets. Opens nothing by itself; safe among threads and to carry across a fork."""
+
+    settings: Settings
+    db_manager: DatabaseManager
+    sqlite_store: SqliteStore
+    csv_store: CsvStore
+    bookkeeping: Bookkeeping
+    quarantine: Quarantine
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        db_manager = DatabaseManager(settings)
+        return cls(
+            settings,
+            db_manager,
+            SqliteStore(db_manager),
+            CsvStore(settings),
+            Bookkeeping(db_manager),
+            Quarantine(settings),
+        )
+
+    def with_settings(self, settings: Settings) -> Self:
+        """The same CSV files beside other databases, as `settings` has them: for filling a new database."""
+        return replace(self.of(settings), csv_store=self.csv_store)
+
+    def close(self) -> None:
+        """Close this thread's readers and the writers of the databases."""
+        self.db_manager.close()
