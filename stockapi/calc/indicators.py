@@ -5,6 +5,7 @@ Every number depends on the bar itself and at most the `WARMUP_BARS` bars before
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 import numpy as np
 
@@ -30,7 +31,10 @@ EMA_WARMUP_BARS = _EMA_REACH_BARS + WARMUP_BARS
 """Bars to read before the first one wanted, so that what an exponential average begins with is out of its reach."""
 
 _EXACT_LIMIT = float(1 << 52)
+_EXACT_DECIMALS = 22
+"""Powers of ten are float64 without rounding up to this one."""
 _SPLITTER = float((1 << 27) + 1)
+_NEGATIVE_POWERS = np.array([float(f"1e-{place}") for place in range(323, 0, -1)])
 
 # (size, newer part, older part): each window is two shorter ones side by side, so nine additions give all averages.
 _WINDOW_CHAIN = (
@@ -70,13 +74,53 @@ def round_half_even(values: Float, decimals: int) -> Float:
     return np.where(np.isfinite(values), rounded + 0.0, values)
 
 
+def round_prices(values: Float, mode: Mode) -> Float:
+    """`round_half_even` to the decimals of the market, or to more where those would show too few digits of a number.
+
+    A number so small that they hold fewer than `Mode.price_digits` significant ones keeps just that many. So no
+    positive price becomes 0, and what was rounded once is not changed by being rounded again.
+    """
+    rounded = round_half_even(values, mode.price_decimals)
+    size = np.abs(values)
+    is_small = (size > 0.0) & (size < float(f"1e{mode.price_digits - 1 - mode.price_decimals}"))
+    if is_small.any():
+        rounded[is_small] = _round_to_digits(values[is_small], mode.price_digits)
+    return rounded
+
+
+def round_price(value: float, mode: Mode) -> float:
+    """`round_prices` of one finite number, in a hundredth of the time."""
+    digits_before_point = Decimal(value).adjusted() + 1 if value else 1
+    return round(value, max(mode.price_decimals, mode.price_digits - digits_before_point)) + 0.0
+
+
+def _round_to_digits(values: Float, digits: int) -> Float:
+    """`values`: below 1 and not 0."""
+    # By comparison with the powers of ten themselves: a logarithm may miss one by its last bit.
+    places = len(_NEGATIVE_POWERS) - np.searchsorted(_NEGATIVE_POWERS, np.abs(values), side="right") + 1
+    rounded = np.empty_like(values)
+    for place in set(places.tolist()):
+        where, decimals = places == place, place + digits - 1
+        if decimals <= _EXACT_DECIMALS:
+            rounded[where] = round_half_even(values[where], decimals)
+        else:
+            rounded[where] = [round(value, decimals) for value in values[where].tolist()]
+    return rounded
+
+
 def _product_error(values: Float, scale: float, product: Float) -> Float:
-    """`values * scale - product`, exactly; `scale` has at most 27 significant bits."""
+    """`values * scale - product`, exactly."""
+    high, low = _halves(values)
+    scale_high, scale_low = _halves(np.array(scale))
+    error: Float = ((high * scale_high - product) + high * scale_low + low * scale_high) + low * scale_low
+    return error
+
+
+def _halves(values: Float) -> tuple[Float, Float]:
+    """Two numbers of half as many bits whose sum each value is."""
     wide = values * _SPLITTER
     high = wide - (wide - values)
-    low = values - high
-    error: Float = (high * scale - product) + low * scale
-    return error
+    return high, values - high
 
 
 def _add_pairs(a: tuple[Float, Float], b: tuple[Float, Float]) -> tuple[Float, Float]:
@@ -120,7 +164,7 @@ def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
     Definitions and rounding: docs/indicators.md. An indicator that is not defined, or not finite, is NaN.
     The first bar is taken for the first there is: give `WARMUP_BARS` earlier bars with a suffix, and cut them off.
     """
-    prices = round_half_even(bars.prices, mode.price_decimals)
+    prices = round_prices(bars.prices, mode)
     rounded = Bars.of(bars.time, prices, bars.volume)
     with np.errstate(all="ignore"):
         values = {
@@ -161,7 +205,8 @@ def _rounded(values: Mapping[str, Float], mode: Mode) -> dict[str, Float]:
     for scale in Scale:
         names = [field.name for field in INDICATORS if field.scale is scale and field.name in values]
         if names:
-            rows = round_half_even(np.array([values[name] for name in names]), scale.decimals(mode))
+            rows = np.array([values[name] for name in names])
+            rows = round_prices(rows, mode) if scale is Scale.PRICE else round_half_even(rows, scale.decimals(mode))
             rows[~np.isfinite(rows)] = np.nan
             result |= zip(names, rows, strict=True)
     return result

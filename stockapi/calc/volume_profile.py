@@ -12,6 +12,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from stockapi.calc.indicators import round_price
 from stockapi.errors import TooManyRowsError
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.mode import Mode
@@ -23,7 +24,10 @@ _INDEX_TICK: Final = 0.01
 _TICKS: Final = {
     Mode.VN: ((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
     # One per two decades of price, as above 0.01: with a tick of 0.0001 all trades of SHIB were at one level, 0.0.
-    Mode.CRYPTO: ((0.0001, 1e-8), (0.01, 1e-6), (1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
+    Mode.CRYPTO: (
+        *((float(f"1e-{place}"), float(f"1e-{place + 4}")) for place in range(16, 0, -2)),
+        *((1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
+    ),
 }
 """(mean prices below this, tick), ascending."""
 
@@ -187,7 +191,7 @@ class _Levels:
 
     def price(self, offset: float) -> float:
         """So many ticks above the lowest level, rounded."""
-        return _rounded((self.lowest + offset) * self.tick, self.mode.price_decimals)
+        return round_price((self.lowest + offset) * self.tick, self.mode)
 
     def volume(self, units: int) -> float:
         return _rounded(units / self.all_units * self.total, _VOLUME_DECIMALS[self.mode])
@@ -265,15 +269,14 @@ def _statistics(levels: _Levels, weights: Int) -> Statistics:
     return Statistics(
         mean_price=levels.price(mean),
         median_price=levels.price(median),
-        std_deviation=_rounded(std * levels.tick, levels.mode.price_decimals),
+        std_deviation=round_price(std * levels.tick, levels.mode),
         skewness=_rounded(skewness, _SHARE_DECIMALS),
     )
 
 
 def _price_range(bars: Bars, mode: Mode) -> PriceRange:
     low, high = float(min(bars.low.min(), bars.high.min())), float(max(bars.low.max(), bars.high.max()))
-    decimals = mode.price_decimals
-    return PriceRange(_rounded(low, decimals), _rounded(high, decimals), _rounded(high - low, decimals))
+    return PriceRange(round_price(low, mode), round_price(high, mode), round_price(high - low, mode))
 
 
 def _rounded(value: float, decimals: int) -> float:

@@ -19,12 +19,19 @@ Words = NDArray[np.uint32]
 
 _WORD_BYTES: Final = 4
 _CHUNK: Final = 10**_WORD_BYTES
+_MOST_FURTHER_WORDS: Final = 3
 _MOST: Final = 2.0**51
 """Below this a float64 is nearer to its decimal number than half of that number's last place, so `%` prints it too."""
 
 
 def _as_words(text: NDArray[np.uint8]) -> Words:
     return np.ascontiguousarray(text).view(np.uint32)[..., 0]
+
+
+def _trimmed_words() -> Words:
+    """For 0 <= i < 10^4 its four digits without the zeros at their end; then the same again with them."""
+    texts = [f"{i:04}" for i in range(_CHUNK)]
+    return np.array([text.rstrip("0") for text in texts] + texts, dtype="S4").view(np.uint32)
 
 
 def _digit_words(size: int, end: bytes, shown: int) -> Words:
@@ -49,6 +56,7 @@ def _pair_words(begin: str, end: str) -> Words:
 
 
 _FRACTION: Final = {size: _digit_words(size, b"", size) for size in range(1, _WORD_BYTES + 1)}
+_TRIMMED: Final = _trimmed_words()
 _UNITS: Final = _digit_words(_WORD_BYTES, b"", 1)
 _UNITS_WITH_POINT: Final = _digit_words(_WORD_BYTES - 1, b".", 1)
 _HIGHER: Final = _digit_words(_WORD_BYTES, b"", 0)
@@ -61,20 +69,23 @@ _SIGN: Final = np.array([_COMMA, _COMMA_MINUS])
 def fixed_point(rows: Float, decimals: int) -> list[Words] | None:
     """The words of each row of `rows`, one row after the other, a comma before each number.
 
-    The text is that of `f"{value:.{decimals}f}"`; of NaN it is empty. None when that would change any number, or not
-    be known to.
+    The text is that of `f"{value:.{decimals}f}"`, with further decimals, the last of them not 0, where that would
+    change the number; of NaN it is empty. None when no text with `_MOST_FURTHER_WORDS` words more is sure.
     """
-    scale = 10.0**decimals
     absent = np.isnan(rows)
-    with np.errstate(over="ignore"):
-        scaled = np.rint(rows * scale)
-    if not (((scaled / scale == rows) & (np.abs(scaled) < _MOST)) | absent).all():
+    for further in range(_MOST_FURTHER_WORDS + 1):
+        scale = 10.0 ** (decimals + further * _WORD_BYTES)
+        with np.errstate(over="ignore"):
+            scaled = np.rint(rows * scale)
+        if (((scaled / scale == rows) & (np.abs(scaled) < _MOST)) | absent).all():
+            break
+    else:
         return None
     is_negative = np.signbit(scaled)
     if not absent.any():
-        return _number_words(np.abs(scaled).astype(np.int64), is_negative, decimals)
+        return _number_words(np.abs(scaled).astype(np.int64), is_negative, decimals, further)
     magnitude = np.where(absent, 0.0, np.abs(scaled)).astype(np.int64)
-    return _number_words(magnitude, is_negative & ~absent, decimals, ~absent)
+    return _number_words(magnitude, is_negative & ~absent, decimals, further, ~absent)
 
 
 def whole(column: Int) -> list[Words] | None:
@@ -123,10 +134,22 @@ def join(first: Sequence[str], columns: Sequence[Words]) -> bytes:
 
 
 def _number_words(
-    magnitude: Int, is_negative: NDArray[np.bool_], decimals: int, present: NDArray[np.bool_] | None = None
+    magnitude: Int,
+    is_negative: NDArray[np.bool_],
+    decimals: int,
+    further: int = 0,
+    present: NDArray[np.bool_] | None = None,
 ) -> list[Words]:
-    """`magnitude`: shape (rows, n), in units of the last decimal; `present`: which are numbers at all (None: all)."""
+    """`magnitude`: shape (rows, n), in units of the last decimal; `present`: which are numbers at all (None: all).
+
+    `further` words of decimals follow the `decimals`, without the zeros at their end.
+    """
     pieces, rest = [], magnitude  # from the last word to the first
+    is_followed = np.zeros(magnitude.shape, dtype=np.bool_)
+    for _ in range(further):
+        rest, digits = _split(rest, _CHUNK)
+        pieces.append(_TRIMMED.take(digits + is_followed * _CHUNK))
+        is_followed |= digits != 0
     while decimals:
         size = min(decimals, _WORD_BYTES)
         rest, digits = _split(rest, 10**size)

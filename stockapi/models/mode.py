@@ -30,6 +30,11 @@ class Mode(Enum):
         return 2 if self is Mode.VN else 8
 
     @property
+    def price_digits(self) -> int:
+        """Significant digits that the smallest price keeps: where `price_decimals` hold fewer, it has more decimals."""
+        return 1 if self is Mode.VN else 6
+
+    @property
     def money_decimals(self) -> int:
         return 0 if self is Mode.VN else 2
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +15,8 @@ from stockapi.calc.indicators import (
     enhance,
     enhance_from,
     round_half_even,
+    round_price,
+    round_prices,
     window_sums,
     with_exponential_averages,
 )
@@ -36,6 +39,12 @@ def bars_of(closes: Sequence[float], volumes: Sequence[float] | None = None, mod
     return Bars.of(np.arange(count, dtype=np.int64) * 86_400, np.vstack([close] * 4).reshape(4, count), volume)
 
 
+def rounded_price(value: float, mode: Mode) -> float:
+    """To the decimals of the market, more where those hold too few significant digits."""
+    exponent = Decimal(value).adjusted() if value else 0
+    return round(value, max(mode.price_decimals, mode.price_digits - 1 - exponent))
+
+
 def defined(closes: Sequence[float], volumes: Sequence[float], mode: Mode, is_index: bool) -> list[dict[str, float]]:
     """The contract's table of definitions, bar by bar; absent indicators are absent."""
     answer = []
@@ -44,7 +53,7 @@ def defined(closes: Sequence[float], volumes: Sequence[float], mode: Mode, is_in
         for period in MA_PERIODS:
             if i + 1 >= period:
                 mean = math.fsum(closes[i + 1 - period : i + 1]) / period
-                bar[f"ma{period}"] = round(mean, mode.price_decimals)
+                bar[f"ma{period}"] = rounded_price(mean, mode)
                 if mean != 0:
                     bar[f"ma{period}_score"] = round((close - mean) / mean * 100, 4)
         if i:
@@ -74,12 +83,14 @@ def test_every_number_agrees_with_its_definition(mode: Mode, is_index: bool, dat
     closes = data.draw(st.lists(PRICES, min_size=count, max_size=count))
     volumes = data.draw(st.lists(st.integers(0, 10**10), min_size=count, max_size=count))
     enhanced = enhance(bars_of(closes, volumes, mode), mode, is_index=is_index)
-    rounded = [round(close, mode.price_decimals) for close in closes]
+    rounded = [rounded_price(close, mode) for close in closes]
     assert enhanced.close.tolist() == rounded
     assert computed(enhanced) == defined(rounded, volumes, mode, is_index)
 
 
-@given(values=st.lists(st.one_of(PRICES, st.floats(-1e17, 1e17)), max_size=50), decimals=st.sampled_from([0, 2, 4, 8]))
+@given(
+    values=st.lists(st.one_of(PRICES, st.floats(-1e17, 1e17)), max_size=50), decimals=st.sampled_from([0, 2, 4, 8, 13])
+)
 def test_rounding_is_that_of_python(values: list[float], decimals: int) -> None:
     assert round_half_even(np.array(values, dtype=float), decimals).tolist() == [round(v, decimals) for v in values]
 
@@ -105,6 +116,43 @@ def test_rounding_keeps_nan_and_infinity() -> None:
     result = round_half_even(np.array([math.nan, math.inf, -math.inf]), 2).tolist()
     assert math.isnan(result[0])
     assert result[1:] == [math.inf, -math.inf]
+
+
+@pytest.mark.parametrize(
+    ("value", "mode", "expected"),
+    [
+        (12_345.678912345, Mode.CRYPTO, 12_345.67891234),
+        (0.00123456789, Mode.CRYPTO, 0.00123457),  # six digits within eight decimals
+        (0.000123456789, Mode.CRYPTO, 0.000123457),
+        (0.0009999999, Mode.CRYPTO, 0.001),
+        (4.4e-9, Mode.CRYPTO, 4.4e-9),
+        (1.25e-9, Mode.CRYPTO, 1.25e-9),
+        (1.2345678e-9, Mode.CRYPTO, 1.23457e-9),
+        (1.2345678e-16, Mode.CRYPTO, 1.23457e-16),
+        (1.2345678e-17, Mode.CRYPTO, 1.23457e-17),
+        (1.2345678e-18, Mode.CRYPTO, 1.23457e-18),
+        (1.2345678e-300, Mode.CRYPTO, 1.23457e-300),
+        (5e-324, Mode.CRYPTO, 5e-324),
+        (0.0, Mode.CRYPTO, 0.0),
+        (60_300.126, Mode.VN, 60_300.13),
+        (1.2345, Mode.VN, 1.23),
+        (0.0123, Mode.VN, 0.01),
+        (0.0049, Mode.VN, 0.005),
+        (0.00000123, Mode.VN, 0.000001),
+    ],
+)
+def test_a_small_price_keeps_significant_digits(value: float, mode: Mode, expected: float) -> None:
+    assert round_prices(np.array([value]), mode).tolist() == [expected]
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@given(values=st.lists(st.one_of(PRICES, st.floats(0.0, 1e-3), st.floats(0.0, 1e9)), max_size=50))
+def test_no_positive_price_becomes_zero_and_rounding_twice_changes_nothing(mode: Mode, values: list[float]) -> None:
+    once = round_prices(np.array(values, dtype=float), mode)
+    assert once.tolist() == [rounded_price(value, mode) for value in values]
+    assert ((once > 0) == (np.array(values) > 0)).all()
+    assert round_prices(once, mode).tolist() == once.tolist()
+    assert [round_price(value, mode) for value in values] == once.tolist()
 
 
 @given(closes=st.lists(st.floats(0.01, 1e7), min_size=200, max_size=260))

@@ -116,6 +116,9 @@ def test_a_high_below_the_low_is_taken_the_other_way_round() -> None:
         (Mode.VN, False, 49_900, 50_000, 50.0),
         (Mode.VN, False, 50_000, 50_000, 100.0),
         (Mode.VN, True, 1_250, 1_260, 0.01),
+        (Mode.CRYPTO, False, 1.2e-9, 1.3e-9, 1e-12),
+        (Mode.CRYPTO, False, 1e-8, 1e-8, 1e-10),
+        (Mode.CRYPTO, False, 0.000001, 0.000001, 1e-8),
         (Mode.CRYPTO, False, 0.00001234, 0.0001, 1e-8),
         (Mode.CRYPTO, False, 0.0001, 0.0001, 1e-6),
         (Mode.CRYPTO, False, 0.009, 0.01, 1e-6),
@@ -155,6 +158,12 @@ def test_a_coin_keeps_fractions_of_volume_and_price() -> None:
     assert found.total_volume == 0.30000003
     assert found.price_range == PriceRange(0.1, 0.1003, 0.0003)
     assert volumes(found) == {0.1: 0.15, 0.1001: 0.15000001, 0.1002: 0.00000001, 0.1003: 0.00000001}
+
+
+def test_a_coin_of_billionths_of_a_dollar_has_prices() -> None:
+    found = profile_of((1.25e-9, 1.252e-9, 3.0), mode=Mode.CRYPTO)
+    assert found.price_range == PriceRange(1.25e-9, 1.252e-9, 2e-12)
+    assert volumes(found) == {1.25e-9: 1.0, 1.251e-9: 1.0, 1.252e-9: 1.0}
 
 
 def test_a_level_between_bars_has_exactly_nothing() -> None:

@@ -1,5 +1,6 @@
 """Columns of digits: the text that Python's own formatting gives, or none."""
 
+from decimal import Decimal
 from itertools import chain
 
 import numpy as np
@@ -47,6 +48,15 @@ def fixed(value: float, decimals: int) -> str | None:
         (1e12, 2, "1000000000000.00"),
         (NAN, 2, ""),
         (-NAN, 2, ""),
+        # Where these decimals would change the number it has more, and no zeros at their end.
+        (0.001, 2, "0.001"),
+        (-1e-9, 8, "-0.000000001"),
+        (1.25e-9, 8, "0.00000000125"),
+        (0.000123457, 8, "0.000123457"),
+        (0.00012345, 8, "0.00012345"),
+        (0.00000001000000000001, 8, "0.00000001000000000001"),
+        (1.23457e-13, 8, "0.000000000000123457"),
+        (60300.123, 2, "60300.123"),
     ],
 )
 def test_a_number_with_fixed_decimals(value: float, decimals: int, text: str) -> None:
@@ -56,8 +66,7 @@ def test_a_number_with_fixed_decimals(value: float, decimals: int, text: str) ->
 @pytest.mark.parametrize(
     ("value", "decimals"),
     [
-        pytest.param(0.001, 2, id="more decimals"),
-        pytest.param(-1e-9, 8, id="far more decimals"),
+        pytest.param(1e-21, 8, id="far more decimals"),
         pytest.param(1 / 3, 4, id="no end of decimals"),
         pytest.param(2.0**51, 0, id="too large to be sure of"),
         pytest.param(2.0**51 / 64, 2, id="too large with its decimals"),
@@ -68,6 +77,17 @@ def test_a_number_with_fixed_decimals(value: float, decimals: int, text: str) ->
 def test_a_number_that_might_change_is_not_taken_on(value: float, decimals: int) -> None:
     assert fixed(value, decimals) is None
     assert csv_fast_writer.fixed_point(np.array([[1.0, value, NAN]]), decimals) is None
+
+
+@given(units=st.lists(st.integers(0, 10**6), min_size=1, max_size=6), places=st.integers(4, 16))
+@settings(max_examples=200, deadline=None)
+def test_numbers_of_many_decimals_beside_those_of_few(units: list[int], places: int) -> None:
+    values = [unit / 10**places for unit in units]
+    exact = [format(Decimal(repr(value)), "f") for value in values]
+    texts = [
+        text if float(text := f"{value:.4f}") == value else full for value, full in zip(values, exact, strict=True)
+    ]
+    assert lines(csv_fast_writer.fixed_point(np.array([values]), 4)) == texts
 
 
 @pytest.mark.parametrize("decimals", [0, 2, 4, 8])

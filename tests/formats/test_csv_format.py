@@ -136,6 +136,9 @@ def test_rounded_numbers_have_the_decimals_of_the_market(mode: Mode, data: st.Da
         for column, (text, places) in enumerate(zip(row.split(",")[2:], decimals, strict=True)):
             if column == 4 and mode is Mode.CRYPTO:  # volume: as many as it takes
                 assert re.fullmatch(r"\d+(\.\d+)?", text)
+            elif len(text.partition(".")[2]) > places:  # a price too small for them: as many as its digits take
+                assert places == mode.price_decimals
+                assert re.fullmatch(rf"-?0\.0+[1-9]\d{{,{mode.price_digits - 1}}}(?<!0)", text)
             else:
                 assert re.fullmatch(rf"-?\d+\.\d{{{places}}}" if places else r"-?\d+", text) or text == ""
 

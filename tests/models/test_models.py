@@ -54,10 +54,13 @@ def test_other_modes_are_refused_with_the_two_there_are(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "price", "money", "whole_volume"), [(Mode.VN, 2, 0, True), (Mode.CRYPTO, 8, 2, False)]
+    ("mode", "price", "digits", "money", "whole_volume"), [(Mode.VN, 2, 1, 0, True), (Mode.CRYPTO, 8, 6, 2, False)]
 )
-def test_the_market_decides_how_numbers_are_rounded(mode: Mode, price: int, money: int, whole_volume: bool) -> None:
-    assert (mode.price_decimals, mode.money_decimals, mode.has_whole_volume) == (price, money, whole_volume)
+def test_the_market_decides_how_numbers_are_rounded(
+    mode: Mode, price: int, digits: int, money: int, whole_volume: bool
+) -> None:
+    assert (mode.price_decimals, mode.price_digits) == (price, digits)
+    assert (mode.money_decimals, mode.has_whole_volume) == (money, whole_volume)
 
 
 # Intervals

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from stockapi.calc.indicators import round_half_even
+from stockapi.calc.indicators import round_half_even, round_prices
 from stockapi.models import Bars, Interval, Mode
-from stockapi.models.fields import INDICATORS
+from stockapi.models.bars import Float
+from stockapi.models.fields import INDICATORS, Field, Scale
 
 DAY = 86_400
 START = 1_704_067_200
@@ -36,9 +37,12 @@ def flat_bars(time: Sequence[int] | np.ndarray, price: float = 10.0, mode: Mode 
 
 def rounded(bars: Bars, mode: Mode) -> Bars:
     """As the enhancer leaves numbers: rounded once, to the decimals of the market."""
-    decimals = [field.scale.decimals(mode) for field in INDICATORS]
-    indicators = [round_half_even(row, places) for row, places in zip(bars.indicators, decimals, strict=True)]
-    return Bars(bars.time, round_half_even(bars.prices, mode.price_decimals), bars.volume, np.array(indicators))
+    indicators = [_rounded_row(row, field, mode) for row, field in zip(bars.indicators, INDICATORS, strict=True)]
+    return Bars(bars.time, round_prices(bars.prices, mode), bars.volume, np.array(indicators))
+
+
+def _rounded_row(row: Float, field: Field, mode: Mode) -> Float:
+    return round_prices(row, mode) if field.scale is Scale.PRICE else round_half_even(row, field.scale.decimals(mode))
 
 
 _PRICE = st.one_of(
