@@ -25,9 +25,10 @@ AppError                    what was wrong and what is allowed, in one line
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -115,6 +116,10 @@ class SqliteError(StoreError):
     def __init__(self, reason: object, fault: SqliteFault = SqliteFault.OTHER) -> None:
         super().__init__(f"SQLite error: {reason}")
         self.fault = fault
+
+
+cannot_open = partial(SqliteError, fault=SqliteFault.CANNOT_OPEN)
+"""The error of a database file that the system does not give."""
 
 
 class OverloadedError(AppError):
@@ -205,6 +210,18 @@ def _fault_of(exc: sqlite3.Error) -> SqliteFault:
     # sqlite3 errors (a closed connection, say) have no code at all.
     code: int | None = getattr(exc, "sqlite_errorcode", None)
     return _FAULT_OF_CODE.get(code & 0xFF, SqliteFault.OTHER) if code is not None else SqliteFault.OTHER
+
+
+@contextmanager
+def os_errors(error: Callable[[str], StoreError], what: object, *, named: bool = False) -> Iterator[None]:
+    """The one place where the `OSError` of a store becomes ours, with what it is about and the cause.
+
+    :param named: the text is about the file that the system names, where it names one, and not about `what`.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise error(f"{(named and exc.filename) or what}: {exc.strerror or exc}") from exc
 
 
 @contextmanager

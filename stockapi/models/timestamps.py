@@ -62,5 +62,10 @@ def format_moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moment_in_name(moment: datetime) -> str:
+    """The same of an aware time, without what a file name should not have."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
 def format_time(seconds: int, interval: AnyInterval) -> str:
     return format_times(np.array([seconds], dtype=np.int64), interval)[0]

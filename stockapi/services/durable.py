@@ -8,24 +8,37 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
-from stockapi.errors import CsvError
+from stockapi.errors import CsvError, os_errors
 
 LOCK_TIMEOUT_S: Final = 5.0
 _LOCK_RETRY_S: Final = 0.002
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 
-@contextmanager
-def csv_errors(path: Path) -> Iterator[None]:
+class FileState(NamedTuple):
+    """Differs between any two states of a file, and `file` between any two files that are there at one time."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    @property
+    def file(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+
+def csv_errors(path: Path) -> AbstractContextManager[None]:
     """:raises CsvError: for every `OSError`, with the path and the cause."""
-    try:
-        yield
-    except OSError as exc:
-        raise CsvError(f"{path}: {exc.strerror or exc}") from exc
+    return os_errors(CsvError, path)
 
 
 def fsync_directory(directory: Path) -> None:

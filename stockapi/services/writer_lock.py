@@ -14,6 +14,7 @@ from typing import Final
 from stockapi.config import Settings
 from stockapi.errors import WriterLockedError
 from stockapi.models.mode import Mode
+from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import csv_errors, make_directory, try_lock
 
 FILE_NAME: Final = ".writer.lock"
@@ -95,7 +96,7 @@ def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
 
 
 def _leave_note(descriptor: int, now: datetime) -> None:
-    started_at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    started_at = format_moment(int(now.timestamp()))
     # The file stays when the lock is released: whoever removed it could remove one that another has just locked.
     note = {"pid": os.getpid(), "command": shlex.join(sys.orig_argv)[:1_000], "started_at": started_at}
     os.ftruncate(descriptor, 0)

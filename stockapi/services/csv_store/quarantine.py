@@ -7,7 +7,8 @@ import re
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,8 @@ from stockapi.config import Settings
 from stockapi.errors import CsvError
 from stockapi.formats.csv_format import DamagedLine
 from stockapi.models.mode import Mode
-from stockapi.services.durable import LOCK_TIMEOUT_S, csv_errors, fsync_directory, make_directory, try_lock
+from stockapi.models.timestamps import format_moment
+from stockapi.services.durable import LOCK_TIMEOUT_S, FileState, csv_errors, fsync_directory, make_directory, try_lock
 
 FILE_NAME: Final = "quarantine.csv"
 _HEADER: Final = ("seen_at", "source", "line", "reason", "text")
@@ -34,20 +36,19 @@ class _Memory:
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
         self._days: OrderedDict[tuple[str, ...], str] = OrderedDict()
-        self._written: dict[Path, tuple[int, int]] = {}
+        self._written: dict[Path, FileState | None] = {}
         self._lock = threading.Lock()
 
     def new_ones(self, path: Path, source: str, lines: Sequence[DamagedLine], day: str) -> Sequence[DamagedLine]:
-        inode, size = self._written.get(path, (0, 0))
-        now_inode, now_size = _inode_and_size(path)
-        if now_inode != inode or now_size < size:
+        before, now = self._written.get(path), _state(path)
+        if before is None or now is None or now.file != before.file or now.size < before.size:
             return lines
         with self._lock:
             return [line for line in lines if self._days.get(_key(path, source, line)) != day]
 
     def remember(self, path: Path, source: str, lines: Sequence[DamagedLine], day: str) -> None:
         with self._lock:
-            self._written[path] = _inode_and_size(path)
+            self._written[path] = _state(path)
             for line in lines:
                 self._days[_key(path, source, line)] = day
                 self._days.move_to_end(_key(path, source, line))
@@ -59,12 +60,11 @@ def _key(path: Path, source: str, line: DamagedLine) -> tuple[str, ...]:
     return str(path), source, str(line.number), line.reason, line.text
 
 
-def _inode_and_size(path: Path) -> tuple[int, int]:
-    with csv_errors(path):
-        if not path.exists():
-            return 0, 0
-        status = path.stat()
-    return status.st_ino, status.st_size
+def _state(path: Path) -> FileState | None:
+    """None when there is no file."""
+    with csv_errors(path), suppress(FileNotFoundError):
+        return FileState.of(path.stat())
+    return None
 
 
 _memory = _Memory()
@@ -86,11 +86,11 @@ class Quarantine:
 
         :raises CsvError: when they cannot be written.
         """
-        path, day = self.path(mode), f"{seen_at.astimezone(UTC):%Y-%m-%d}"
+        path, moment = self.path(mode), format_moment(int(seen_at.timestamp()))
+        day, _, _ = moment.partition("T")
         lines = _memory.new_ones(path, source, lines, day)
         if not lines:
             return
-        moment = seen_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         rows = [(moment, _text(source), line.number, _text(line.reason), _text(line.text)) for line in lines]
         with csv_errors(path):
             make_directory(path.parent)

@@ -1,11 +1,9 @@
 """What the workers leave for others to read: their cycles, the adjusted histories, the latest verification."""
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
 
-from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.mode import Mode
+from stockapi.services.database_manager.damage import of_types
 from stockapi.services.database_manager.manager import DatabaseManager
 
 _RECORD_CYCLE = """
@@ -52,6 +50,7 @@ INSERT OR REPLACE INTO verification
 _SELECT_VERIFICATION = """
 SELECT done_at, seconds, integrity, series, bars, differing, left_over, rebuilt FROM verification
 """
+_ROW = "a row of the bookkeeping"
 _TEXT, _WHOLE, _NUMBER = (str, type(None)), (int, type(None)), (float, int, type(None))
 _TYPES_OF_STATE = (
     *(str, int, _WHOLE, _WHOLE, _WHOLE, _NUMBER, int),
@@ -146,7 +145,7 @@ class Bookkeeping:
         """By worker name."""
         with self._db.snapshot(mode) as connection:
             rows = connection.execute(_SELECT_STATES).fetchall()
-        return {row[0]: WorkerState(*_checked(row, _TYPES_OF_STATE)) for row in rows}
+        return {row[0]: WorkerState(*of_types(row, _TYPES_OF_STATE, _ROW)) for row in rows}
 
     def record_cycle(self, mode: Mode, cycle: Cycle, now: int) -> None:
         values = {
@@ -166,7 +165,7 @@ class Bookkeeping:
         """Those applied, or if not applied yet seen, at or after `since`; by day, then ticker."""
         with self._db.snapshot(mode) as connection:
             rows = connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()
-        return [RecordedAdjustment(*_checked(row, _TYPES_OF_ADJUSTMENT)) for row in rows]
+        return [RecordedAdjustment(*of_types(row, _TYPES_OF_ADJUSTMENT, _ROW)) for row in rows]
 
     def record_adjustment(self, mode: Mode, ticker: str, ex_time: int, ratio: float, now: int) -> None:
         """An adjustment was seen; the adjusted history is about to be fetched."""
@@ -181,15 +180,8 @@ class Bookkeeping:
     def last_verification(self, mode: Mode) -> Verification | None:
         with self._db.snapshot(mode) as connection:
             row = connection.execute(_SELECT_VERIFICATION).fetchone()
-        return None if row is None else Verification(*_checked(row, _TYPES_OF_VERIFICATION))
+        return None if row is None else Verification(*of_types(row, _TYPES_OF_VERIFICATION, _ROW))
 
     def record_verification(self, mode: Mode, verification: Verification) -> None:
         with self._db.transaction(mode) as connection:
             connection.execute(_RECORD_VERIFICATION, astuple(verification))
-
-
-def _checked(row: tuple[Any, ...], types: Sequence[type | tuple[type, ...]]) -> tuple[Any, ...]:
-    """:raises SqliteError: when a value is of another kind: a damaged page may still be a row to SQLite."""
-    if not all(map(isinstance, row, types)):
-        raise SqliteError(f"a row of the bookkeeping holds what is not its own: {row!r}", SqliteFault.CORRUPT)
-    return row

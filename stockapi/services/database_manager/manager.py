@@ -18,11 +18,13 @@ from urllib.parse import quote
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
-from stockapi.errors import SqliteError, SqliteFault, StoreError, sqlite_errors
+from stockapi.errors import SqliteError, StoreError, cannot_open, os_errors, sqlite_errors
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
+from stockapi.services.database_manager.damage import of_types
 from stockapi.services.database_manager.migrations import SCHEMA_VERSION, apply_missing, known_migrations
+from stockapi.services.durable import FileState
 
 __all__ = ["NEVER", "DatabaseHealth", "DatabaseManager", "DatabaseStats", "known_migrations", "uri"]
 
@@ -31,11 +33,16 @@ NEVER = Event()  # for what nobody is to interrupt
 _PAGE_BYTES = 8_192  # twice the default: half as many reads for an answer of many pages, see docs/decisions/005
 _PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the clock
 
+_Identity = tuple[int, tuple[int, int]]
+"""The process that a connection was opened in, and the file it was opened on."""
+_CANNOT_OPEN = "unable to open database file"  # as SQLite says it
+
 _STATS = """
 WITH newest AS (SELECT interval, max(last_time) AS newest_time FROM ledger GROUP BY interval)
 SELECT interval, count(*), sum(rows), newest_time, count(*) FILTER (WHERE last_time >= newest_time - :active_s)
 FROM ledger JOIN newest USING (interval) GROUP BY interval
 """
+_TYPES_OF_STATS = (str, int, int, int, int)
 _TICKERS = "SELECT count(DISTINCT ticker) FROM ledger"
 _LAST_INTEGRITY_CHECK = "SELECT result, done_at FROM maintenance WHERE name = 'integrity_check'"
 
@@ -65,8 +72,7 @@ class DatabaseHealth:
 @dataclass(slots=True)
 class _OpenConnection:
     connection: sqlite3.Connection
-    identity: tuple[int, int, int]
-    """Process, device and inode it was opened in and on."""
+    identity: _Identity
     deadline: float = float("inf")
     """`time.monotonic()` at which its statements are stopped."""
     stop: Event = NEVER
@@ -129,7 +135,7 @@ class DatabaseManager:
         readers[mode] = opened = self._open_reader(path, identity)
         return opened
 
-    def _open_reader(self, path: Path, identity: tuple[int, int, int]) -> _OpenConnection:
+    def _open_reader(self, path: Path, identity: _Identity) -> _OpenConnection:
         connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
         opened = _OpenConnection(connection, identity)
         try:
@@ -220,10 +226,8 @@ class DatabaseManager:
         return connection
 
     def _open_writer(self, path: Path, *, may_create: bool) -> sqlite3.Connection:
-        try:
+        with os_errors(cannot_open, _CANNOT_OPEN):
             path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
         address = uri(path, "rwc" if may_create else "rw")
         connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -269,9 +273,7 @@ class DatabaseManager:
         with self.snapshot(mode) as connection:
             rows = connection.execute(_STATS, {"active_s": ACTIVE_WITHIN_DAYS * SECONDS_PER_DAY}).fetchall()
             (tickers,) = connection.execute(_TICKERS).fetchone()
-        if not all(isinstance(value, int) for row in rows for value in row[1:]):
-            raise SqliteError("the ledger holds what is no number", SqliteFault.CORRUPT)
-        by_name = {row[0]: row for row in rows}
+        by_name = {row[0]: of_types(row, _TYPES_OF_STATS, "the ledger") for row in rows}
         records = {each: by_name[each.value][2] if each.value in by_name else 0 for each in Interval}
         newest = {each: by_name[each.value][3] if each.value in by_name else None for each in Interval}
         active = max((row[4] for row in rows), default=0)
@@ -306,13 +308,10 @@ class DatabaseManager:
                 self._forget_writer(mode)
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identity(path: Path) -> _Identity:
     """:raises SqliteError: when there is no such file, or it cannot be looked at."""
-    try:
-        status = path.stat()
-    except OSError as exc:
-        raise SqliteError(f"unable to open database file: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
-    return os.getpid(), status.st_dev, status.st_ino
+    with os_errors(cannot_open, _CANNOT_OPEN):
+        return os.getpid(), FileState.of(path.stat()).file
 
 
 def uri(path: Path, mode: str) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.services.database_manager.damage import damage_in
 
 _BARE_COLUMNS = ("time", *PRICE_FIELDS, "volume")
 _BAR_COLUMNS = (*_BARE_COLUMNS, *INDICATOR_FIELDS)
@@ -146,13 +146,10 @@ def to_bars(rows: Sequence[tuple[float | None, ...]], mode: Mode) -> Bars:
     :raises SqliteError: when a value is not a number.
     """
     columns = list(zip(*rows, strict=True))
-    try:
+    with damage_in("a row of bars"):
         return Bars.of(
             np.array(columns[0], dtype=np.int64),
             np.array(columns[1:5], dtype=np.float64),
             np.array(columns[5], dtype=np.int64) if mode.has_whole_volume else np.array(columns[5], dtype=np.float64),
             np.array(columns[len(_BARE_COLUMNS) :], dtype=np.float64) if len(columns) > len(_BARE_COLUMNS) else None,
         )
-    except (ValueError, TypeError, OverflowError) as exc:
-        # A damaged page may still be a row to SQLite, with text or bytes where the number was.
-        raise SqliteError(f"a row of bars holds what is no number: {exc}", SqliteFault.CORRUPT) from exc

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Final
 
 from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
+from stockapi.models.timestamps import moment_in_name
 from stockapi.services.durable import fsync_directory, try_lock
 
 LOCK_FILE: Final = ".backup.lock"
@@ -52,7 +53,7 @@ def partial_file(directory: Path, mode: Mode) -> Path:
 
 def new_file(directory: Path, mode: Mode, now: datetime) -> Path:
     """The name of a backup made now; a number tells apart those of one second."""
-    stem = f"{mode.value}_data-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    stem = f"{mode.value}_data-{moment_in_name(now)}"
     names = (f"{stem}.db" if number == 1 else f"{stem}-{number}.db" for number in count(1))
     return next(path for name in names if not (path := directory / name).exists())
 

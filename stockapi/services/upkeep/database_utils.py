@@ -5,14 +5,15 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from threading import Event
 
-from stockapi.errors import SqliteError, SqliteFault, StoreError, sqlite_errors
+from stockapi.errors import SqliteError, SqliteFault, StoreError, os_errors, sqlite_errors
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.timestamps import moment_in_name
 from stockapi.services.database_manager import NEVER, DatabaseManager, uri
 from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_migrations
 from stockapi.services.durable import fsync_directory, make_directory
@@ -138,7 +139,7 @@ class DatabaseUtils:
             for mode, path in chosen.items():
                 staged[mode] = self._stage(mode, path)
                 leftovers.callback(staged[mode].unlink, missing_ok=True)
-            suffix = f"before-restore-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+            suffix = f"before-restore-{moment_in_name(now)}"
             return {mode: Restored(path, self.swap_in(mode, staged[mode], suffix)) for mode, path in chosen.items()}
 
     def _stage(self, mode: Mode, source: Path) -> Path:
@@ -190,11 +191,8 @@ class DatabaseUtils:
 @contextmanager
 def _store_errors(path: Path) -> Iterator[None]:
     """:raises StoreError: for what SQLite or the file system has against it."""
-    try:
-        with sqlite_errors():
-            yield
-    except OSError as exc:
-        raise StoreError(f"{exc.filename or path}: {exc.strerror}") from exc
+    with os_errors(StoreError, path, named=True), sqlite_errors():
+        yield
 
 
 def _chosen(modes: Collection[Mode], source: Path) -> dict[Mode, Path]:

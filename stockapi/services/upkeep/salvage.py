@@ -6,6 +6,7 @@ from typing import Final
 from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
 from stockapi.services.database_manager import DatabaseManager
+from stockapi.services.database_manager.damage import has_types
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,7 @@ def salvage_tables(mode: Mode, damaged: DatabaseManager, new: DatabaseManager) -
         except StoreError as exc:
             log.error("%s %s: begins anew, the damaged database does not give it: %s", mode.value, table, exc)
             continue
-        # A damaged page may still be rows to SQLite, with text where a number was.
-        sound = [row for row in rows if all(map(isinstance, row, types.values()))]
+        sound = [row for row in rows if has_types(row, [*types.values()])]
         if len(sound) < len(rows):
             log.error("%s %s: %d rows are damaged and were left out", mode.value, table, len(rows) - len(sound))
         _write(mode, new, table, [*types], sound)
