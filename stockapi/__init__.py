@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)
-    assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.PLOTLY, explorer.OWN)
+    assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.LIBRARY, explorer.OWN)
     answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
     for room in (*answering, document, docs, explorer, assets):
         app.register_blueprint(room.blueprint)

@@ -95,7 +95,7 @@ def server(market: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def page(browser: Browser) -> Iterator[Page]:
-    """One for many tests: in a new one, plotly.js is compiled anew, and a test takes twice the time.
+    """One for many tests: in a new one, all scripts are compiled anew, and a test takes twice the time.
 
     Tests that make the browser remember something, or set its clock, take `first_visit`.
     """

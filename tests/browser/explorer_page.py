@@ -18,6 +18,8 @@ from tests.support.server import Server
 
 PANELS = ("quote", "chart-panel", "profile-panel", "performers-panel", "sectors-panel")
 BARS = re.compile(r"/tickers\?.*columns=time,open,high,low,close,volume,ma10,")
+CHART = "document.getElementById('chart').chart"
+EDGES = f"(chart => chart.edges.map(at => at - chart.count + 1))({CHART})"
 QUOTE = re.compile(r"/tickers\?.*limit=2&")
 PROFILE = re.compile(r"/analysis/volume-profile\?")
 PERFORMERS = re.compile(r"/analysis/top-performers\?")
@@ -112,17 +114,63 @@ class Explorer:
         return bars
 
     def view(self) -> tuple[float, float]:
-        """Positions at the edges of the chart: -0.75 is left of the first bar."""
-        low, high = self.page.evaluate("document.getElementById('chart').layout.xaxis.range")
+        """Positions at the edges of the chart; 0 is the last bar that the page holds, those before it are negative."""
+        low, high = self.page.evaluate(EDGES)
         return low, high
 
+    @property
+    def first(self) -> int:
+        """Position of the first bar in view."""
+        first: int = self.page.evaluate(f"{CHART}.visible[0]")
+        return first
+
+    @property
+    def held(self) -> int:
+        """How many bars the page holds; not all need be in view."""
+        count: int = self.page.evaluate(f"{CHART}.count")
+        return count
+
+    @property
+    def layers(self) -> list[str]:
+        """What is drawn on the chart."""
+        names: list[str] = self.page.evaluate(f"{CHART}.layers")
+        return names
+
+    def expect_layers(self, *names: str) -> None:
+        """These and no others are drawn, besides candles and volume."""
+        wanted = ["price", "volume", *names]
+        arrived = f"wanted => String({CHART}.layers) === String(wanted)"
+        self.page.wait_for_function(arrived, arg=wanted)
+
+    def expect_view(self, low: float, high: float, within: float = 0.01) -> None:
+        """The chart comes to show from this position to that."""
+        away = f"(([l, h]) => Math.max(Math.abs(l - low), Math.abs(h - high)))({EDGES})"
+        self.page.wait_for_function(f"([low, high, within]) => {away} <= within", arg=[low, high, within])
+
+    def expect_other_view(self, before: tuple[float, float]) -> tuple[float, float]:
+        """The view, once it is another than before."""
+        self.page.wait_for_function(f"before => String({EDGES}) !== String(before)", arg=list(before))
+        return self.view()
+
+    def place_of(self, index: int) -> tuple[float, float]:
+        """Where on the page a bar is; 0 is the first in view."""
+        self.chart.scroll_into_view_if_needed()
+        box = self.chart.bounding_box()
+        assert box is not None
+        x = self.page.evaluate(f"at => {CHART}.xOf(at)", self.first + index)
+        return box["x"] + x, box["y"] + box["height"] / 3
+
+    @property
+    def bar_width(self) -> float:
+        """Pixels from bar to bar."""
+        width: float = self.page.evaluate(
+            "(chart => chart.xOf(1) - chart.xOf(0))(document.getElementById('chart').chart)"
+        )
+        return width
+
     def point_at(self, index: int) -> None:
-        """The mouse moves on to a bar of the chart."""
-        plot = self.chart.locator(".nsewdrag[data-subplot=xy]").bounding_box()
-        assert plot is not None
-        low, high = self.view()
-        x = plot["x"] + plot["width"] * (index - low) / (high - low)
-        self.page.mouse.move(x, plot["y"] + plot["height"] / 2, steps=3)
+        """The mouse moves on to a bar of those in view."""
+        self.page.mouse.move(*self.place_of(index), steps=3)
 
     @contextmanager
     def refreshed(self, *addresses: re.Pattern[str]) -> Iterator[None]:

@@ -24,7 +24,7 @@ REQUESTS = {
     "performers-panel": PERFORMERS,
     "sectors-panel": SECTORS,
 }
-PLOTLY = re.compile(r"/plotly[^/]*\.js")
+LIBRARY = re.compile(r"/lightweight-charts[^/]*\.js")
 REASON = "SQLite failed and FALLBACK_TO_CSV is false"
 
 
@@ -82,13 +82,15 @@ def test_a_failure_is_read_aloud(explorer: Explorer) -> None:
 
 
 def test_a_library_that_does_not_load_is_a_failure_like_others(first_visit: Explorer) -> None:
-    first_visit.page.route(PLOTLY, lambda route: route.abort())
+    first_visit.page.route(LIBRARY, lambda route: route.abort())
     first_visit.open(symbol="VCB", ready=("quote", "performers-panel", "sectors-panel"))
     first_visit.expect_state("error", "chart-panel", "profile-panel")
     expect(first_visit.part("chart-panel")).to_contain_text("the charting library could not be loaded")
-    assert all("charting library" in error or "plotly" in error for error in first_visit.watched.console_errors)
+    assert all(
+        "charting library" in error or "lightweight-charts" in error for error in first_visit.watched.console_errors
+    )
     first_visit.watched.console_errors.clear()
-    first_visit.page.unroute(PLOTLY)
+    first_visit.page.unroute(LIBRARY)
     for panel in ("chart-panel", "profile-panel"):
         first_visit.part(panel).get_by_role("button", name="Try again").click()
     first_visit.expect_ticker("VCB")
@@ -205,9 +207,7 @@ def test_a_refresh_that_fails_leaves_what_is_shown_and_says_so(first_visit: Expl
 
 def test_a_chart_that_was_refused_is_not_loaded_by_the_clock(first_visit: Explorer) -> None:
     first_visit.page.clock.install()
-    first_visit.open(symbol="VCB")
-    first_visit.choose("Interval", "1m")
-    first_visit.expect_ticker("VCB", "1m")
+    first_visit.open(mode="crypto", symbol="BTC", interval="1m", range="1d")
     first_visit.page.get_by_label("From", exact=True).fill("2020-01-01")
     expect(first_visit.part("chart-panel")).to_contain_text("too many for a chart")
     held = first_visit.hold(BARS)

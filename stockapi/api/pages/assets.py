@@ -38,8 +38,8 @@ _CONTENT_TYPES = {
     ".png": "image/png",
 }
 _COMPRESSIBLE = frozenset({".js", ".css", ".svg"})
-# Of the 4.8 MB of plotly.js: brotli 6 makes 1.27 MB in 114 ms (9: 1.23 MB in 407), gzip 6 1.47 MB in 125 ms. Not
-# zstd: 1.29 MB in 81 ms at 9, and what speaks it speaks brotli.
+# Of the 189 KB of the charting library: brotli 6 makes 56 KB in 17 ms (9: 56 in 93, 11: 51 in 850), gzip 6 59 KB in
+# 20 ms. Not zstd: what speaks it speaks brotli.
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "br": lambda content: bytes(brotli.compress(content, quality=6)),
     "gzip": lambda content: gzip.compress(content, compresslevel=6, mtime=0),
@@ -64,7 +64,7 @@ class AssetBundle:
     """Files that are served, by the names they have in URLs; names may contain slashes.
 
     Files are read when first asked for, and expected to stay as they are while the process lives, as code is. Of
-    compressible ones each encoding is made once per process and kept: 2.8 MB for plotly.js in both. Thread-safe.
+    compressible ones each encoding is made once per process and kept: 0.8 MB for Swagger UI in both. Thread-safe.
 
     :raises ValueError: for a kind of file that has no content type here.
     """

@@ -20,8 +20,10 @@ from stockapi.models.mode import Mode
 
 blueprint = Blueprint("explorer", __name__)
 
-# Apart from our own files: a new version of the page must not cost its readers the 1.3 MB of the library again.
-PLOTLY = AssetBundle("plotly", {"plotly.min.js": package_file("plotly", "plotly/package_data/plotly.min.js")})
+# Apart from our own files: a new version of the page must not cost its readers the library again.
+LIBRARY = AssetBundle(
+    "charts", {"lightweight-charts.js": package_file("litecharts", "litecharts/js/lightweight-charts.js")}
+)
 OWN = AssetBundle(
     "explorer",
     {path.name: path for path in static_file("explorer").iterdir() if path.suffix in {".css", ".js"}},
@@ -29,9 +31,6 @@ OWN = AssetBundle(
 _STYLES = ("base.css", "layout.css", "parts.css")
 _MODULES = sorted(path.name for path in static_file("explorer").glob("*.js") if path.name != "theme-early.js")
 _PAGE = static_file("explorer/index.html")
-_MAPLIBRE_STYLE_ID = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53"
-"""plotly.js 4.1.1 adds a style sheet for its maps unless there is an element of this id."""
-
 
 _DAY_MS: Final = SECONDS_PER_DAY * 1_000
 _MARKETS: Final[dict[Mode, dict[str, object]]] = {
@@ -81,10 +80,9 @@ def _html(settings: Settings) -> bytes:
     return render_template_string(
         _PAGE.read_text(encoding="utf-8"),
         url=OWN.url,
-        plotly=PLOTLY.url("plotly.min.js"),
+        library=LIBRARY.url("lightweight-charts.js"),
         styles=_STYLES,
         modules=_MODULES,
-        maplibre_style_id=_MAPLIBRE_STYLE_ID,
         facts=_facts(settings),
     ).encode()
 

@@ -23,8 +23,8 @@ _POLICY: Final = "; ".join(
 )
 """Scripts and styles from files of ours alone, none inline, and no other host.
 
-Not even styles need 'unsafe-inline': plotly.js is kept from adding style sheets (explorer/index.html says how), and
-what libraries set on single elements they set through the object model, which the policy does not concern.
+Not even styles need 'unsafe-inline': what libraries set on single elements they set through the object model, which
+the policy does not concern.
 """
 
 

@@ -1,8 +1,8 @@
 /** The only module that talks to the server. */
 
 import { marketTime } from "./format.js";
+import { t } from "./i18n.js";
 import { MARKETS } from "./markets.js";
-import { INTERVALS, cut, limitFor } from "./ranges.js";
 
 const TIMEOUT_MS = 30_000;
 
@@ -41,23 +41,27 @@ const QUOTE_COLUMNS = [...OHLCV, "ma20_score", "close_changed"];
  * @param {AbortSignal} signal
  * @returns {Promise<Answer<any>>}
  */
-async function get(path, parameters, signal) {
+async function get(path, parameters, signal, { isLive = false } = {}) {
   const url = address(path, parameters);
   const deadline = AbortSignal.timeout(TIMEOUT_MS);
   let response;
   try {
-    response = await fetch(url, { signal: AbortSignal.any([signal, deadline]), headers: { Accept: "application/json" } });
+    response = await fetch(url, {
+      signal: AbortSignal.any([signal, deadline]),
+      headers: { Accept: "application/json" },
+      cache: isLive ? "no-cache" : "default", // asked each time, and answered with 304 while nothing has changed
+    });
     const data = await response.json();
     if (!response.ok) throw new ApiError(url, response.status, data.error ?? response.statusText);
     return { data, source: response.headers.get("X-Data-Source") ?? "", maxAgeMs: maxAgeMs(response), url };
   } catch (error) {
     if (error instanceof ApiError || signal.aborted) throw error;
-    if (deadline.aborted) throw new ApiError(url, 0, `no answer within ${TIMEOUT_MS / 1000} seconds`);
-    throw new ApiError(url, response?.status ?? 0, response ? "the answer is no JSON" : "the server cannot be reached");
+    if (deadline.aborted) throw new ApiError(url, 0, t("no answer within {seconds} seconds", { seconds: TIMEOUT_MS / 1000 }));
+    throw new ApiError(url, response?.status ?? 0, response ? t("the answer is no JSON") : t("the server cannot be reached"));
   }
 }
 
-function address(path, parameters) {
+export function address(path, parameters) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value != null));
   // Commas and colons are legal in a query, and a line one copies should be one that one can read.
   const text = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
@@ -69,35 +73,29 @@ function maxAgeMs(response) {
   return seconds ? Number(seconds) * 1000 : 60_000;
 }
 
-/** One ticker's bars. @param {Record<string, string | number>} which range of them @returns {Promise<Answer<Series>>} */
-async function series({ mode, symbol, interval }, which, columns, signal) {
-  const parameters = { mode, symbol, interval, ...which, shape: "columns", columns: columns.join(",") };
-  const answer = await get("/tickers", parameters, signal);
-  const found = answer.data[symbol];
+/**
+ * One ticker's bars.
+ * @param {{mode: string, symbol: string, interval: string, ema: boolean}} what
+ * @param {Record<string, string | number>} range which of them @returns {Promise<Answer<Series>>}
+ */
+export async function fetchSeries(what, range, signal, { columns = BAR_COLUMNS, isLive = false } = {}) {
+  const answer = await get("/tickers", seriesQuery(what, range, columns), signal, { isLive });
+  const found = answer.data[what.symbol];
   const data = Object.fromEntries(columns.map((name) => [name, found?.[name] ?? []]));
-  data.at = data.time.map((text) => marketTime(text, mode));
+  data.at = data.time.map((text) => marketTime(text, what.mode));
   return { ...answer, data };
 }
 
-function from(columns, start) {
-  if (start === 0) return columns;
-  return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(start)]));
+function seriesQuery({ mode, symbol, interval, ema }, range, columns) {
+  return { mode, symbol, interval, ...range, ema: ema ? "true" : "", shape: "columns", columns: columns.join(",") };
 }
 
-/** The bars that the state asks for. @param {import("./state.js").State} state @returns {Promise<Answer<Series>>} */
-export async function fetchBars(state, signal) {
-  const { mode, interval } = state;
-  const newest = (range) => ({ limit: limitFor(range, interval, mode) });
-  if (state.range) {
-    const answer = await series(state, newest(state.range), BAR_COLUMNS, signal);
-    return { ...answer, data: from(answer.data, cut(answer.data.at, state.range, mode)) };
-  }
-  const days = { start_date: state.from, end_date: state.to };
-  return series(state, state.from ? days : { ...days, ...newest(INTERVALS.get(interval).fallback) }, BAR_COLUMNS, signal);
-}
+/** The request for the bars of a series from one to another: a line to copy. */
+export const barsAddress = (what, first, last) => address("/tickers", seriesQuery(what, { start_date: first, end_date: last }, BAR_COLUMNS));
 
 /** The last two daily bars: price, change and the last trading day, whatever the chart shows. @returns {Promise<Answer<Series>>} */
-export const fetchQuote = ({ mode, symbol }, signal) => series({ mode, symbol, interval: "1D" }, { limit: 2 }, QUOTE_COLUMNS, signal);
+export const fetchQuote = ({ mode, symbol }, signal) =>
+  fetchSeries({ mode, symbol, interval: "1D", ema: false }, { limit: 2 }, signal, { columns: QUOTE_COLUMNS, isLive: true });
 
 /** Names by symbol. */
 export const fetchNames = (mode, signal) => get("/tickers/names", { mode }, signal);

@@ -1,4 +1,4 @@
-/** The chart by keyboard, buttons and fingers; plotly.js itself only knows the mouse well. */
+/** The chart by keyboard and buttons; the library itself knows mice and fingers. */
 
 /**
  * @param {HTMLElement} root what has the focus
@@ -10,16 +10,15 @@ export function installChartInput(root, buttons, chart, onSpoken) {
   let pointed = -1;
 
   const go = (target) => {
-    const last = chart.count - 1;
-    pointed = Math.min(last, Math.max(0, target));
+    pointed = Math.min(chart.count - 1, Math.max(0, target));
     chart.point(pointed);
     onSpoken(pointed);
   };
-  const from = () => (pointed < 0 || pointed >= chart.count ? chart.visible[1] : pointed);
+  const step = (by) => go(pointed < 0 || pointed >= chart.count ? chart.visible[1] : pointed + by);
   const keys = {
-    ArrowLeft: (event) => (event.shiftKey ? chart.move("left") : go(from() - (pointed < 0 ? 0 : 1))),
-    ArrowRight: (event) => (event.shiftKey ? chart.move("right") : go(from() + (pointed < 0 ? 0 : 1))),
-    Home: () => go(0),
+    ArrowLeft: ({ shiftKey }) => (shiftKey ? chart.move("left") : step(-1)),
+    ArrowRight: ({ shiftKey }) => (shiftKey ? chart.move("right") : step(1)),
+    Home: () => go(chart.visible[0]),
     End: () => go(chart.count - 1),
     "+": () => chart.move("in"),
     "=": () => chart.move("in"),
@@ -37,13 +36,6 @@ export function installChartInput(root, buttons, chart, onSpoken) {
     if (pointed >= 0) chart.point(-1);
     pointed = -1;
   });
-  // A finger that goes sideways moves the crosshair; up and down it scrolls the page (touch-action in parts.css).
-  const touch = ({ pointerType, clientX }) => {
-    if (pointerType !== "touch" || !chart.count) return;
-    chart.point(chart.indexAt(clientX - root.getBoundingClientRect().left));
-  };
-  root.addEventListener("pointerdown", touch);
-  root.addEventListener("pointermove", touch);
   buttons.addEventListener("click", (event) => {
     const button = event.target.closest("[data-move]");
     if (button) chart.move(button.dataset.move);

@@ -1,297 +1,233 @@
-/** The candlestick chart: bars, volume, averages; zoom, pan and the crosshair. */
+/** The candlestick chart: what is drawn, which bars are in view, and the crosshair. */
 
-import { price } from "./format.js";
-import { CONFIG, PRICE_PANE, VOLUME_PANE, baseAxis, baseLayout, plotly } from "./plots.js";
-import { color } from "./theme.js";
-import { timeTicks } from "./ticks.js";
+import { layersOf } from "./layers.js";
+import { library } from "./library.js";
+import { SCALE_MODES, chartOptions } from "./look.js";
+import { ProfileLayer } from "./profile.js";
 
-/** Pixels around the plot. The profile beside it has the same above and below. */
-export const MARGIN = { t: 6, b: 24, l: 8 };
-const DIGIT_PX = 7;
-const LABEL_ROOM_PX = 15;
-const ROOM = 0.05;  // of the visible prices, above and below them
 const FEWEST_BARS = 8;
 const ZOOM_STEP = 1.4;
 const PAN_STEP = 0.25;
+const RIGHT_ROOM = 0.02;  // of the bars in view, right of the newest
+const HEIGHTS = [5, 1.1, 1.4];  // of the panes: price, volume, oscillator
+const ALMOST = 0.01;
+const EMPTY = { at: [] };
+
+/** @typedef {[first: number, last: number, isNewest: boolean]} Place positions of bars; room is left on the right of the newest */
 
 export class Chart {
   /**
    * @param {HTMLElement} root
    * @param {object} on
    * @param {(index: number) => void} on.point a bar under the pointer or chosen by key; -1 for none
-   * @param {() => void} on.view the visible bars have changed
+   * @param {(isMoved: boolean) => void} on.view the bars in view have changed, by hand or because others were shown
+   * @param {() => void} on.reset all bars of the range, please
    */
   constructor(root, on) {
-    this._root = root;
-    this._on = on;
-    this._series = undefined;
-    this._range = [0, 1];
-    new ResizeObserver(() => this._series && this._resize()).observe(root);
+    Object.assign(this, { _root: root, _on: on, _series: EMPTY, _layers: new Map(), _profile: new ProfileLayer() });
+    Object.assign(this, { _isByHand: false, _isChanging: false, _target: undefined });
+    root.chart = this; // what is painted on a canvas cannot be read from the document: tests ask here
   }
 
-  /** How many bars there are. */
+  /** How many bars there are; only some of them may be in view. */
   get count() {
-    return this._series?.at.length ?? 0;
+    return this._series.at.length;
   }
 
-  /** Positions of the first and last bar in view. */
+  /** Positions of the first and last bar in view. @returns {[number, number]} */
   get visible() {
-    const last = this._series.at.length - 1;
-    return [Math.min(last, Math.max(0, Math.ceil(this._range[0]))), Math.max(0, Math.min(last, Math.floor(this._range[1])))];
+    const [low, high] = this.edges;
+    const inside = (at) => Math.min(this.count - 1, Math.max(0, at));
+    return [inside(Math.ceil(low - ALMOST)), inside(Math.floor(high + ALMOST))];
   }
 
-  /** The bar at this distance in pixels from the left edge. */
-  indexAt(left) {
-    const [low, high] = this._range;
-    const at = Math.round(low + ((left - MARGIN.l) / this._plotWidth()) * (high - low));
-    return Math.min(this.visible[1], Math.max(this.visible[0], at));
+  /** Positions at the edges of the view, which may lie outside the bars. @returns {[number, number]} */
+  get edges() {
+    const range = this._target ?? this._time?.getVisibleLogicalRange();
+    return range ? [range.from, range.to] : [0, 0];
   }
 
-  /** Lowest and highest price in view. */
-  get prices() {
-    return this._priceRange();
+  /** Width of the plot in pixels. */
+  get width() {
+    return this._time?.width() || this._root.clientWidth;
+  }
+
+  /** Pixels from the left edge to the middle of a bar. */
+  xOf(index) {
+    return this._time.logicalToCoordinate(index);
+  }
+
+  /** Pixels from the upper edge to a price, or null. */
+  yOf(value) {
+    return this._layers.get("price")?.api.priceToCoordinate(value);
+  }
+
+  /** What is drawn, by name. */
+  get layers() {
+    return [...this._layers.keys()];
+  }
+
+  get profile() {
+    return this._profile;
+  }
+
+  /** Resolves when there is something to draw on. */
+  async start(isIntraday) {
+    this._library ??= await library();
+    if (this._api) return;
+    const host = document.createElement("div");
+    host.className = "host";
+    host.setAttribute("aria-hidden", "true"); // canvases in a table, which is nothing to hear
+    this._root.append(host);
+    this._api = this._library.createChart(host, chartOptions(isIntraday));
+    this._time = this._api.timeScale();
+    this._listen();
   }
 
   /**
    * @param {import("./api.js").Series} series
-   * @param {{ma: number[], unit: import("./format.js").Unit, keepView: boolean}} how
+   * @param {import("./price.js").Look} look
+   * @param {Place} [place] without it the view stays where it is
    */
-  async show(series, { ma, unit, keepView }) {
-    const library = await plotly();
-    const isFirst = !this._library;
-    const range = keepView && this._series ? this._kept(series) : undefined;
-    Object.assign(this, { _library: library, _series: series, _ma: ma, _unit: unit });
-    this._range = range ?? this._all();
-    await this._draw();
-    if (isFirst) this._listen();
+  show(series, look, place) {
+    const edges = this.edges;
+    const added = place || this.count === 0 ? 0 : series.at.indexOf(this._series.at[0]);
+    Object.assign(this, { _series: series, _look: look, _isChanging: true });
+    this._api.applyOptions(chartOptions(look.isIntraday));
+    this._draw(layersOf(series, look));
+    this._api.priceScale("right").applyOptions({ mode: SCALE_MODES[look.scale] });
+    this._api.panes().forEach((pane, at) => pane.setStretchFactor(HEIGHTS[at]));
+    this._isChanging = false;
+    if (place) this.place(place);
+    else this._aim(edges[0] + added, edges[1] + added);
   }
 
-  /** Anew with the same bars, in the colours of the theme. */
-  redraw(ma = this._ma) {
-    this._ma = ma;
-    if (this._series) this._draw();
+  /** The same series, of which the last bar has grown or others have come after it. */
+  extend(series) {
+    const since = this.count - 1;
+    this._series = series;
+    for (const { key, options, point } of layersOf(series, this._look)) {
+      const { api } = this._layers.get(key);
+      api.applyOptions(options);
+      for (let at = since; at < series.at.length; at += 1) api.update(this._item(at, point));
+    }
+  }
+
+  /** Anew with the same bars. */
+  redraw(look = this._look) {
+    if (this.count > 0) this.show(this._series, look);
+    this._profile.redraw();
+  }
+
+  /** Bring these bars into view. @param {Place} place */
+  place([first, last, isNewest]) {
+    this._isByHand = false;
+    const room = isNewest ? Math.max(1, (last - first) * RIGHT_ROOM) : 0;
+    this._api.priceScale("right").setAutoScale(true);
+    this._aim(first, last + room);
   }
 
   /** @param {"left" | "right" | "in" | "out" | "reset"} how */
   move(how) {
-    if (!this._series) return;
-    const [low, high] = this._range;
-    const width = high - low;
+    if (this.count === 0) return;
+    if (how === "reset") {
+      this._on.reset();
+      return;
+    }
+    const [low, high] = this.edges;
+    const width = high - low + 1;
     const middle = (low + high) / 2;
-    const zoomed = (size) => [middle - size / 2, middle + size / 2];
-    const target = {
-      left: () => [low - width * PAN_STEP, high - width * PAN_STEP],
-      right: () => [low + width * PAN_STEP, high + width * PAN_STEP],
-      in: () => zoomed(width / ZOOM_STEP),
-      out: () => zoomed(width * ZOOM_STEP),
-      reset: () => this._all(),
-    }[how]();
-    this._look(target);
+    const zoomed = (size) => [middle - (size - 1) / 2, middle + (size - 1) / 2];
+    this._lookAt(
+      {
+        left: () => [low - width * PAN_STEP, high - width * PAN_STEP],
+        right: () => [low + width * PAN_STEP, high + width * PAN_STEP],
+        in: () => zoomed(Math.max(FEWEST_BARS, width / ZOOM_STEP)),
+        out: () => zoomed(width * ZOOM_STEP),
+      }[how](),
+    );
   }
 
   /** Put the crosshair on a bar, bringing it into view; -1 takes it away. */
   point(index) {
     if (index < 0) {
-      this._library?.Fx.unhover(this._root);
+      this._api?.clearCrosshairPosition();
+      this._on.point(-1);
       return;
     }
-    const [low, high] = this._range;
+    const [low, high] = this.edges;
     if (index < low || index > high) {
-      const shift = index < low ? index - low - 0.5 : index - high + 0.5;
-      this._look([low + shift, high + shift]);
+      const shift = index < low ? index - low : index - high;
+      this._lookAt([low + shift, high + shift]);
     }
-    this._library.Fx.hover(this._root, { xval: index, yval: this._series.close[index] }, "xy");
+    this._api.setCrosshairPosition(this._series.close[index], this._series.at[index] / 1000, this._layers.get("price").api);
     this._on.point(index);
   }
 
   clear() {
-    this._series = undefined;
-    this._range = [0, -1];
-    if (this._library) this._library.react(this._root, [], baseLayout(), CONFIG);
+    this._series = EMPTY;
+    this._profile.show(undefined);
+    for (const { api } of this._layers.values()) api.setData([]);
   }
 
-  /** The view after a refresh: who looks at the newest bar goes on to, who has panned away keeps what is in view. */
-  _kept(series) {
-    const [low, high] = this._range;
-    const last = this.visible[1];
-    const seesNewest = last === this._series.at.length - 1;
-    const now = seesNewest ? series.at.length - 1 : series.at.indexOf(this._series.at[last]);
-    return now < 0 ? undefined : [low + now - last, high + now - last];
+  /** The chart as a picture. @returns {HTMLCanvasElement} */
+  picture() {
+    return this._api.takeScreenshot(true);
   }
 
-  _all() {
-    return [-0.75, this._series.at.length - 0.25];
+  /** By keys and buttons: no further right than the newest bar, nor further left than the oldest that is held. */
+  _lookAt([low, high]) {
+    this._isByHand = true;
+    const width = high - low;
+    const end = this.count - 1 + Math.max(1, width * RIGHT_ROOM);
+    const to = Math.min(end, Math.max(high, width));
+    this._aim(to - width, to);
   }
 
-  /** As many bars as are in view, around another middle. */
-  _shifted(middle) {
-    const half = (this._range[1] - this._range[0]) / 2;
-    return [middle - half, middle + half];
+  /** The library goes there with its next frame. */
+  _aim(from, to) {
+    this._target = { from, to };
+    this._time.setVisibleLogicalRange(this._target);
   }
 
-  /** Show these positions, as far as there are bars. */
-  _look([low, high]) {
-    if (!this._series) return;
-    const [start, end] = this._all();
-    const width = Math.min(end - start, Math.max(FEWEST_BARS, high - low));
-    const from = Math.min(Math.max(start, (low + high - width) / 2), end - width);
-    this._range = [from, from + width];
-    this._library.relayout(this._root, this._viewUpdate());
-    this._on.view();
-  }
-
-  /** What follows from the visible positions: labels, and the price and volume axes that fit the bars in view. */
-  _viewUpdate() {
-    const ticks = timeTicks(this._series.at, ...this._range, this._plotWidth());
-    return {
-      "xaxis.range": [...this._range], // the library changes its own while one drags
-      "xaxis.tickvals": ticks.tickvals,
-      "xaxis.ticktext": ticks.ticktext,
-      "yaxis.range": this._priceRange(),
-      "yaxis2.range": [0, this._most("volume") * 1.05 || 1],
-    };
-  }
-
-  _plotWidth() {
-    return Math.max(100, this._root.clientWidth - MARGIN.l - this._labelWidth());
-  }
-
-  /** Room for the prices to the right of the plot: those of some coins have many digits. */
-  _labelWidth() {
-    return LABEL_ROOM_PX + DIGIT_PX * Math.max(6, price(this._series.close.at(-1), this._unit).length);
-  }
-
-  _most(name) {
-    const [first, last] = this.visible;
-    let most = 0;
-    for (let at = first; at <= last; at += 1) most = Math.max(most, this._series[name][at]);
-    return most;
-  }
-
-  _priceRange() {
-    const { low, high } = this._series;
-    const [first, last] = this.visible;
-    let [least, most] = [Infinity, -Infinity];
-    const lines = this._ma.map((period) => this._series[`ma${period}`]);
-    for (let at = first; at <= last; at += 1) {
-      least = Math.min(least, low[at], ...lines.map((line) => line[at] ?? Infinity));
-      most = Math.max(most, high[at], ...lines.map((line) => line[at] ?? -Infinity));
+  /** @param {import("./layers.js").Layer[]} layers */
+  _draw(layers) {
+    const keys = new Set(layers.map(({ key }) => key));
+    for (const [key, { api }] of this._layers) {
+      if (keys.has(key)) continue;
+      this._api.removeSeries(api);
+      this._layers.delete(key);
     }
-    const room = (most - least || most * 0.01 || 1) * ROOM;
-    return [least - room, most + room];
+    for (const { key, kind, pane, options, point } of layers) {
+      const api = this._layers.get(key)?.api ?? this._api.addSeries(this._library[kind], options, pane);
+      this._layers.set(key, { api });
+      api.applyOptions(options);
+      api.setData(this._series.at.map((_, at) => this._item(at, point)));
+    }
+    if (!this._profile.isAttached) this._profile.attach(this._layers.get("price").api);
   }
 
-  async _draw() {
-    await this._library.react(this._root, this._traces(), this._layout(), { ...CONFIG, scrollZoom: true });
-  }
-
-  _traces() {
-    const { open, high, low, close, volume } = this._series;
-    const x = close.map((_, at) => at);
-    const [up, down] = [color("up"), color("down")];
-    const silent = { x, hoverinfo: "none" };  // the readout says it; "skip" would mute the events too
-    return [
-      {
-        ...silent,
-        type: "candlestick",
-        open, high, low, close,
-        increasing: { line: { color: up, width: 1 }, fillcolor: color("up-body") },
-        decreasing: { line: { color: down, width: 1 }, fillcolor: down },
-        whiskerwidth: 0,
-      },
-      {
-        ...silent,
-        type: "bar",
-        y: volume,
-        yaxis: "y2",
-        marker: { color: close.map((value, at) => (value >= open[at] ? up : down)), opacity: 0.55, line: { width: 0 } },
-      },
-      ...this._ma.map((period) => ({
-        ...silent,
-        type: "scatter",
-        mode: "lines",
-        y: this._series[`ma${period}`],
-        line: { color: color(`ma${period}`), width: 1.4 },
-        hoverinfo: "skip",
-      })),
-    ];
-  }
-
-  _layout() {
-    const axis = baseAxis();
-    const view = this._viewUpdate();
-    const spike = { spikecolor: color("muted"), spikethickness: 1, spikedash: "dot" };
-    return {
-      ...baseLayout(),
-      margin: { ...MARGIN, r: this._labelWidth() },
-      dragmode: "pan",
-      xaxis: {
-        ...axis, ...spike,
-        anchor: "y2",
-        range: view["xaxis.range"],
-        fixedrange: false,
-        minallowed: this._all()[0],
-        maxallowed: this._all()[1],
-        tickmode: "array",
-        tickvals: view["xaxis.tickvals"],
-        ticktext: view["xaxis.ticktext"],
-        tickangle: 0,
-        rangeslider: { visible: false },
-        showspikes: true,
-        spikemode: "across",
-        spikesnap: "hovered data",
-      },
-      yaxis: { ...axis, side: "right", domain: PRICE_PANE, range: view["yaxis.range"], nticks: 9, tickformat: this._tickFormat() },
-      yaxis2: { ...axis, side: "right", domain: VOLUME_PANE, range: view["yaxis2.range"], nticks: 3, exponentformat: "B" },
-      ...this._lastPrice(),
-    };
-  }
-
-  _tickFormat() {
-    if (this._unit === "dong") return ",.0f";
-    const [low, high] = this._priceRange();
-    const decimals = Math.max(0, 2 - Math.floor(Math.log10(high - low || 1)));
-    return `,.${Math.min(10, decimals)}f`;
-  }
-
-  /** A line at the last close, and its price on the axis. */
-  _lastPrice() {
-    const { open, close } = this._series;
-    const last = close.at(-1);
-    const tone = color(last >= open.at(-1) ? "up" : "down");
-    return {
-      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: last, y1: last, line: { color: tone, width: 1, dash: "dot" } }],
-      annotations: [
-        {
-          xref: "paper", x: 1, xanchor: "left", y: last, yanchor: "middle",
-          text: price(last, this._unit),
-          showarrow: false,
-          font: { color: color("on-tone"), size: 11 },
-          bgcolor: tone,
-          borderpad: 3,
-        },
-      ],
-    };
+  _item(at, point) {
+    return { time: this._series.at[at] / 1000, ...point(at) };
   }
 
   _listen() {
-    this._root.on("plotly_hover", (event) => this._on.point(event.points[0].pointNumber));
-    this._root.on("plotly_unhover", () => this._on.point(-1));
-    this._root.on("plotly_doubleclick", () => this.move("reset"));
-    // A drag past the first or last bar is cut short by the library at that end only, which would zoom in.
-    let isDrag = false;
-    this._root.addEventListener("pointerdown", () => (isDrag = true), { capture: true });
-    this._root.addEventListener("wheel", () => (isDrag = false), { capture: true, passive: true });
-    this._root.on("plotly_relayout", (change) => {
-      // Drags and wheels arrive here; so does what `_look` has set, which changes nothing any more.
-      const [low, high] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
-      if (low === undefined) return;
-      this._look(isDrag ? this._shifted((low + high) / 2) : [low, high]);
+    for (const event of ["wheel", "touchmove"]) {
+      this._root.addEventListener(event, () => (this._isByHand = true), { capture: true, passive: true });
+    }
+    this._root.addEventListener("pointermove", ({ buttons }) => buttons && (this._isByHand = true), { capture: true, passive: true });
+    let isTouch = false;
+    this._root.addEventListener("pointerdown", ({ pointerType }) => (isTouch = pointerType === "touch"), { capture: true, passive: true });
+    // Where a finger touches stands the crosshair; one that goes sideways pans, two zoom, one up and down scrolls the page.
+    this._api.subscribeClick(({ logical }) => isTouch && this.point(Math.min(this.visible[1], Math.max(this.visible[0], logical))));
+    this._root.addEventListener("dblclick", () => this._on.reset());
+    this._api.subscribeDblClick(() => this._on.reset()); // of fingers, which the browser makes no event of
+    this._api.subscribeCrosshairMove(({ logical, time }) => this._on.point(time === undefined ? -1 : logical));
+    this._time.subscribeVisibleLogicalRangeChange(() => {
+      // While bars are put in, one layer after the other, what is in view means nothing.
+      if (this._isChanging) return;
+      this._target = undefined;
+      if (this.count > 0) this._on.view(this._isByHand);
     });
-  }
-
-  _resize() {
-    this._library.Plots.resize(this._root);
-    this._library.relayout(this._root, this._viewUpdate());
   }
 }

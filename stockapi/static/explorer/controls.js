@@ -2,12 +2,13 @@
 
 import { byId, chooseRadio, fillRadios, fillSelect } from "./dom.js";
 import { sectorName } from "./format.js";
+import { t } from "./i18n.js";
 import { INTERVALS, rangeHint } from "./ranges.js";
-import { AVERAGES, ROWS, SORTS, isDay } from "./state.js";
+import { AVERAGES, ROWS, SORTS, isDay, rangeOf } from "./state.js";
 
 /** @param {import("./state.js").Store} store */
 export function installControls(store) {
-  fillSelect(byId("sort"), SORTS);
+  fillSelect(byId("sort"), SORTS.map(([key, name]) => [key, t(name)]));
   fillSelect(byId("rows"), ROWS.map((rows) => [rows, rows]));
   fillSelect(byId("period"), AVERAGES.map((period) => [String(period), `MA${period}`]));
 
@@ -21,7 +22,8 @@ export function installControls(store) {
   onChange("sector", ({ value }) => ({ sector: value }), minor);
   onChange("rows", ({ value }) => ({ rows: value }), minor);
   onChange("period", ({ value }) => ({ period: value }), minor);
-  onChange("averages", () => ({ ma: chosenAverages() }), minor);
+  onChange("averages", () => ({ ma: chosenAverages(), ema: byId("kind").value === "ema" }), minor);
+  onChange("scale", ({ value }) => ({ scale: value }), minor);
   onChange("day", ({ value }) => ({ date: isDay(value) ? value : "" }), minor);
   for (const id of ["from", "to"]) byId(id).addEventListener("change", () => store.update(chosenDates()));
 }
@@ -43,9 +45,11 @@ export function showControls(state) {
   chooseRadio(byId("interval"), state.interval);
   const { ranges } = INTERVALS.get(state.interval);
   fillRadios(byId("range"), "range", ranges.map((range) => [range, range, rangeHint(range)]));
-  chooseRadio(byId("range"), state.range);
+  chooseRadio(byId("range"), state.from || state.to ? "" : rangeOf(state));
   chooseRadio(byId("scope"), state.scope);
-  for (const id of ["from", "to", "sort", "rows", "period"]) byId(id).value = state[id];
+  for (const id of ["from", "to"]) byId(id).value = state[id].slice(0, 10);
+  for (const id of ["scale", "sort", "rows", "period"]) byId(id).value = state[id];
+  byId("kind").value = state.ema ? "ema" : "sma";
   byId("day").value = state.date;
   byId("sector").value = state.sector;
   for (const input of byId("averages").querySelectorAll("input")) input.checked = state.ma.includes(Number(input.value));
@@ -55,6 +59,6 @@ export function showControls(state) {
 export function showSectorChoice(sectors, chosen) {
   const known = sectors.includes(chosen) || !chosen ? sectors : [...sectors, chosen];
   const options = known.map((code) => [code, sectorName(code)]).sort((a, b) => a[1].localeCompare(b[1]));
-  fillSelect(byId("sector"), [["", "All"], ...options]);
+  fillSelect(byId("sector"), [["", t("All")], ...options]);
   byId("sector").value = chosen;
 }

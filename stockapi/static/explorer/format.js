@@ -1,10 +1,12 @@
 /** Numbers and times for people. The API gives times in UTC; a trader in Vietnam lives at UTC+7. */
 
+import { t } from "./i18n.js";
 import { MARKETS } from "./markets.js";
 
 const LOCALE = "en-US";
 const MINUS = "\u2212";
 const NONE = "\u2013";
+const HOUR_MS = 3_600_000;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const SECTORS = {
   NGAN_HANG: "Banks",
@@ -39,6 +41,7 @@ const SECTORS = {
 
 const formats = new Map();
 const clocks = new Map();
+const offsets = new Map();
 
 /** A number with thousands separators; making an Intl format costs more than using it. */
 function fixed(value, low, high = low) {
@@ -116,7 +119,15 @@ export function sectorName(code) {
 /** A bar's time as milliseconds, shifted so that its UTC fields are those of the market's own clock. */
 export function marketTime(text, mode) {
   if (text.length === 10) return Date.parse(`${text}T00:00:00Z`);
-  return Date.parse(`${clockOf(mode).format(Date.parse(`${text}Z`)).replace(" ", "T")}Z`);
+  const ms = Date.parse(`${text}Z`);
+  return ms + offsetMs(ms, mode);
+}
+
+/** How far the market's clock is ahead of UTC at a moment; kept by the hour, since asking for it takes a microsecond or two. */
+function offsetMs(ms, mode) {
+  const key = `${mode} ${Math.floor(ms / HOUR_MS)}`;
+  if (!offsets.has(key)) offsets.set(key, Date.parse(`${clockOf(mode).format(ms).replace(" ", "T")}Z`) - Math.floor(ms / 1000) * 1000);
+  return offsets.get(key);
 }
 
 /** Writes moments as the clock of the market shows them; Swedes write them as the API does, but for the T. */
@@ -130,7 +141,7 @@ function clockOf(mode) {
 
 /** Name of the clock that intraday times are shown in. */
 export function clockName(mode) {
-  return MARKETS.get(mode).clock;
+  return t(MARKETS.get(mode).clock);
 }
 
 const two = (number) => String(number).padStart(2, "0");
@@ -161,4 +172,14 @@ export function barTime(ms, isIntraday) {
 
 export function isoDay(ms) {
   return new Date(ms).toISOString().slice(0, 10);
+}
+
+/** A market time as the API takes it, in UTC. */
+export function apiTime(ms, mode) {
+  return new Date(ms - offsetMs(ms - offsetMs(ms, mode), mode)).toISOString().slice(0, 19);
+}
+
+/** What the market's clock says now, as `marketTime` gives it. */
+export function marketNow(mode) {
+  return Date.now() + offsetMs(Date.now(), mode);
 }

@@ -2,9 +2,13 @@
 
 import { ApiError } from "./api.js";
 import { announce, el } from "./dom.js";
+import { t } from "./i18n.js";
 
-const JITTER_MS = 3_000;
-const RETRY_MS = 30_000;
+/** Pages that were opened together do not ask together for ever. */
+const JITTER = 0.1;
+/** After a failure: soon, then less and less often. */
+const RETRIES_MS = [5_000, 10_000, 30_000];
+const EMPTY_MS = 60_000;
 
 /**
  * A region that shows content, or in its place that there is none, or what failed. It keeps its size in all states, and while
@@ -20,7 +24,7 @@ export class Panel {
 
   loading() {
     this._root.setAttribute("aria-busy", "true");
-    if (this._root.dataset.state !== "ready") this._set("loading", el("p", { textContent: "Loading\u2026" }));
+    if (this._root.dataset.state !== "ready") this._set("loading", el("p", { textContent: t("Loading\u2026") }));
   }
 
   ready() {
@@ -34,12 +38,12 @@ export class Panel {
 
   /** @param {Error} error @param {() => void} retry */
   failed(error, retry) {
-    const title = error.status ? `The request failed (${error.status})` : "The request failed";
+    const title = error.status ? t("The request failed ({status})", { status: error.status }) : t("The request failed");
     this._set(
       "error",
       el("p", {}, el("strong", { textContent: title })),
       el("p", { textContent: error.message }),
-      el("button", { type: "button", textContent: "Try again", onclick: retry }),
+      el("button", { type: "button", textContent: t("Try again"), onclick: retry }),
     );
   }
 
@@ -68,11 +72,12 @@ export class Loader {
    * @param {object} parts
    * @param {string} parts.name for what is read aloud: "Performers"
    * @param {Panel} parts.panel
-   * @param {(signal: AbortSignal) => Promise<import("./api.js").Answer<T>>} parts.fetch
+   * @param {(signal: AbortSignal, isRefresh: boolean) => Promise<import("./api.js").Answer<T>>} parts.fetch
    * @param {(answer: import("./api.js").Answer<T>, isRefresh: boolean) => void | string | Promise<void | string>} parts.show
-   *   returns a sentence when there is nothing to show
+   *   returns a sentence when there is nothing to show, or `{text, actions}`
    * @param {(error: Error) => boolean} [parts.isEmpty] whether this failure only says that there is nothing
    * @param {() => boolean} [parts.canRefresh] whether the answer can change with time
+   * @param {number} [parts.everyMs] how often to ask anew; without it, when `Cache-Control` says that the answer has grown old
    * @param {(url: string) => void} [parts.onRequest] the request that was answered, or failed
    * @param {() => void} [parts.onFailure] there is nothing to show instead of what was shown
    * @param {(failure: string) => void} parts.onSettled "", or what went wrong in a refresh
@@ -83,9 +88,13 @@ export class Loader {
     this._canRefresh = optional.canRefresh ?? (() => true);
     this._onRequest = optional.onRequest ?? (() => {});
     this._onFailure = optional.onFailure ?? (() => {});
+    this._everyMs = optional.everyMs;
     this._abort = new AbortController();
     this._timer = 0;
     this._dueAt = Infinity;
+    this._failures = 0;
+    this._isShown = false;
+    addEventListener("online", () => this._failures > 0 && this._run(this._isShown));
     document.addEventListener("visibilitychange", () => this._schedule());
   }
 
@@ -98,6 +107,7 @@ export class Loader {
   /** Resolves when the panel has settled, to true, or the request was superseded, to false; never rejects. */
   load() {
     this._panel.loading();
+    this._failures = 0;
     return this._run(false);
   }
 
@@ -119,14 +129,16 @@ export class Loader {
     this._abort = new AbortController();
     const { signal } = this._abort;
     try {
-      const answer = await this._fetch(signal);
+      const answer = await this._fetch(signal, isRefresh);
       if (signal.aborted) return false;
       this._onRequest(answer.url);
       const nothing = await this._show(answer, isRefresh);
       if (signal.aborted) return false;
-      if (nothing) this._panel.empty(nothing);
+      if (nothing) this._panel.empty(nothing.text ?? nothing, ...(nothing.actions ?? []));
       else this._panel.ready();
-      this._dueAt = this._canRefresh() ? Date.now() + answer.maxAgeMs + Math.random() * JITTER_MS : Infinity;
+      this._isShown = true;
+      this._failures = 0;
+      this._dueAt = this._canRefresh() ? Date.now() + soon(this._everyMs ?? answer.maxAgeMs) : Infinity;
       this._onSettled("");
     } catch (error) {
       if (signal.aborted) return false;
@@ -136,25 +148,30 @@ export class Loader {
     return true;
   }
 
-  /** A refresh that fails leaves what is shown: old bars are better than none. */
+  /** A refresh that fails leaves what is shown: old bars are better than none. Either way it is tried again. */
   _fail(error, isRefresh) {
     if (!(error instanceof ApiError)) console.error(error);
-    const text = `${this._name}: ${error.message}`;
+    const text = `${t(this._name)}: ${error.message}`;
+    const retryMs = RETRIES_MS[Math.min(this._failures, RETRIES_MS.length - 1)];
+    this._failures += 1;
+    this._dueAt = Date.now() + soon(this._isEmpty(error) ? EMPTY_MS : retryMs);
     if (isRefresh) {
-      this._dueAt = Date.now() + RETRY_MS;
       this._onSettled(text);
       return;
     }
+    this._isShown = false;
     if (error.url) this._onRequest(error.url);
     this._onFailure();
     if (this._isEmpty(error)) this._panel.empty(error.message);
     else this._panel.failed(error, () => this.load());
-    announce(text);
+    if (this._failures === 1) announce(text);
   }
 
   _schedule() {
     clearTimeout(this._timer);
     if (document.visibilityState !== "visible" || this._dueAt === Infinity) return;
-    this._timer = setTimeout(() => this._run(true), Math.max(0, this._dueAt - Date.now()));
+    this._timer = setTimeout(() => this._run(this._isShown), Math.max(0, this._dueAt - Date.now()));
   }
 }
+
+const soon = (ms) => ms * (1 + Math.random() * JITTER);

@@ -4,26 +4,25 @@ import { fetchGroups, fetchNames } from "./api.js";
 import { installChartInput } from "./chart-input.js";
 import { Chart } from "./chart.js";
 import { installControls, showControls, showSectorChoice } from "./controls.js";
-import { announce, byId, debounce, el } from "./dom.js";
+import { byId } from "./dom.js";
 import { clockName, sectorName } from "./format.js";
+import { t } from "./i18n.js";
 import { MARKETS } from "./markets.js";
 import { Panels } from "./panels.js";
-import { Profile } from "./profile.js";
 import { showName } from "./quote.js";
-import { INTERVALS, MAX_BARS, coarser, estimate } from "./ranges.js";
-import { spokenBar } from "./readout.js";
+import { INTERVALS } from "./ranges.js";
 import { RequestLine } from "./requests.js";
 import { Store } from "./state.js";
 import { installTheme } from "./theme.js";
 import { Typeahead, entriesOf } from "./typeahead.js";
 
-const PAN_SETTLE_MS = 400;
 const INDEX_GROUP = "INDEX";
 
 /** What has to change for a panel to be loaded anew. */
 const NEEDS = {
   quote: ["mode", "symbol"],
-  bars: ["mode", "symbol", "interval", "range", "from", "to"],
+  bars: ["mode", "symbol", "interval", "range", "from", "to", "ema"],
+  look: ["ma", "scale"],
   performers: ["mode", "sort", "sector", "date", "rows"],
   sectors: ["mode", "period", "date"],
   market: ["mode"],
@@ -34,24 +33,24 @@ let market = { names: {}, groups: {} };
 let marketRequest = new AbortController();
 
 const store = new Store(onChange);
-const chart = new Chart(byId("chart"), { point: (index) => panels.showPoint(index), view: onView });
-const profile = new Profile(byId("profile"), byId("profile-facts"));
-const panels = new Panels(() => store.state, {
+const chart = new Chart(byId("chart"), {
+  point: (index) => panels.price.showPoint(index),
+  view: (isMoved) => panels.price.viewChanged(isMoved),
+  reset: () => {
+    store.reset();
+    panels.price.load();
+  },
+});
+const panels = new Panels(store, {
   chart,
-  profile,
   requests: new RequestLine(),
   unitOf,
-  choose: (patch, how) => store.update(patch, how),
 });
 const typeahead = new Typeahead(byId("ticker"), byId("ticker-list"), (symbol) => store.update({ symbol }));
-const loadProfileSoon = debounce(() => store.state.scope === "view" && panels.loadProfile(), PAN_SETTLE_MS);
 
 installControls(store);
-installTheme(byId("theme"), () => {
-  chart.redraw();
-  profile.redraw();
-});
-installChartInput(byId("chart"), byId("zoom"), chart, (index) => announce(spokenBar(panels.bars, index, panels.look())));
+installTheme(byId("theme"), () => chart.redraw());
+installChartInput(byId("chart"), byId("zoom"), chart, (index) => panels.price.speak(index));
 onChange(store.state, new Set(Object.values(NEEDS).flat()));
 
 /** @param {import("./state.js").State} state @param {Set<string>} changed keys of it */
@@ -61,8 +60,8 @@ function onChange(state, changed) {
   if (needs("market")) loadMarket(state.mode);
   showTicker();
   if (needs("quote")) loadQuote();
-  if (needs("bars")) loadBars(state);
-  else if (changed.has("ma")) panels.drawBars();
+  if (needs("bars")) loadBars();
+  else if (needs("look")) panels.price.draw();
   if (changed.has("scope")) panels.loadProfile();
   if (needs("performers")) panels.performers.load();
   else if (changed.has("symbol")) panels.drawPerformers();
@@ -81,25 +80,9 @@ async function loadQuote() {
   if ((await panels.quote.load()) && store.state.scope === "day") panels.loadProfile();
 }
 
-async function loadBars({ from, to, interval, mode }) {
-  const count = from ? estimate(from, to, interval, mode) : 0;
-  if (count > MAX_BARS) {
-    panels.forgetBars();
-    const better = coarser(from, to, mode);
-    const onclick = () => store.update({ interval: better, from, to });
-    const button = el("button", { type: "button", textContent: `Show bars of ${better}`, onclick });
-    panels.price.settle(`That would be some ${count.toLocaleString("en-US")} bars of ${interval}, too many for a chart.`, button);
-  } else if (!(await panels.price.load())) {
-    return;
-  }
-  if (store.state.scope === "view" || !panels.hasDay) panels.loadProfile();
-}
-
-/** Other bars are in view now. */
-function onView() {
-  if (store.state.scope !== "view") return;
-  profile.level(chart.prices);
-  loadProfileSoon();
+async function loadBars() {
+  if (!(await panels.price.load())) return;
+  if (store.state.scope !== "day" || !panels.hasDay) panels.loadProfile();
 }
 
 /** Names and sectors help, but nothing waits for them, and nothing fails without them. */
@@ -119,9 +102,9 @@ async function loadMarket(mode) {
 function showTicker() {
   const { mode, symbol, sector, interval } = store.state;
   const group = Object.keys(market.groups).find((name) => market.groups[name].includes(symbol));
-  const clock = INTERVALS.get(interval).isIntraday ? `times in ${clockName(mode)}` : "";
+  const clock = INTERVALS.get(interval).isIntraday ? t("times in {clock}", { clock: clockName(mode) }) : "";
   showName(symbol, market.names[symbol], [group && sectorName(group), clock].filter(Boolean).join(" \u00b7 "));
   showSectorChoice(Object.keys(market.groups).filter((name) => name !== INDEX_GROUP), sector);
   typeahead.symbol = symbol;
-  document.title = `${symbol} \u00b7 Market explorer`;
+  document.title = `${symbol} \u00b7 ${t("Market explorer")}`;
 }

@@ -2,6 +2,7 @@
 
 import { byId, fillFacts } from "./dom.js";
 import { arrow, compact, dayText, direction, money, percent, price } from "./format.js";
+import { t } from "./i18n.js";
 
 const SOURCES = { sqlite: "SQLite", csv: "CSV files", mixed: "SQLite and CSV files" };
 
@@ -21,13 +22,13 @@ export function showQuote(series, source, unit) {
   tone.className = `change ${direction(change)}`;
   tone.textContent = change == null ? "" : `${arrow(change)} ${signed(difference, unit)} (${percent(change)})`.trim();
   fillFacts(byId("quote-facts"), [
-    ["Day", dayText(series.at[at])],
-    ["Open", price(series.open[at], unit)],
-    ["High", price(series.high[at], unit)],
-    ["Low", price(series.low[at], unit)],
-    ["Volume", compact(series.volume[at])],
+    [t("Day"), dayText(series.at[at])],
+    [t("Open"), price(series.open[at], unit)],
+    [t("High"), price(series.high[at], unit)],
+    [t("Low"), price(series.low[at], unit)],
+    [t("Volume"), compact(series.volume[at])],
     ["MA20", percent(series.ma20_score[at])],
-    ["Source", SOURCES[source] ?? source],
+    [t("Source"), t(SOURCES[source] ?? source)],
   ]);
 }
 

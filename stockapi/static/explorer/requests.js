@@ -1,6 +1,7 @@
 /** The requests the page has made, each as a line to paste into a terminal. */
 
 import { announce, byId, fillSelect } from "./dom.js";
+import { t } from "./i18n.js";
 
 const FEEDBACK_MS = 1_600;
 const KINDS = [
@@ -17,7 +18,7 @@ export class RequestLine {
   constructor() {
     this._urls = {};
     this._which = byId("which");
-    fillSelect(this._which, KINDS);
+    fillSelect(this._which, KINDS.map(([kind, name]) => [kind, t(name)]));
     this._which.addEventListener("change", () => this._show());
     byId("copy").addEventListener("click", () => this._copy());
     this._show();
@@ -31,16 +32,16 @@ export class RequestLine {
 
   _show() {
     const url = this._urls[this._which.value];
-    byId("curl").textContent = url ? line(url) : "not asked yet";
+    byId("curl").textContent = url ? line(url) : t("not asked yet");
     byId("copy").disabled = !url;
   }
 
   async _copy() {
     const text = byId("curl").textContent;
-    const said = (await copied(text)) ? "Copied" : "Select and copy";
+    const said = (await copied(text)) ? t("Copied") : t("Select and copy");
     byId("copy").textContent = said;
     announce(said);
-    setTimeout(() => (byId("copy").textContent = "Copy"), FEEDBACK_MS);
+    setTimeout(() => (byId("copy").textContent = t("Copy")), FEEDBACK_MS);
   }
 }
 
