@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from stockapi.models.bars import Int
+
 MIN_TIME, MAX_TIME = -(1 << 63), (1 << 63) - 1
 """Of what a time may be: Unix seconds in 64 bits."""
 
@@ -28,6 +32,13 @@ class Window:
     def at_most(self, count: int) -> int:
         """How many of `count` bars in range are wanted."""
         return count if self.limit is None else min(count, self.limit)
+
+    def positions(self, time: Int) -> slice:
+        """Where the window and its warm-up stand in a whole series, whose ascending times these are."""
+        first = 0 if self.start is None else int(np.searchsorted(time, self.start, side="left"))
+        stop = len(time) if self.end is None else int(np.searchsorted(time, self.end, side="right"))
+        first = stop - self.at_most(max(0, stop - first))
+        return slice(max(0, first - self.warmup) if first < stop else first, stop)
 
 
 WHOLE = Window()

@@ -15,6 +15,7 @@ from stockapi.models.window import WHOLE, Window
 from stockapi.services.csv_enhancer.both_sides import Sides, read_sides, set_aside
 from stockapi.services.csv_enhancer.evidence import Difference, Evidence
 from stockapi.services.csv_enhancer.stats import EnhancementStats, SaveResult
+from stockapi.services.sqlite_store.ledger import LedgerEntry
 from stockapi.services.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class OpenSeries:
         self._settings = stores.settings
         self._now = now
         self._stamp: str | None = None
+        self._entry: LedgerEntry | None = None
+        """What the ledger said when it was last asked."""
 
     @property
     def stamp(self) -> str:
@@ -70,6 +73,14 @@ class OpenSeries:
     def read(self, window: Window = WHOLE) -> Bars:
         """The bars of the window, as CSV has them."""
         return self._stores.csv_store.read(self.key, window).bars
+
+    def newest_time(self) -> int | None:
+        """Of the newest bar, in Unix seconds; None when there is none. The ledger tells it while it is in step."""
+        entry = self._entry
+        if entry is not None and entry.csv_stamp == self.stamp:
+            return entry.last_time
+        newest = self.read(Window(limit=1))
+        return int(newest.time[0]) if len(newest) else None
 
     def enhanced(self, bars: Bars) -> Bars:
         """The bars, all there are, with their indicators."""
@@ -102,7 +113,8 @@ class OpenSeries:
             return None
         with csv_alone_if_allowed(self._stores, self.key) as errors:
             self._stores.db_manager.upgrade(self.key.mode)
-            if self._stores.sqlite_store.csv_stamp(self.key) != self.stamp:
+            self._entry = self._stores.sqlite_store.entry(self.key)
+            if ("" if self._entry is None else self._entry.csv_stamp) != self.stamp:
                 _, error = self.settle()
                 errors += [error] if error is not None else []
         return errors[0] if errors else None

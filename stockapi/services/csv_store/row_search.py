@@ -100,10 +100,14 @@ class CanonicalRows:
         return low
 
     def span(self, window: Window) -> tuple[int, int]:
-        """Offsets of the rows of the window, which is one without warm-up."""
+        """Offsets of the rows of the window and its warm-up."""
         first = self.first if window.start is None else self.offset_of(window.start)
         stop = self.end if window.end is None else self.offset_of(window.end + 1)
-        return (first if window.limit is None else self.offset_of_last(window.limit, first, stop)), stop
+        if window.limit is not None:
+            first = self.offset_of_last(window.limit, first, stop)
+        if window.warmup and first < stop:
+            first = self.offset_of_last(window.warmup, self.first, first)
+        return first, stop
 
     def offset_of_last(self, count: int, start: int, stop: int) -> int:
         """Where the last `count` rows of those between two offsets begin; `start` when there are no more."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
-from stockapi.errors import CsvError, DeadlineError, SqliteError
+from stockapi.errors import DeadlineError, SqliteError
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
 from stockapi.models.limits import RowBudget
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _LEGACY_DIVISOR = 1000.0
 _PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
-_CSV_READ_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,25 +149,9 @@ class DataStore:
         return found
 
     def _read_csv(self, key: SeriesKey, window: Window) -> Bars:
-        """As SQLite reads it, except that bars of the warm-up may have indicators.
-
-        :raises CsvError: also when the file kept changing between the two reads a warm-up takes.
-        """
-        if window.start is None or not window.warmup:
-            limit = None if window.limit is None else window.limit + window.warmup
-            bars = self._csv.read(key, Window(start=window.start, end=window.end, limit=limit)).bars
-        else:
-            bars = self._read_csv_twice(key, window, window.start)
+        """As SQLite reads it, except that bars of the warm-up may have indicators."""
+        bars = self._csv.read(key, window).bars
         return bars if window.indicators else bars.without_indicators()
-
-    def _read_csv_twice(self, key: SeriesKey, window: Window, start: int) -> Bars:
-        for _ in range(_CSV_READ_ATTEMPTS):
-            stamp = self._csv.stamp(key)
-            wanted = self._csv.read(key, Window(start=start, end=window.end)).bars
-            earlier = self._csv.read(key, Window(end=start - 1, limit=window.warmup)).bars
-            if self._csv.stamp(key) == stamp:
-                return Bars.concatenate([earlier, wanted])
-        raise CsvError(f"the CSV file of {key} changes faster than it can be read")
 
     def _finish(self, symbol: str, bars: Bars, plan: ReadPlan, params: QueryParameters) -> Bars:
         """Of the bars that were read those asked for: aggregated, with their indicators, cut to range and limit."""

@@ -59,19 +59,21 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
     seconds = int(now.timestamp())
     with open_series(stores, key, now) as series:
         sqlite_error = series.settle_if_out_of_step()
-        newest = series.read(Window(limit=1))
-    if full or not len(newest):
+        newest = series.newest_time()
+    if full or newest is None:
         start = provider.history_start(key.interval, seconds)
     else:
-        start = int(newest.time[0]) - OVERLAP_S[key.interval]
+        start = newest - OVERLAP_S[key.interval]
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
     if not len(fetched):
         return SyncStats(saved=SaveResult().after(sqlite_error))
     with open_series(stores, key, now) as series:
-        stored = series.read(Window(start=int(fetched.time[0])))
+        begin = int(fetched.time[0])
+        held = series.read(Window(start=begin, warmup=WARMUP_BARS))
+        stored = held.between(begin, None)
         adjustment = find_adjustment(stored, fetched) if provider.is_back_adjusted and not series.is_index else None
         if adjustment is None:
-            part = _changed_part(series, stored, fetched)
+            part = _changed_part(series, held, fetched)
             saved = save_enhanced_csv_and_sqlite(stores, key, part, now)
             return SyncStats(len(fetched), len(part), saved.after(sqlite_error))
     if key.interval is Interval.DAILY:
@@ -110,14 +112,16 @@ def _load_adjusted(
     return saved
 
 
-def _changed_part(series: OpenSeries, stored: Bars, fetched: Bars) -> Bars:
+def _changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:
     """The enhanced bars from the first one on that is not stored just so; empty when all are.
 
-    `stored` are the bars from the first fetched one on.
+    `held` are the stored bars from the first fetched one on, and those of the warm-up before them.
     """
-    earlier = series.read(Window(end=int(fetched.time[0]) - 1, limit=WARMUP_BARS))
-    merged = Bars.concatenate([earlier, stored]).merge(fetched)
-    enhanced = enhance_from(merged, len(earlier), series.key.mode, is_index=series.is_index)
+    begin = int(fetched.time[0])
+    if not len(held):  # nothing is stored from there on; what is before has to warm up all the same
+        held = series.read(Window(end=begin - 1, limit=WARMUP_BARS))
+    earlier, stored = held.between(None, begin - 1), held.between(begin, None)
+    enhanced = enhance_from(held.merge(fetched), len(earlier), series.key.mode, is_index=series.is_index)
     # `enhanced` holds every stored time and perhaps more: up to the first new time the two run side by side.
     same = min(len(stored), len(enhanced))
     differs = np.append(enhanced.take(slice(same)).differing_from(stored.take(slice(same))), True)

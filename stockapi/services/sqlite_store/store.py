@@ -167,11 +167,13 @@ class SqliteStore:
             bars = read_window(connection, key, WHOLE)
             return Recorded(find_entry(connection, key), bars, texts.is_true_of(connection, key.ticker, bars))
 
-    def csv_stamp(self, key: SeriesKey) -> str:
-        """Which state of the CSV file holds the same bars; "" when none is known to."""
-        with self._db.snapshot(key.mode) as connection:
-            entry = find_entry(connection, key)
-        return entry.csv_stamp if entry else ""
+    def entry(self, key: SeriesKey) -> LedgerEntry | None:
+        """What the ledger says of the series; None when it does not know it.
+
+        :raises SqliteError: when the database cannot be read.
+        """
+        with self._db.reading(key.mode) as connection:
+            return find_entry(connection, key)
 
     # Writing
 

@@ -210,6 +210,11 @@ def test_a_file_that_is_not_there_has_no_bars(store: CsvStore) -> None:
         ({"start": 10**15}, range(0)),
         ({"end": 10**15, "limit": 1}, range(9, 10)),
         ({"end": -(10**15)}, range(0)),
+        ({"start": START + 5 * DAY, "warmup": 3}, range(2, 10)),
+        ({"start": START + 5 * DAY, "end": START + 6 * DAY, "warmup": 30}, range(7)),
+        ({"start": START + 5 * DAY, "limit": 2, "warmup": 1}, range(7, 10)),
+        ({"limit": 2, "warmup": 3}, range(5, 10)),
+        ({"start": 10**15, "warmup": 3}, range(0)),
     ],
 )
 @pytest.mark.parametrize("ending", ["", "\r\n"], ids=["as written", "edited by hand"])
