@@ -12,7 +12,7 @@ from stockapi.api.server.metrics_files import forget_worker, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
-from stockapi.markets.calendar import is_trading_hours
+from stockapi.markets import cache_max_age_s
 from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
 
@@ -25,7 +25,7 @@ except ConfigError as exc:
     sys.exit(f"stockapi: {exc}")
 
 # The calendar of public holidays takes 70 ms to load: once, here, and not in the first request of each process.
-is_trading_hours(datetime.now(UTC))
+cache_max_age_s(datetime.now(UTC), Mode)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency

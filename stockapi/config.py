@@ -7,11 +7,11 @@ real environment.
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -25,9 +25,13 @@ from stockapi.constants import (
     VN_DATABASE_PATH,
 )
 from stockapi.errors import ConfigError
+from stockapi.markets import CRYPTO, market_of
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
+
+SIMULATED: Final = "simulated"
+"""The value of DATA_PROVIDER that needs no network, and the name of that source."""
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
@@ -162,11 +166,11 @@ class Settings:
     heavy_query_rows: int = _setting("50000", _whole(1, 100_000_000), "a query that reads so many rows is large")
     data_provider: str = _setting(
         "live",
-        _choice("live", "simulated"),
+        _choice("live", SIMULATED),
         "where bars come from: the real sources, or a market that needs no network",
     )
     simulated_seed: int = _setting("1", _whole(0, 1 << 32), "which simulated market")
-    crypto_provider: str = _setting("binance", _choice("binance", "cryptocompare"), "live source of crypto")
+    crypto_provider: str = _setting(CRYPTO.live_sources[0], _choice(*CRYPTO.live_sources), "live source of crypto")
     vci_base_url: str = _setting(
         "https://trading.vietcap.com.vn/api", _url(_ANY_URL), "VCI, the live source of VN stocks and indices"
     )
@@ -218,9 +222,9 @@ class Settings:
         :raises ConfigError: naming the variable, the value and what is allowed.
         """
         settings = cls(**{name: _parse(name, metadata, environ) for name, metadata in _metadata().items()})
-        # A symbol may exist in both markets: in one shared tree the later write would replace the earlier.
-        _require_different("VN_DATABASE_PATH", "CRYPTO_DATABASE_PATH", settings.database_path)
-        _require_different("MARKET_DATA_DIR", "CRYPTO_DATA_DIR", settings.data_dir)
+        # A symbol may exist in several markets: in one shared tree the later write would replace the earlier.
+        _require_different(settings, [market_of(mode).settings.database_path for mode in Mode])
+        _require_different(settings, [market_of(mode).settings.data_dir for mode in Mode])
         return settings
 
     @classmethod
@@ -232,15 +236,41 @@ class Settings:
         return cls.from_mapping(_read_dotenv(Path(".env")) | os.environ)
 
     def database_path(self, mode: Mode) -> Path:
-        return self.vn_database_path if mode is Mode.VN else self.crypto_database_path
+        path: Path = getattr(self, market_of(mode).settings.database_path)
+        return path
+
+    def with_database_path(self, mode: Mode, path: Path) -> Self:
+        """The same settings, but for the place of the market's database."""
+        changed: dict[str, Any] = {market_of(mode).settings.database_path: path}
+        return replace(self, **changed)
 
     def data_dir(self, mode: Mode) -> Path:
         """Root of the market's CSV tree."""
-        return self.market_data_dir if mode is Mode.VN else self.crypto_data_dir
+        path: Path = getattr(self, market_of(mode).settings.data_dir)
+        return path
+
+    def groups_file(self, mode: Mode) -> Path | None:
+        """A file in the place of the market's list of tickers, where one is set."""
+        name = market_of(mode).settings.groups_file
+        path: Path | None = getattr(self, name) if name else None
+        return path
+
+    def indices(self, mode: Mode) -> tuple[str, ...]:
+        """The tickers that are market indices: points, not money."""
+        name = market_of(mode).settings.index_tickers
+        symbols: tuple[str, ...] = getattr(self, name) if name else ()
+        return symbols
 
     def is_index(self, ticker: str, mode: Mode) -> bool:
-        """Whether the ticker is a market index: points, not dong."""
-        return mode is Mode.VN and ticker in self.index_tickers
+        return ticker in self.indices(mode)
+
+    def source(self, mode: Mode) -> str:
+        """The name of the source that the market's bars come from."""
+        if self.data_provider == SIMULATED:
+            return SIMULATED
+        market = market_of(mode)
+        name: str = getattr(self, market.settings.source) if market.settings.source else market.live_sources[0]
+        return name
 
 
 def _metadata() -> dict[str, Mapping[str, Any]]:
@@ -258,12 +288,16 @@ def _parse(name: str, metadata: Mapping[str, Any], environ: Mapping[str, str]) -
         raise ConfigError(f"{variable}={shown} is not allowed; allowed: {parser.allowed}") from None
 
 
-def _require_different(vn_variable: str, crypto_variable: str, path_of: Callable[[Mode], Path]) -> None:
-    vn_path, crypto_path = path_of(Mode.VN), path_of(Mode.CRYPTO)
-    if vn_path.resolve() == crypto_path.resolve():
-        raise ConfigError(
-            f"{crypto_variable}={str(crypto_path)!r} is not allowed; allowed: any path but that of {vn_variable}"
-        )
+def _require_different(settings: Settings, names: Iterable[str]) -> None:
+    """:raises ConfigError: when two of these settings are the same path."""
+    taken: dict[Path, str] = {}
+    for name in names:
+        path: Path = getattr(settings, name)
+        other = taken.setdefault(path.resolve(), name)
+        if other != name:
+            raise ConfigError(
+                f"{name.upper()}={str(path)!r} is not allowed; allowed: any path but that of {other.upper()}"
+            )
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:

@@ -12,5 +12,5 @@ SQLITE_BATCH_SIZE: Final = 1000
 DEFAULT_LIMIT: Final = 252
 """Bars per symbol when no start is asked for: a trading year of days."""
 
+SECONDS_PER_HOUR: Final = 3_600
 SECONDS_PER_DAY: Final = 86_400
-VN_TIMEZONE: Final = "Asia/Ho_Chi_Minh"

@@ -9,6 +9,8 @@ from typing import cast
 from flask import Flask, current_app
 
 from stockapi.config import Settings
+from stockapi.markets import cache_max_age_s
+from stockapi.models.mode import Mode
 from stockapi.services.data_store import DataStore
 from stockapi.services.data_store.coverage import CoverageReader
 from stockapi.services.data_store.query_cost import QueryCost
@@ -35,6 +37,10 @@ class Services:
     @property
     def settings(self) -> Settings:
         return self.stores.settings
+
+    def cache_max_age_s(self) -> int:
+        """Seconds for which an answer with bars, given now, may be kept."""
+        return cache_max_age_s(self.clock(), Mode)
 
 
 def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:

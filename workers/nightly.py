@@ -2,14 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from datetime import time as time_of_day
 from typing import Final
 
 from stockapi.errors import AppError
 from stockapi.logs import key_values
-from stockapi.markets.calendar import HO_CHI_MINH, is_trading_hours
+from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import PartitionReport
@@ -18,9 +17,6 @@ from workers.clocks import Clocks
 from workers.loop import HEALING
 
 log = logging.getLogger(__name__)
-
-QUIET_FROM: Final[Mapping[Mode, time_of_day]] = {Mode.VN: time_of_day(2), Mode.CRYPTO: time_of_day(4)}
-"""In Ho Chi Minh City. Coins are traded at any hour; at this one Europe and America are asleep or at dinner."""
 
 FIRST_LOOK_AFTER_S: Final = 600.0
 """A start has enough to do, and a process that keeps being restarted would verify without end."""
@@ -32,15 +28,17 @@ _LONGEST_PAUSE_S: Final = 1.0
 def is_due(mode: Mode, last_done: int | None, now: datetime) -> bool:
     """Whether a quiet hour has begun since the last verification (Unix seconds; None: there was none).
 
-    One that was missed, because no worker ran then, is made up for at any time the market is closed.
+    One that was missed, because no worker ran then, is made up for at any time the market is closed, or that it never
+    closes.
     """
-    local = now.astimezone(HO_CHI_MINH)
-    quiet = datetime.combine(local.date(), QUIET_FROM[mode], HO_CHI_MINH)
+    market = market_of(mode)
+    local = now.astimezone(market.quiet_from.tzinfo)
+    quiet = datetime.combine(local.date(), market.quiet_from)
     if quiet > local:
         quiet -= timedelta(days=1)
     if last_done is not None and last_done >= quiet.timestamp():
         return False
-    return mode is Mode.CRYPTO or not is_trading_hours(now)
+    return market.calendar.session is None or not market.calendar.is_trading_hours(now)
 
 
 class NightlyVerification:

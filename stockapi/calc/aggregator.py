@@ -8,8 +8,9 @@ them (`base_bars_needed`), and cuts afterwards, with `Bars.between` or `Bars.tai
 Where buckets start, in UTC:
 
 * 5m, 15m, 30m: on the clock, 02:00, 02:05, ...
-* 4h: for crypto on the clock, 00:00, 04:00, ...; for vn at the open of both halves of the session, 02:00 and 06:00
-  (09:00 and 13:00 in Ho Chi Minh City), and on that same grid for whatever a feed sends outside the session.
+* 4h: counted from the market's `hour_grid_origin_s`. For crypto on the clock, 00:00, 04:00, ...; for vn at the open of
+  both halves of the session, 02:00 and 06:00 (09:00 and 13:00 in Ho Chi Minh City), and on that same grid for whatever
+  a feed sends outside the session.
 * 1W: Monday 00:00.
 * 2W: Monday 00:00 of an even ISO week. After a year of 53 weeks two odd ones meet, 53 and 1: both belong to the bucket
   that began in week 52, which is then three weeks long (2020-12-21 to 2021-01-10, for one).
@@ -23,16 +24,14 @@ from typing import Final
 import numpy as np
 
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
-from stockapi.models.interval import AggregatedInterval
+from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.mode import Mode
 
 _WEEK_S: Final = 7 * SECONDS_PER_DAY
 _FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
 """1969-12-29: the Unix epoch was a Thursday."""
-
-_VN_OPEN_S: Final = 2 * 3_600
-"""09:00 in Ho Chi Minh City, which has been at UTC+7 since 1975."""
 
 _VOLUME_DECIMALS: Final = 8
 """Exchanges report no finer fraction of a coin."""
@@ -52,12 +51,13 @@ _MOST_BASE_BARS: Final = {
 def aggregate(bars: Bars, interval: AggregatedInterval, mode: Mode) -> Bars:
     """One bar per bucket that holds any: open of the first, highest high, lowest low, close of the last, summed volume.
 
-    `bars` are of `interval.base`; indicators of the result are absent. VN volumes add up as int64. Crypto volumes are
+    `bars` are of `interval.base`; indicators of the result are absent. Whole volumes add up as int64. Others are
     summed without intermediate rounding, then rounded to 8 decimals: the sum depends neither on the order of adding
     nor on the processor, and 0.1 + 0.2 is 0.3.
     """
+    is_whole = market_of(mode).has_whole_volume
     if not len(bars):
-        return Bars.empty(whole_volume=mode.has_whole_volume)
+        return Bars.empty(whole_volume=is_whole)
     starts = bucket_start(bars.time, interval, mode)
     first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
     last = np.append(first[1:], len(bars)) - 1
@@ -69,7 +69,7 @@ def aggregate(bars: Bars, interval: AggregatedInterval, mode: Mode) -> Bars:
             bars.close[last],
         ]
     )
-    volume = np.add.reduceat(bars.volume, first) if mode.has_whole_volume else _exact_sums(bars.volume, first)
+    volume = np.add.reduceat(bars.volume, first) if is_whole else _exact_sums(bars.volume, first)
     return Bars.of(starts[first], prices, volume)
 
 
@@ -105,7 +105,7 @@ def _longest_bucket_s(interval: AggregatedInterval) -> int:
 def _grid_origin_s(interval: AggregatedInterval, mode: Mode) -> int:
     if interval is AggregatedInterval.WEEK_1:
         return _FIRST_MONDAY_S
-    return _VN_OPEN_S if interval is AggregatedInterval.HOUR_4 and mode is Mode.VN else 0
+    return market_of(mode).hour_grid_origin_s if interval.base is Interval.HOURLY else 0
 
 
 def _bucket_start_of(moment: int, interval: AggregatedInterval, mode: Mode) -> int:

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import (
     CLOSE_CHANGED,
@@ -77,21 +78,23 @@ def round_half_even(values: Float, decimals: int) -> Float:
 def round_prices(values: Float, mode: Mode) -> Float:
     """`round_half_even` to the decimals of the market, or to more where those would show too few digits of a number.
 
-    A number so small that they hold fewer than `Mode.price_digits` significant ones keeps just that many. So no
+    A number so small that they hold fewer than `Market.price_digits` significant ones keeps just that many. So no
     positive price becomes 0, and what was rounded once is not changed by being rounded again.
     """
-    rounded = round_half_even(values, mode.price_decimals)
+    market = market_of(mode)
+    rounded = round_half_even(values, market.price_decimals)
     size = np.abs(values)
-    is_small = (size > 0.0) & (size < float(f"1e{mode.price_digits - 1 - mode.price_decimals}"))
+    is_small = (size > 0.0) & (size < float(f"1e{market.price_digits - 1 - market.price_decimals}"))
     if is_small.any():
-        rounded[is_small] = _round_to_digits(values[is_small], mode.price_digits)
+        rounded[is_small] = _round_to_digits(values[is_small], market.price_digits)
     return rounded
 
 
 def round_price(value: float, mode: Mode) -> float:
     """`round_prices` of one finite number, in a hundredth of the time."""
+    market = market_of(mode)
     digits_before_point = Decimal(value).adjusted() + 1 if value else 1
-    return round(value, max(mode.price_decimals, mode.price_digits - digits_before_point)) + 0.0
+    return round(value, max(market.price_decimals, market.price_digits - digits_before_point)) + 0.0
 
 
 def _round_to_digits(values: Float, digits: int) -> Float:
@@ -206,7 +209,8 @@ def _rounded(values: Mapping[str, Float], mode: Mode) -> dict[str, Float]:
         names = [field.name for field in INDICATORS if field.scale is scale and field.name in values]
         if names:
             rows = np.array([values[name] for name in names])
-            rows = round_prices(rows, mode) if scale is Scale.PRICE else round_half_even(rows, scale.decimals(mode))
+            decimals = market_of(mode).decimals(scale)
+            rows = round_prices(rows, mode) if scale is Scale.PRICE else round_half_even(rows, decimals)
             rows[~np.isfinite(rows)] = np.nan
             result |= zip(names, rows, strict=True)
     return result

@@ -14,24 +14,13 @@ import numpy as np
 
 from stockapi.calc.indicators import round_price
 from stockapi.errors import TooManyRowsError
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.mode import Mode
 
 MAX_LEVELS: Final = 1_000_000
 """Bounds memory to some 100 MB, whatever a damaged bar says. From 20,000 to 120,000 dollars BTC has 100,000 levels."""
 
-_INDEX_TICK: Final = 0.01
-_TICKS: Final = {
-    Mode.VN: ((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
-    # One per two decades of price, as above 0.01: with a tick of 0.0001 all trades of SHIB were at one level, 0.0.
-    Mode.CRYPTO: (
-        *((float(f"1e-{place}"), float(f"1e-{place + 4}")) for place in range(16, 0, -2)),
-        *((1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
-    ),
-}
-"""(mean prices below this, tick), ascending."""
-
-_VOLUME_DECIMALS: Final = {Mode.VN: 2, Mode.CRYPTO: 8}
 _SHARE_DECIMALS: Final = 4
 
 _UNITS: Final = 1 << 60
@@ -144,11 +133,12 @@ def volume_profile(
 
 def tick_size(bars: Bars, mode: Mode, *, is_index: bool) -> float:
     """The distance of levels, by the mean of (high + low) / 2 over at least one bar."""
+    market = market_of(mode)
     if is_index:
-        return _INDEX_TICK
+        return market.index_tick
     with np.errstate(over="ignore"):
         mean = float(np.mean((bars.high + bars.low) / 2))
-    return next((tick for below, tick in _TICKS[mode] if mean < below), _TICKS[mode][-1][1])
+    return next((tick for below, tick in market.ticks if mean < below), market.ticks[-1][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +184,7 @@ class _Levels:
         return round_price((self.lowest + offset) * self.tick, self.mode)
 
     def volume(self, units: int) -> float:
-        return _rounded(units / self.all_units * self.total, _VOLUME_DECIMALS[self.mode])
+        return _rounded(units / self.all_units * self.total, market_of(self.mode).profile_volume_decimals)
 
     def percentage(self, units: int) -> float:
         return _rounded(units / self.all_units * 100.0, _SHARE_DECIMALS)

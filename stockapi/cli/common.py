@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from stockapi.context import Services, services
 from stockapi.errors import AppError, QueryError
+from stockapi.markets import parse_mode
 from stockapi.models.interval import Interval, parse_interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import parse_symbol
@@ -65,7 +66,7 @@ def _each_once(_ctx: click.Context, _param: click.Parameter, values: Iterable[It
     return tuple(dict.fromkeys(values))
 
 
-MODE = _Parsed("mode", Mode.parse)
+MODE = _Parsed("mode", parse_mode)
 _INTERVAL = _Parsed("interval", _parse_stored_interval)
 _TICKER = _Parsed("ticker", parse_symbol)
 

@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import BASE_CSV_FIELDS, INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.series import SeriesKey
@@ -51,7 +52,7 @@ def parse_plain(rows: str, width: int, key: SeriesKey, *, with_indicators: bool 
     if not (numbers[: _PRICES + 1] >= 0.0).all() or np.isinf(numbers).any():
         return None
     volume: Int | Float | None = numbers[_PRICES]
-    if key.mode.has_whole_volume:
+    if market_of(key.mode).has_whole_volume:
         volume = _whole_numbers(values[_PRICES :: len(numbers)], data, ends)
     if volume is None:
         return None

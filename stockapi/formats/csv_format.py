@@ -16,8 +16,9 @@ import numpy as np
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
 from stockapi.formats.csv_lenient_reader import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, parse_lines
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
-from stockapi.models.fields import CSV_FIELDS, INDICATOR_FIELDS, INDICATORS, PRICE_FIELDS, Scale
+from stockapi.models.fields import CSV_FIELDS, INDICATOR_FIELDS, INDICATORS, PRICE_FIELDS
 from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
@@ -78,7 +79,7 @@ def _digit_lines(
 
 
 def _volume_words(bars: Bars, mode: Mode) -> list[csv_fast_writer.Words] | None:
-    if mode.has_whole_volume:
+    if market_of(mode).has_whole_volume:
         return csv_fast_writer.whole(bars.volume.astype(np.int64, copy=False))
     return csv_fast_writer.texts(_shortest_each(bars.volume))
 
@@ -89,7 +90,8 @@ def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, inter
     columns: list[_Column] = [("%s", format_times(bars.time, interval))] if "time" in fields else []
     columns += prices
     if "volume" in fields:
-        columns.append(("%d", bars.volume.tolist()) if mode.has_whole_volume else ("%s", _shortest_each(bars.volume)))
+        is_whole = market_of(mode).has_whole_volume
+        columns.append(("%d", bars.volume.tolist()) if is_whole else ("%s", _shortest_each(bars.volume)))
     count = len(columns)
     columns += chain(*indicators)
     cells: list[object] = [None] * (len(columns) * len(bars))
@@ -108,10 +110,10 @@ def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, inter
 
 def _fixed_groups(fields: frozenset[str], bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
     """The numbers with fixed decimals, and how many: prices, which the volume follows, and indicators of one scale."""
-    groups = [(_named(bars.prices, PRICE_FIELDS, fields), Scale.PRICE.decimals(mode))]
+    groups = [(_named(bars.prices, PRICE_FIELDS, fields), market_of(mode).price_decimals)]
     for scale, alike in groupby(INDICATORS, attrgetter("scale")):
         names = [field.name for field in alike if field.name in fields]
-        groups.append((bars.named(names), scale.decimals(mode)))
+        groups.append((bars.named(names), market_of(mode).decimals(scale)))
     return groups
 
 
@@ -169,7 +171,7 @@ def parse_rows(text: str, key: SeriesKey, *, with_indicators: bool = True) -> Pa
     layout = Layout.of_header(header)
     if layout is not None:
         rows, number = below_header, number + 1
-    parts, damaged = [Bars.empty(whole_volume=key.mode.has_whole_volume)], list[DamagedLine]()
+    parts, damaged = [Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)], list[DamagedLine]()
     for block in _blocks(rows):
         bars = None
         if layout is not None and layout.in_order:

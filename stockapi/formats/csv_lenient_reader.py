@@ -13,6 +13,7 @@ from typing import Final, Self
 import numpy as np
 
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import BASE_CSV_FIELDS, CSV_LAYOUTS, INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
@@ -86,9 +87,9 @@ def parse_lines(block: str, number: int, layouts: tuple[Layout, ...], key: Serie
             reason = f"torn last line: {exc}" if is_torn else str(exc)
             damaged.append(DamagedLine(number + index, reason, line[:_SHOWN_CHARS]))
     if not rows:
-        return ParsedCsv(Bars.empty(whole_volume=key.mode.has_whole_volume), damaged)
+        return ParsedCsv(Bars.empty(whole_volume=market_of(key.mode).has_whole_volume), damaged)
     time, prices, volumes, indicators = zip(*rows, strict=True)
-    whole = key.mode.has_whole_volume
+    whole = market_of(key.mode).has_whole_volume
     volume: Int | Float = np.array(volumes, dtype=np.int64) if whole else np.array(volumes, dtype=np.float64)
     bars = Bars(np.array(time, dtype=np.int64), _columns(prices), volume, _columns(indicators))
     return ParsedCsv(bars, damaged)
@@ -112,7 +113,7 @@ def _parse_line(line: str, layouts: tuple[Layout, ...], key: SeriesKey) -> tuple
     return (
         _parse_row_time(row["time"], key.interval),
         [_parse_number(name, row[name]) for name in PRICE_FIELDS],
-        _parse_whole("volume", volume) if key.mode.has_whole_volume else _parse_number("volume", volume),
+        _parse_whole("volume", volume) if market_of(key.mode).has_whole_volume else _parse_number("volume", volume),
         [_parse_indicator(row.get(name, "")) for name in INDICATOR_FIELDS],
     )
 

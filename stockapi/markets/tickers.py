@@ -14,22 +14,16 @@ Each call reads its file anew, which takes some 100 microseconds: nothing is kep
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol
 
-from stockapi.config import Settings
 from stockapi.errors import ConfigError
+from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, is_symbol
-
-_T = TypeVar("_T")
-
-_NAMES: Final = {Mode.VN: "vn_names.json", Mode.CRYPTO: "crypto_names.json"}
-
-CRYPTO_GROUP: Final = "CRYPTO_TOP_100"
 
 _ALLOWED_GROUPS: Final = (
     f"a JSON object, group name to a list of different symbols, none empty; a symbol is {ALLOWED_SYMBOL}"
@@ -37,38 +31,39 @@ _ALLOWED_GROUPS: Final = (
 _ALLOWED_LIST: Final = f"a JSON array of different symbols, not empty; a symbol is {ALLOWED_SYMBOL}"
 
 
-def load_ticker_groups(settings: Settings) -> dict[str, list[str]]:
-    """Symbols of each VN group, in the order of the file.
+class FileSettings(Protocol):
+    """Of the settings, what is needed here."""
+
+    def groups_file(self, mode: Mode) -> Path | None:
+        """A file of one's own, in the place of the built-in list of a market."""
+        ...
+
+
+def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
+    """Symbols of each group of a market, in the order of the file; a plain list is one group, in rank order.
 
     A file of one's own may list a symbol in several groups, but in each only once.
 
-    :raises ConfigError: when the file cannot be read or is not what `ticker_group.json` is.
+    :raises ConfigError: when the file cannot be read or is not what the built-in one is.
     """
-    return _load(
-        "TICKER_GROUPS_FILE", settings.ticker_groups_file, "ticker_group.json", parse=_groups, allowed=_ALLOWED_GROUPS
-    )
+    market, own = market_of(mode), settings.groups_file(mode)
+    name, group = (market.settings.groups_file or market.groups_file).upper(), market.list_group
+    source, allowed = own or built_in(market.groups_file), _ALLOWED_GROUPS if group is None else _ALLOWED_LIST
+    try:
+        value = read_json(source)
+        return _groups(value) if group is None else {group: _symbols("the list", value)}
+    except OSError as exc:
+        raise ConfigError(f"{name}={str(source)!r} cannot be read: {exc.strerror}; allowed: {allowed}") from exc
+    except ValueError as exc:
+        raise ConfigError(f"{name}={str(source)!r} is not allowed: {exc}; allowed: {allowed}") from exc
 
 
-def load_crypto_list(settings: Settings) -> list[str]:
-    """Coins in rank order.
+def tickers_for(mode: Mode, settings: FileSettings) -> list[str]:
+    """Every symbol of the market's groups once, in their order.
 
-    :raises ConfigError: when the file cannot be read or is not what `crypto_top_100.json` is.
+    :raises ConfigError: as `groups_for`.
     """
-    return _load(
-        "CRYPTO_LIST_FILE",
-        settings.crypto_list_file,
-        "crypto_top_100.json",
-        parse=lambda value: _symbols("the list", value),
-        allowed=_ALLOWED_LIST,
-    )
-
-
-def groups_for(mode: Mode, settings: Settings) -> dict[str, list[str]]:
-    """Symbols of each group of a market; the coins are one group, in rank order.
-
-    :raises ConfigError: as the two loaders.
-    """
-    return load_ticker_groups(settings) if mode is Mode.VN else {CRYPTO_GROUP: load_crypto_list(settings)}
+    return list(sector_of(groups_for(mode, settings)))
 
 
 def sector_of(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -80,15 +75,15 @@ def sector_of(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return sectors
 
 
-def names_for(mode: Mode, settings: Settings) -> dict[str, str]:
+def names_for(mode: Mode, settings: FileSettings) -> dict[str, str]:
     """The name of each symbol of the market's groups, in alphabetical order of the symbols.
 
     A symbol that a list of one's own has, and the project has no name for, is left out.
 
     :raises ConfigError: as `groups_for`.
     """
-    names = read_json(built_in(_NAMES[mode]))
-    return {symbol: names[symbol] for symbol in sorted(sector_of(groups_for(mode, settings))) if symbol in names}
+    names = read_json(built_in(market_of(mode).names_file))
+    return {symbol: names[symbol] for symbol in sorted(tickers_for(mode, settings)) if symbol in names}
 
 
 def built_in(name: str) -> Traversable:
@@ -104,16 +99,6 @@ def read_json(source: Traversable) -> Any:
     """
     # Editors on Windows begin UTF-8 files with a byte order mark.
     return json.loads(source.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique_keys)
-
-
-def _load(variable: str, own: Path | None, name: str, *, parse: Callable[[object], _T], allowed: str) -> _T:
-    source = own or built_in(name)
-    try:
-        return parse(read_json(source))
-    except OSError as exc:
-        raise ConfigError(f"{variable}={str(source)!r} cannot be read: {exc.strerror}; allowed: {allowed}") from exc
-    except ValueError as exc:
-        raise ConfigError(f"{variable}={str(source)!r} is not allowed: {exc}; allowed: {allowed}") from exc
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

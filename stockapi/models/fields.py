@@ -7,23 +7,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from stockapi.models.mode import Mode
-
 SCORE_DECIMALS: Final = 4
 MA_PERIODS: Final = (10, 20, 50, 100, 200)
 
 
 class Scale(Enum):
-    """What a number counts. The scale and the market decide its decimals."""
+    """What a number counts. The scale and the market decide its decimals: `Market.decimals`."""
 
     PRICE = "price"
     SCORE = "score"
     MONEY = "money"
-
-    def decimals(self, mode: Mode) -> int:
-        if self is Scale.SCORE:
-            return SCORE_DECIMALS
-        return mode.price_decimals if self is Scale.PRICE else mode.money_decimals
 
 
 @dataclass(frozen=True, slots=True)

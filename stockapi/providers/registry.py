@@ -1,8 +1,10 @@
 """Which source a market's bars come from."""
 
 import threading
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from stockapi.config import Settings
+from stockapi.config import SIMULATED, Settings
 from stockapi.models.mode import Mode
 from stockapi.providers.base import Provider
 from stockapi.providers.live.binance import BinanceProvider
@@ -11,17 +13,17 @@ from stockapi.providers.live.timing import Timing
 from stockapi.providers.live.vci import VciProvider
 from stockapi.providers.simulated.provider import SimulatedProvider
 
+_LIVE: Final[Mapping[str, Callable[[Settings, Timing], Provider]]] = {
+    source.name: source for source in (VciProvider, BinanceProvider, CryptoCompareProvider)
+}
+
 
 def provider_for(mode: Mode, settings: Settings, stop: threading.Event | None = None) -> Provider:
     """A new source. Make one per market and process and share it among the threads: its rate limit is inside.
 
     `stop`: once set, a live source gives up waiting, and asks for nothing more.
     """
-    if settings.data_provider == "simulated":
+    source = settings.source(mode)
+    if source == SIMULATED:
         return SimulatedProvider(mode, settings.simulated_seed)
-    timing = Timing(wait=(stop or threading.Event()).wait)
-    if mode is Mode.VN:
-        return VciProvider(settings, timing)
-    if settings.crypto_provider == "cryptocompare":
-        return CryptoCompareProvider(settings, timing)
-    return BinanceProvider(settings, timing)
+    return _LIVE[source](settings, Timing(wait=(stop or threading.Event()).wait))

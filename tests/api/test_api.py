@@ -18,6 +18,7 @@ from stockapi import context, create_app
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.errors import AppError, ConfigError, CsvError, DeadlineError, SqliteError, TooManyRowsError
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
@@ -38,7 +39,7 @@ def bars(count: int, mode: Mode, interval: Interval = Interval.DAILY, *, price: 
     """Rising by one a bar up to `LAST_DAY`, with indicators."""
     step = np.arange(count)
     prices = np.tile(price + step, (4, 1))
-    volume = step + 1 if mode.has_whole_volume else step + 0.5
+    volume = step + 1 if market_of(mode).has_whole_volume else step + 0.5
     series = Bars.of(LAST_DAY - (count - 1 - step) * interval.seconds, prices, volume)
     return enhance(series, mode, is_index=False)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
-from stockapi.markets.tickers import load_ticker_groups, sector_of
+from stockapi.markets.tickers import tickers_for
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.registry import provider_for
@@ -99,7 +99,7 @@ def upstream() -> Iterator[dict[str, str]]:
 
 def _daily(directory: Path, variables: dict[str, str]) -> Iterator[Row]:
     bench = Bench(directory, variables)
-    tickers = list(sector_of(load_ticker_groups(bench.settings)))
+    tickers = tickers_for(Mode.VN, bench.settings)
     first, _ = bench.cycle([DAILY], BEFORE)
     yield f"first download of days, {len(tickers)} tickers: seconds", f"{first:.1f}"
     same = [bench.cycle([DAILY], BEFORE) for _ in range(3)]

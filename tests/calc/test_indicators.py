@@ -20,6 +20,7 @@ from stockapi.calc.indicators import (
     window_sums,
     with_exponential_averages,
 )
+from stockapi.markets import market_of
 from stockapi.models import Bars, Mode
 from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS, WARMUP_BARS
 
@@ -42,7 +43,7 @@ def bars_of(closes: Sequence[float], volumes: Sequence[float] | None = None, mod
 def rounded_price(value: float, mode: Mode) -> float:
     """To the decimals of the market, more where those hold too few significant digits."""
     exponent = Decimal(value).adjusted() if value else 0
-    return round(value, max(mode.price_decimals, mode.price_digits - 1 - exponent))
+    return round(value, max(market_of(mode).price_decimals, market_of(mode).price_digits - 1 - exponent))
 
 
 def defined(closes: Sequence[float], volumes: Sequence[float], mode: Mode, is_index: bool) -> list[dict[str, float]]:
@@ -62,7 +63,7 @@ def defined(closes: Sequence[float], volumes: Sequence[float], mode: Mode, is_in
             if volumes[i - 1] > 0:
                 bar["volume_changed"] = round((volumes[i] - volumes[i - 1]) / volumes[i - 1] * 100, 4)
             money = 0.0 if is_index else (close - closes[i - 1]) * volumes[i]
-            bar["total_money_changed"] = round(money, mode.money_decimals)
+            bar["total_money_changed"] = round(money, market_of(mode).money_decimals)
         answer.append({name: value for name, value in bar.items() if math.isfinite(value)})
     return answer
 
@@ -226,7 +227,7 @@ def exponential_by_definition(closes: Sequence[float], period: int) -> list[Frac
 @given(closes=st.lists(st.integers(1, 10**7).map(lambda cents: cents / 100), max_size=260))
 def test_exponential_averages_agree_with_their_definition(mode: Mode, closes: list[float]) -> None:
     bars = exponential(closes, mode)
-    unit = 10.0**-mode.price_decimals
+    unit = 10.0 ** -market_of(mode).price_decimals
     for period in MA_PERIODS:
         exact = exponential_by_definition(closes, period)
         averages, scores = (bars.indicator(f"ma{period}{suffix}").tolist() for suffix in ("", "_score"))

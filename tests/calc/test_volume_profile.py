@@ -24,6 +24,7 @@ from stockapi.calc.volume_profile import (
     volume_profile,
 )
 from stockapi.errors import TooManyRowsError
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.mode import Mode
 
@@ -35,7 +36,7 @@ def minutes(bars: Sequence[Bar], mode: Mode = Mode.VN) -> Bars:
     low, high, volume = (np.array(column, dtype=np.float64) for column in zip(*bars, strict=True))
     prices = np.vstack([low, high, low, high])
     times = np.arange(len(bars), dtype=np.int64) * 60
-    return Bars.of(times, prices, volume.astype(np.int64) if mode.has_whole_volume else volume)
+    return Bars.of(times, prices, volume.astype(np.int64) if market_of(mode).has_whole_volume else volume)
 
 
 def profile_of(

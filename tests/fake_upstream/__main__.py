@@ -5,7 +5,7 @@ import contextlib
 import signal
 
 from stockapi.config import Settings
-from stockapi.markets.tickers import load_crypto_list, load_ticker_groups, sector_of
+from stockapi.markets.tickers import tickers_for
 from stockapi.models import Mode
 
 from .server import FakeUpstream
@@ -18,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     settings = Settings.load()
-    tickers = {Mode.VN: list(sector_of(load_ticker_groups(settings))), Mode.CRYPTO: load_crypto_list(settings)}
+    tickers = {mode: tickers_for(mode, settings) for mode in Mode}
     with FakeUpstream(tickers=tickers, port=arguments.port) as upstream, contextlib.suppress(KeyboardInterrupt):
         upstream.latency_s = arguments.latency_ms / 1000
         for name, value in upstream.variables().items():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.providers.simulated.provider import Adjustment, SimulatedProvider
 
@@ -78,7 +79,7 @@ class FakeMarket:
         if end >= today:
             name = self._simulated(mode, ticker)
             parts.append(self._provider(mode, ticker).fetch(name, interval, max(start, today), now))
-        empty = Bars.empty(whole_volume=mode.has_whole_volume)
+        empty = Bars.empty(whole_volume=market_of(mode).has_whole_volume)
         return Bars.concatenate([empty, *parts]).between(start, end)
 
     def last(self, mode: Mode, ticker: str, interval: Interval, before: int, count: int) -> Bars:
@@ -103,7 +104,7 @@ class FakeMarket:
         if key not in self._computed:
             bars = self._provider(mode, ticker).fetch(name, interval, begin, end - 1)
             divisor = math.prod(each.ratio for each in later)
-            prices = np.round(bars.prices / divisor, mode.price_decimals)
+            prices = np.round(bars.prices / divisor, market_of(mode).price_decimals)
             self._computed[key] = Bars.of(bars.time, prices, bars.volume)
         return self._computed[key]
 

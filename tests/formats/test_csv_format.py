@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stockapi.calc.indicators import enhance
 from stockapi.formats import csv_format
 from stockapi.formats.csv_format import HEADER, DamagedLine, ParsedCsv, format_fields, format_rows, parse_rows
+from stockapi.markets import market_of
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from tests.support.csv_bars import DAY, START, any_bars, flat_bars, rounded, times
@@ -131,14 +132,15 @@ def test_text_parses_back_to_the_same_floats(mode: Mode, interval: Interval, dat
 @settings(max_examples=40, deadline=None)
 def test_rounded_numbers_have_the_decimals_of_the_market(mode: Mode, data: st.DataObject) -> None:
     bars = rounded(data.draw(any_bars(mode, Interval.DAILY)), mode)
-    decimals = [mode.price_decimals] * 4 + [0] + [mode.price_decimals] * 5 + [4] * 7 + [mode.money_decimals]
+    price, money = market_of(mode).price_decimals, market_of(mode).money_decimals
+    decimals = [price] * 4 + [0] + [price] * 5 + [4] * 7 + [money]
     for row in format_rows(SeriesKey(mode, "X", Interval.DAILY), bars).splitlines():
         for column, (text, places) in enumerate(zip(row.split(",")[2:], decimals, strict=True)):
             if column == 4 and mode is Mode.CRYPTO:  # volume: as many as it takes
                 assert re.fullmatch(r"\d+(\.\d+)?", text)
             elif len(text.partition(".")[2]) > places:  # a price too small for them: as many as its digits take
-                assert places == mode.price_decimals
-                assert re.fullmatch(rf"-?0\.0+[1-9]\d{{,{mode.price_digits - 1}}}(?<!0)", text)
+                assert places == market_of(mode).price_decimals
+                assert re.fullmatch(rf"-?0\.0+[1-9]\d{{,{market_of(mode).price_digits - 1}}}(?<!0)", text)
             else:
                 assert re.fullmatch(rf"-?\d+\.\d{{{places}}}" if places else r"-?\d+", text) or text == ""
 
@@ -165,9 +167,9 @@ def test_writing_by_columns_agrees_with_writing_by_rows(mode: Mode, data: st.Dat
 def test_market_like_numbers_are_written_by_columns(mode: Mode) -> None:
     random = np.random.default_rng(1)
     bars = Bars.of(times(300), random.uniform(1, 90_000, (4, 300)), random.integers(0, 10**8, 300))
-    enhanced = enhance(
-        bars if mode.has_whole_volume else Bars.of(bars.time, bars.prices, bars.volume / 8), mode, is_index=False
-    )
+    if not market_of(mode).has_whole_volume:
+        bars = Bars.of(bars.time, bars.prices, bars.volume / 8)
+    enhanced = enhance(bars, mode, is_index=False)
     with patch.object(csv_format, "_plain_lines", side_effect=AssertionError):
         by_columns = format_rows(SeriesKey(mode, "VCB", Interval.MINUTE), enhanced)
     assert by_columns == with_columns_from(
@@ -301,7 +303,7 @@ def test_nothing_in_the_file(text: str, mode: Mode) -> None:
     parsed = parse_rows(text, SeriesKey(mode, "VCB", Interval.DAILY))
     assert parsed.damaged == []
     assert len(parsed.bars) == 0
-    assert parsed.bars.volume.dtype == (np.int64 if mode.has_whole_volume else np.float64)
+    assert parsed.bars.volume.dtype == (np.int64 if market_of(mode).has_whole_volume else np.float64)
 
 
 # Reading: what is damaged

@@ -1,5 +1,6 @@
 """When the Vietnamese market is open, and what that means for caches."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockapi.markets import calendar
-from stockapi.markets.calendar import HO_CHI_MINH, cache_max_age_s, is_trading_day, is_trading_hours, trading_days
+from stockapi.markets import VN, cache_max_age_s, calendar
+from stockapi.markets.vn import HO_CHI_MINH
+from stockapi.models import Mode
 
 NEW_YORK_WINTER = timezone(timedelta(hours=-5))
 
@@ -43,13 +45,12 @@ def local(text: str) -> datetime:
     ],
 )
 def test_the_market_is_open_from_nine_to_three_on_working_days(now: datetime, is_open: bool) -> None:
-    assert is_trading_hours(now) is is_open
-    assert cache_max_age_s(now) == (30 if is_open else 120)
+    assert VN.calendar.is_trading_hours(now) is is_open
+    assert cache_max_age_s(now, Mode) == (30 if is_open else 120)
 
 
-@pytest.mark.parametrize("ask", [is_trading_hours, cache_max_age_s])
-def test_a_time_without_a_zone_is_refused(ask: object) -> None:
-    assert callable(ask)
+@pytest.mark.parametrize("ask", [VN.calendar.is_trading_hours, lambda now: cache_max_age_s(now, Mode)])
+def test_a_time_without_a_zone_is_refused(ask: Callable[[datetime], object]) -> None:
     with pytest.raises(ValueError, match="2025-06-02 10:00:00 has no time zone; give one"):
         ask(datetime(2025, 6, 2, 10, 0))  # noqa: DTZ001
 
@@ -74,7 +75,7 @@ def test_a_time_without_a_zone_is_refused(ask: object) -> None:
 def test_the_market_is_closed_on_public_holidays_and_open_around_them(first: str, last: str, why: str) -> None:
     start, end = date.fromisoformat(first), date.fromisoformat(last)
     days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
-    assert not any(is_trading_day(day) for day in days), why
+    assert not any(VN.calendar.is_trading_day(day) for day in days), why
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,12 @@ def test_the_market_is_closed_on_public_holidays_and_open_around_them(first: str
     ["2024-02-07", "2024-02-15", "2024-09-04", "2025-01-24", "2025-02-03", "2025-04-08", "2025-05-05", "2026-02-23"],
 )
 def test_the_market_is_open_next_to_holidays(day: str) -> None:
-    assert is_trading_day(date.fromisoformat(day))
+    assert VN.calendar.is_trading_day(date.fromisoformat(day))
 
 
 @pytest.mark.parametrize("day", ["2024-05-04", "2025-04-26"])
 def test_a_saturday_worked_in_exchange_has_no_session(day: str) -> None:
-    assert not is_trading_day(date.fromisoformat(day))
+    assert not VN.calendar.is_trading_day(date.fromisoformat(day))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_saturday_worked_in_exchange_has_no_session(day: str) -> None:
 )
 def test_a_year_has_as_many_trading_days_as_the_index_had_sessions(year: int, sessions: int) -> None:
     days = [date(year, 1, 1) + timedelta(days=n) for n in range(366)]
-    assert sum(is_trading_day(day) for day in days if day.year == year) == sessions
+    assert sum(VN.calendar.is_trading_day(day) for day in days if day.year == year) == sessions
 
 
 def seconds(day: date) -> int:
@@ -125,18 +126,20 @@ def seconds(day: date) -> int:
 def test_the_trading_days_of_a_range_are_those_of_each_day(first: date, length: int, of_day: tuple[int, int]) -> None:
     """Both ends included, at whatever time of the day they are."""
     days = [first + timedelta(days=n) for n in range(length + 1)]
-    found = trading_days(seconds(days[0]) + of_day[0], seconds(days[-1]) + of_day[1])
-    assert found.tolist() == [seconds(day) for day in days if is_trading_day(day)]
+    found = VN.calendar.trading_days(seconds(days[0]) + of_day[0], seconds(days[-1]) + of_day[1])
+    assert found.tolist() == [seconds(day) for day in days if VN.calendar.is_trading_day(day)]
     assert found.dtype == "int64"
 
 
 @pytest.mark.parametrize(("first", "last"), [("2025-06-07", "2025-06-08"), ("2025-01-25", "2025-02-02")])
 def test_a_range_without_a_session_has_no_trading_days(first: str, last: str) -> None:
-    assert trading_days(seconds(date.fromisoformat(first)), seconds(date.fromisoformat(last))).tolist() == []
+    assert (
+        VN.calendar.trading_days(seconds(date.fromisoformat(first)), seconds(date.fromisoformat(last))).tolist() == []
+    )
 
 
 def test_threads_that_ask_first_all_get_the_same_answer() -> None:
     calendar._public_holidays.cache_clear()
     days = [date(year, 9, 2) for year in range(1990, 2090)] * 8
     with ThreadPoolExecutor(8) as pool:
-        assert not any(pool.map(is_trading_day, days))
+        assert not any(pool.map(VN.calendar.is_trading_day, days))

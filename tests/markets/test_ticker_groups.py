@@ -1,7 +1,6 @@
 """The lists of tickers: those that come with the project, and files put in their place."""
 
 import json
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
-from stockapi.markets.tickers import groups_for, load_crypto_list, load_ticker_groups, sector_of
+from stockapi.markets.tickers import groups_for, sector_of, tickers_for
 from stockapi.models import Mode
 from stockapi.models.query import is_symbol
 
@@ -24,7 +23,7 @@ def settings_with(variable: str, file: Path) -> Settings:
 
 
 def test_every_built_in_symbol_is_valid_and_in_one_place_only() -> None:
-    groups = load_ticker_groups(DEFAULTS)
+    groups = groups_for(Mode.VN, DEFAULTS)
     symbols = [symbol for members in groups.values() for symbol in members]
     assert all(map(is_symbol, symbols))
     assert len(symbols) == len(set(symbols))
@@ -32,7 +31,7 @@ def test_every_built_in_symbol_is_valid_and_in_one_place_only() -> None:
 
 
 def test_built_in_sectors_are_alphabetical_and_stocks_have_three_characters() -> None:
-    groups = load_ticker_groups(DEFAULTS)
+    groups = groups_for(Mode.VN, DEFAULTS)
     assert set(groups.pop("INDEX")) == set(DEFAULTS.index_tickers)
     for sector, members in groups.items():
         assert members == sorted(members), sector
@@ -51,11 +50,11 @@ def test_built_in_sectors_are_alphabetical_and_stocks_have_three_characters() ->
     ],
 )
 def test_well_known_stocks_are_in_their_sector(symbol: str, sector: str) -> None:
-    assert sector_of(load_ticker_groups(DEFAULTS))[symbol] == sector
+    assert sector_of(groups_for(Mode.VN, DEFAULTS))[symbol] == sector
 
 
 def test_built_in_coins_are_a_hundred_by_rank_without_stablecoins() -> None:
-    coins = load_crypto_list(DEFAULTS)
+    coins = tickers_for(Mode.CRYPTO, DEFAULTS)
     assert coins[:2] == ["BTC", "ETH"]
     assert len(coins) == len(set(coins)) == 100
     assert all(map(is_symbol, coins))
@@ -69,8 +68,8 @@ def test_built_in_files_are_plain_ascii(name: str) -> None:
 
 def test_built_in_lists_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_ticker_groups(DEFAULTS)
-    assert load_crypto_list(DEFAULTS)
+    assert groups_for(Mode.VN, DEFAULTS)
+    assert tickers_for(Mode.CRYPTO, DEFAULTS)
 
 
 # Files in their place
@@ -79,29 +78,29 @@ def test_built_in_lists_are_found_from_any_directory(tmp_path: Path, monkeypatch
 def test_a_file_of_ones_own_replaces_the_built_in_groups_and_keeps_its_order(tmp_path: Path) -> None:
     file = tmp_path / "groups.json"
     file.write_text('{"THEP": ["NKG", "HPG"], "A": ["VCB"]}')
-    groups = load_ticker_groups(settings_with("TICKER_GROUPS_FILE", file))
+    groups = groups_for(Mode.VN, settings_with("TICKER_GROUPS_FILE", file))
     assert list(groups.items()) == [("THEP", ["NKG", "HPG"]), ("A", ["VCB"])]
 
 
 def test_a_list_of_ones_own_replaces_the_built_in_coins_and_keeps_its_order(tmp_path: Path) -> None:
     file = tmp_path / "coins.json"
     file.write_text('["ETH", "BTC", "1INCH"]')
-    assert load_crypto_list(settings_with("CRYPTO_LIST_FILE", file)) == ["ETH", "BTC", "1INCH"]
+    assert tickers_for(Mode.CRYPTO, settings_with("CRYPTO_LIST_FILE", file)) == ["ETH", "BTC", "1INCH"]
 
 
 def test_a_change_of_the_file_is_seen_at_the_next_call(tmp_path: Path) -> None:
     file = tmp_path / "coins.json"
     file.write_text('["BTC"]')
     own = settings_with("CRYPTO_LIST_FILE", file)
-    assert load_crypto_list(own) == ["BTC"]
+    assert tickers_for(Mode.CRYPTO, own) == ["BTC"]
     file.write_text('["ETH"]')
-    assert load_crypto_list(own) == ["ETH"]
+    assert tickers_for(Mode.CRYPTO, own) == ["ETH"]
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "coins.json"
     file.write_bytes(b'\xef\xbb\xbf["BTC"]')
-    assert load_crypto_list(settings_with("CRYPTO_LIST_FILE", file)) == ["BTC"]
+    assert tickers_for(Mode.CRYPTO, settings_with("CRYPTO_LIST_FILE", file)) == ["BTC"]
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -117,10 +116,7 @@ def test_the_groups_of_a_market(mode: Mode, tmp_path: Path) -> None:
 
 # Files that are not allowed
 
-LOADERS: dict[str, Callable[[Settings], object]] = {
-    "TICKER_GROUPS_FILE": load_ticker_groups,
-    "CRYPTO_LIST_FILE": load_crypto_list,
-}
+LISTS = {"TICKER_GROUPS_FILE": Mode.VN, "CRYPTO_LIST_FILE": Mode.CRYPTO}
 ALLOWED = {
     "TICKER_GROUPS_FILE": "a JSON object, group name to a list of different symbols, none empty; ",
     "CRYPTO_LIST_FILE": "a JSON array of different symbols, not empty; ",
@@ -130,7 +126,7 @@ ALLOWED = {
 def refusal(variable: str, file: Path) -> str:
     """What the error says between the file and what is allowed, both of which must stand in it."""
     with pytest.raises(ConfigError) as caught:
-        LOADERS[variable](settings_with(variable, file))
+        groups_for(LISTS[variable], settings_with(variable, file))
     begin, end = f"{variable}={str(file)!r} is not allowed: ", f"; allowed: {ALLOWED[variable]}"
     text = str(caught.value)
     assert text.startswith(begin)
@@ -182,14 +178,14 @@ def test_a_file_that_is_no_list_of_coins_is_refused(content: str, reason: str, t
     assert refusal("CRYPTO_LIST_FILE", file) == reason
 
 
-@pytest.mark.parametrize("variable", LOADERS)
+@pytest.mark.parametrize("variable", LISTS)
 def test_a_file_that_is_not_utf_8_is_refused(variable: str, tmp_path: Path) -> None:
     file = tmp_path / "latin.json"
     file.write_bytes(json.dumps(["BTC"]).encode("utf-16"))
     assert "codec can't decode byte" in refusal(variable, file)
 
 
-@pytest.mark.parametrize("variable", LOADERS)
+@pytest.mark.parametrize("variable", LISTS)
 def test_a_long_wrong_value_is_cut_in_the_message(variable: str, tmp_path: Path) -> None:
     file = tmp_path / "long.json"
     wrong = ["X" * 10_000]
@@ -197,14 +193,14 @@ def test_a_long_wrong_value_is_cut_in_the_message(variable: str, tmp_path: Path)
     assert len(refusal(variable, file)) < 100
 
 
-@pytest.mark.parametrize("variable", LOADERS)
+@pytest.mark.parametrize("variable", LISTS)
 def test_a_file_gone_since_the_start_is_reported(variable: str, tmp_path: Path) -> None:
     file = tmp_path / "gone.json"
     file.write_text("[]")
     own = settings_with(variable, file)
     file.unlink()
     with pytest.raises(ConfigError) as caught:
-        LOADERS[variable](own)
+        groups_for(LISTS[variable], own)
     assert str(caught.value).startswith(
         f"{variable}={str(file)!r} cannot be read: No such file or directory; allowed: "
     )

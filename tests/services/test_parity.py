@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
+from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import settle
@@ -40,12 +41,12 @@ def raw_bars(draw: st.DrawFn, mode: Mode, interval: Interval, slots: st.SearchSt
     count = len(steps)
     prices = draw(st.lists(PRICES, min_size=4 * count, max_size=4 * count))
     volumes = draw(
-        st.lists(WHOLE_VOLUMES if mode.has_whole_volume else PRICES, min_size=count, max_size=count),
+        st.lists(WHOLE_VOLUMES if market_of(mode).has_whole_volume else PRICES, min_size=count, max_size=count),
     )
     return Bars.of(
         FIRST_DAY + np.array(sorted(steps), dtype=np.int64) * interval.seconds,
         np.array(prices).reshape(4, count),
-        np.array(volumes, dtype=np.int64 if mode.has_whole_volume else np.float64),
+        np.array(volumes, dtype=np.int64 if market_of(mode).has_whole_volume else np.float64),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from stockapi.calc.indicators import round_half_even, round_prices
+from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.bars import Float
 from stockapi.models.fields import INDICATORS, Field, Scale
@@ -26,7 +27,7 @@ def times(count: int, interval: Interval = Interval.MINUTE, start: int = START) 
 def flat_bars(time: Sequence[int] | np.ndarray, price: float = 10.0, mode: Mode = Mode.VN) -> Bars:
     """Every price, indicator and volume of every bar is `price`."""
     count = len(time)
-    volume = np.full(count, price).astype(np.int64 if mode.has_whole_volume else np.float64)
+    volume = np.full(count, price).astype(np.int64 if market_of(mode).has_whole_volume else np.float64)
     return Bars(
         np.asarray(time, dtype=np.int64),
         np.full((4, count), price),
@@ -42,7 +43,8 @@ def rounded(bars: Bars, mode: Mode) -> Bars:
 
 
 def _rounded_row(row: Float, field: Field, mode: Mode) -> Float:
-    return round_prices(row, mode) if field.scale is Scale.PRICE else round_half_even(row, field.scale.decimals(mode))
+    decimals = market_of(mode).decimals(field.scale)
+    return round_prices(row, mode) if field.scale is Scale.PRICE else round_half_even(row, decimals)
 
 
 _PRICE = st.one_of(
@@ -66,13 +68,13 @@ def any_bars(draw: st.DrawFn, mode: Mode, interval: Interval, max_size: int = 8)
     time = np.array(sorted(draw(st.lists(slots, max_size=max_size, unique=True))), dtype=np.int64) * step(interval)
     count = len(time)
     prices = draw(st.lists(_PRICE, min_size=4 * count, max_size=4 * count))
-    volume = st.integers(0, (1 << 63) - 1) if mode.has_whole_volume else _PRICE
+    volume = st.integers(0, (1 << 63) - 1) if market_of(mode).has_whole_volume else _PRICE
     volumes = draw(st.lists(volume, min_size=count, max_size=count))
     size = len(INDICATORS) * count
     indicators = draw(st.lists(_INDICATOR, min_size=size, max_size=size))
     return Bars(
         time,
         np.array(prices, dtype=np.float64).reshape(4, count),
-        np.array(volumes, dtype=np.int64 if mode.has_whole_volume else np.float64),
+        np.array(volumes, dtype=np.int64 if market_of(mode).has_whole_volume else np.float64),
         np.array(indicators, dtype=np.float64).reshape(len(INDICATORS), count),
     )

@@ -1,7 +1,7 @@
 """GET /explorer: a page to look at the market with, from an installed package and without a line from elsewhere.
 
 Its scripts know no market and no interval by name, the day apart: they read them from the page, which is made from the
-enums here.
+enums and the records of the markets.
 """
 
 from functools import cache
@@ -12,9 +12,9 @@ from flask import Blueprint, Response, render_template_string
 from stockapi.api.pages.assets import AssetBundle, package_file, static_file
 from stockapi.api.pages.page import page
 from stockapi.config import Settings
-from stockapi.constants import SECONDS_PER_DAY, VN_TIMEZONE
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
-from stockapi.markets.calendar import SESSION_CLOSE, SESSION_OPEN
+from stockapi.markets import market_of
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
 from stockapi.models.mode import Mode
 
@@ -33,30 +33,6 @@ _MODULES = sorted(path.name for path in static_file("explorer").glob("*.js") if 
 _PAGE = static_file("explorer/index.html")
 
 _DAY_MS: Final = SECONDS_PER_DAY * 1_000
-_MARKETS: Final[dict[Mode, dict[str, object]]] = {
-    Mode.VN: {
-        "title": "Vietnam",
-        "firstSymbol": "VNINDEX",
-        "unit": "dong",
-        "timeZone": VN_TIMEZONE,
-        "clock": "UTC+7, Ho Chi Minh City",
-        "sessionMs": (SESSION_CLOSE.hour - SESSION_OPEN.hour) * 3_600_000,
-        "daysPerWeek": 5,
-        "isOneSector": False,
-    },
-    Mode.CRYPTO: {
-        "title": "Crypto",
-        "firstSymbol": "BTC",
-        "unit": "usd",
-        "timeZone": "UTC",
-        "clock": "UTC",
-        "sessionMs": _DAY_MS,
-        "daysPerWeek": 7,
-        "isOneSector": True,
-    },
-}
-"""What the page needs to know of a market; `markets.js` says what each means."""
-
 _UNITS: Final = {
     "m": ("minute", 60_000),
     "h": ("hour", 3_600_000),
@@ -96,9 +72,21 @@ def _facts(settings: Settings) -> dict[str, object]:
 
 
 def _market(mode: Mode, settings: Settings) -> dict[str, object]:
-    indices = [ticker for ticker in settings.index_tickers if settings.is_index(ticker, mode)]
-    own = {"mode": mode.value, "indices": indices, "isWholeVolume": mode.has_whole_volume}
-    return own | _MARKETS[mode]
+    """What the page needs to know of a market; `markets.js` says what each means."""
+    market = market_of(mode)
+    return {
+        "mode": mode.value,
+        "title": market.title,
+        "firstSymbol": market.first_symbol,
+        "unit": market.price_unit,
+        "indices": settings.indices(mode),
+        "timeZone": market.calendar.zone_name,
+        "clock": market.calendar.clock_name,
+        "sessionMs": market.calendar.session_s * 1_000,
+        "daysPerWeek": market.calendar.days_per_week,
+        "isWholeVolume": market.has_whole_volume,
+        "isOneSector": market.list_group is not None,
+    }
 
 
 def _interval(interval: AnyInterval) -> dict[str, Any]:

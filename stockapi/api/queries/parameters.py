@@ -11,6 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 from werkzeug.datastructures import MultiDict
 
 from stockapi.errors import QueryError
+from stockapi.markets import mode_names, parse_mode
 from stockapi.models.interval import ALLOWED_INTERVALS, AnyInterval, Interval, parse_interval
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
@@ -151,12 +152,12 @@ def moment(*, is_end: bool = False, default: int | None = None, description: str
 
 def market() -> Parameter:
     return Parameter(
-        lambda _, text: Mode.parse(text),
+        lambda _, text: parse_mode(text),
         default=Mode.VN,
         description="market; also stock, stocks and cryptos, in any case",
         schema={
             "type": "string",
-            "enum": [*(mode.value for mode in Mode), "stock", "stocks", "cryptos"],
+            "enum": mode_names(),
             "default": Mode.VN.value,
         },
     )

@@ -26,6 +26,7 @@ from stockapi.api.queries.parameters import (
 from stockapi.constants import DEFAULT_LIMIT
 from stockapi.errors import QueryError
 from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
+from stockapi.markets import market_of, mode_names, parse_mode
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -117,12 +118,10 @@ def _columns() -> ListParameter:
 
 def _markets() -> Parameter:
     """One market, or None for all."""
-    one = market()
-    markets = {name: Mode.parse(name) for name in one.metadata["enum"]}
     return choice(
-        markets | {"all": None},
+        {name: parse_mode(name) for name in mode_names()} | {"all": None},
         default=Mode.VN,
-        description=f"{one.metadata['description']}; all: both in one answer",
+        description=f"{market().metadata['description']}; all: both in one answer",
     )
 
 
@@ -166,7 +165,7 @@ class TickersSchema(QuerySchema):
             start=data["start_date"],
             end=data["end_date"],
             limit=data["limit"] if data["start_date"] is None else None,
-            legacy=data["legacy"] and mode is Mode.VN,
+            legacy=data["legacy"] and market_of(mode).has_legacy_prices,
             indicators=_indicators(fields, is_exponential=data["ema"]),
             use_sqlite=data["cache"],
         )

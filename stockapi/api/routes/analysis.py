@@ -20,7 +20,7 @@ from stockapi.calc.top_performers import CrossSection, rank, rank_hours, select
 from stockapi.calc.volume_profile import volume_profile
 from stockapi.context import services
 from stockapi.errors import NotFoundError
-from stockapi.markets.calendar import cache_max_age_s
+from stockapi.markets import market_of
 from stockapi.markets.tickers import groups_for, sector_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
@@ -40,7 +40,7 @@ def top_performers() -> Response:
     result = _last_bars(query.mode, query.day)
     section = select(
         _without_indices(result.bars, query.mode),
-        whole_volume=query.mode.has_whole_volume,
+        whole_volume=market_of(query.mode).has_whole_volume,
         min_volume=query.min_volume,
         among=None if query.sector is None else sectors.keys(),
     )
@@ -139,6 +139,6 @@ def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[s
 
 def _answer(kind: str, dates: str, total: int, data: object, source: DataSource) -> Response:
     body = orjson.dumps({"analysis_date": dates, "analysis_type": kind, "total_analyzed": total, "data": data})
-    response = responses.conditional([body], responses.JSON_TYPE, cache_max_age_s(services().clock()))
+    response = responses.conditional([body], responses.JSON_TYPE, services().cache_max_age_s())
     response.headers["X-Data-Source"] = source.value
     return response

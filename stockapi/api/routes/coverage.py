@@ -7,7 +7,6 @@ from flask import Blueprint, Response, request
 from stockapi.api.http import overload, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
-from stockapi.markets.calendar import cache_max_age_s
 from stockapi.models.interval import Interval
 from stockapi.models.query import QueryParameters
 from stockapi.models.timestamps import format_times
@@ -25,7 +24,7 @@ def coverage() -> Response:
         overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
     result = services().coverage.read(query.mode, query.interval, query.symbols)
     body = orjson.dumps({symbol: _entry(each, query.interval) for symbol, each in result.tickers.items()})
-    response = responses.conditional([body], responses.JSON_TYPE, cache_max_age_s(services().clock()))
+    response = responses.conditional([body], responses.JSON_TYPE, services().cache_max_age_s())
     response.headers["X-Data-Source"] = result.source.value
     return response
 

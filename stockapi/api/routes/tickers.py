@@ -13,7 +13,6 @@ from stockapi.api.http.responses import Series
 from stockapi.api.queries.schemas import Format, Shape, TickersQuery, parse_tickers_query
 from stockapi.context import services
 from stockapi.logs import key_values
-from stockapi.markets.calendar import cache_max_age_s
 from stockapi.models.mode import Mode
 from stockapi.services.data_store import DataSource, QueryResult
 
@@ -41,7 +40,7 @@ def tickers() -> Response:
     every = [replace(query.parameters, mode=mode) for mode in Mode] if query.is_every_market else [query.parameters]
     overload.admit(*every)
     answer = _ready(query) or _rendered(query)
-    response = responses.conditional(answer.body, answer.content_type, cache_max_age_s(services().clock()))
+    response = responses.conditional(answer.body, answer.content_type, services().cache_max_age_s())
     response.headers["X-Data-Source"] = answer.source.value
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"

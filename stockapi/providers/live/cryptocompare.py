@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import BadPayloadError, ProviderDisabledError, RateLimitedError, UnknownSymbolError
-from stockapi.markets.tickers import load_crypto_list
+from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -58,7 +58,7 @@ class CryptoCompareProvider:
 
     def tickers(self) -> list[str]:
         """As `Provider.tickers`, without those that proved unknown within the last day."""
-        return self._unsupported.without(load_crypto_list(self._settings))
+        return self._unsupported.without(tickers_for(self.mode, self._settings))
 
     def history_start(self, interval: Interval, now: int) -> int:
         days = _HISTORY_DAYS.get(interval)

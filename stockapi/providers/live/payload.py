@@ -6,9 +6,10 @@ A row that cannot be a bar is dropped and counted, since one bad row must not co
 * a time that is no moment of this era: milliseconds, say, where seconds are due.
 
 Numbers may come as text. Volumes of shares that are not whole, as after an adjustment for a split, are rounded half to
-even. The time of a bar is cut down to the start of its interval; of a VN day that is its date in Ho Chi Minh City,
-whatever moment of the day it is stamped with. Rows in disorder are sorted; of rows with the same time the later one
-wins; what lies outside the window asked for is left out. Odd but possible prices (0, high below low) are bars.
+even. The time of a bar is cut down to the start of its interval; of a day that is its date where the market is, in Ho
+Chi Minh City say, whatever moment of the day it is stamped with. Rows in disorder are sorted; of rows with the same
+time the later one wins; what lies outside the window asked for is left out. Odd but possible prices (0, high below low)
+are bars.
 """
 
 import logging
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from stockapi.errors import BadPayloadError, NoDataError
 from stockapi.logs import key_values
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number
@@ -33,7 +35,6 @@ _FIELDS: Final = ("time", "open", "high", "low", "close", "volume")
 _LAST_TIME: Final = 4_102_444_800
 """2100-01-01: no bar is later, and no time in milliseconds is earlier but for those of the first 48 days of 1970."""
 _WHOLE_LIMIT: Final = float(1 << 63)
-_HO_CHI_MINH_OFFSET_S: Final = 7 * 3_600
 
 Keys = Sequence[str | int]
 
@@ -44,7 +45,7 @@ class Payload:
     def __init__(self, about: str, mode: Mode, interval: Interval, *, ticks_per_second: int = 1) -> None:
         """`ticks_per_second`: of the times in the answer, 1,000 for milliseconds."""
         self.about = about
-        self._mode = mode
+        self._market = market_of(mode)
         self._interval = interval
         self._ticks_per_second = ticks_per_second
         self._rows = 0
@@ -83,7 +84,7 @@ class Payload:
             log.warning(key_values(event="rows_dropped", series=self.about, rows=dropped, of=self._rows, why=why))
         if not any(len(page) for page in pages):
             raise self.no_data()
-        empty = Bars.empty(whole_volume=self._mode.has_whole_volume)
+        empty = Bars.empty(whole_volume=self._market.has_whole_volume)
         return empty.merge(Bars.concatenate(pages)).between(start, end)
 
     def no_data(self) -> NoDataError:
@@ -92,23 +93,24 @@ class Payload:
     def _reasons(self, values: Float) -> Mapping[str, NDArray[np.bool_]]:
         time, prices, volume = values[0], values[1:5], values[5]
         # Comparisons with NaN are false, so each of these also finds what is no number.
-        good_volume = (volume >= 0.0) & (volume < (_WHOLE_LIMIT if self._mode.has_whole_volume else math.inf))
+        limit = _WHOLE_LIMIT if self._market.has_whole_volume else math.inf
         return {
             "no time": ~((time >= 0.0) & (time < _LAST_TIME)),
             "no price": ~((prices >= 0.0) & (prices < math.inf)).all(axis=0),
-            "no volume": ~good_volume,
+            "no volume": ~((volume >= 0.0) & (volume < limit)),
         }
 
     def _bars(self, values: Float) -> Bars:
         volume: Int | Float = values[5]
-        if self._mode.has_whole_volume:
+        if self._market.has_whole_volume:
             volume = np.rint(volume).astype(np.int64)
         return Bars.of(self._opened(values[0].astype(np.int64)), values[1:5], volume)
 
     def _opened(self, time: Int) -> Int:
-        is_vn_day = self._mode is Mode.VN and not self._interval.is_intraday
-        opened: Int = time + (_HO_CHI_MINH_OFFSET_S if is_vn_day else 0)
-        return opened - opened % self._interval.seconds
+        if not self._interval.is_intraday:
+            return self._market.calendar.date_of(time)
+        opened: Int = time - time % self._interval.seconds
+        return opened
 
 
 def columns_of_rows(rows: object, keys: Keys, about: str) -> list[list[object]]:

@@ -19,7 +19,7 @@ import numpy as np
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import BadPayloadError, NoDataError
-from stockapi.markets.tickers import load_ticker_groups, sector_of
+from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -77,7 +77,7 @@ class VciProvider:
         )
 
     def tickers(self) -> list[str]:
-        return list(sector_of(load_ticker_groups(self._settings)))
+        return tickers_for(self.mode, self._settings)
 
     def history_start(self, interval: Interval, now: int) -> int:  # noqa: ARG002  (it does not move with time)
         return _HISTORY_START[interval]

@@ -15,6 +15,7 @@ import numpy as np
 
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import UnknownSymbolError
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -23,16 +24,6 @@ from stockapi.providers.simulated.minutes import Candles, trade_minutes
 from stockapi.providers.simulated.universe import MARKETS, Instrument
 
 __all__ = ["Adjustment", "SimulatedProvider"]
-
-_HISTORY_DAYS: Final = {
-    (Mode.VN, Interval.DAILY): 5 * 366,
-    (Mode.VN, Interval.HOURLY): 183,
-    (Mode.VN, Interval.MINUTE): 10,
-    (Mode.CRYPTO, Interval.DAILY): 3 * 366,
-    (Mode.CRYPTO, Interval.HOURLY): 92,
-    (Mode.CRYPTO, Interval.MINUTE): 5,
-}
-"""A first download is for trying things out: all markets and intervals within half a minute."""
 
 _CHUNK_MINUTES: Final = 32_768
 """Generated at once, which bounds memory to some 20 MB; the speed is the same from 8,192 to 131,072."""
@@ -50,9 +41,9 @@ class SimulatedProvider:
         """:raises UnknownSymbolError: for adjustments of a ticker the market does not have."""
         self.name = "simulated"
         self.mode = mode
-        self.is_back_adjusted = mode is Mode.VN
         self._seed = seed
         self._market = MARKETS[mode]
+        self.is_back_adjusted = self._market.is_back_adjusted
         self._adjustments = {ticker: tuple(each) for ticker, each in (adjustments or {}).items()}
         for ticker in self._adjustments:
             self._instrument(ticker)
@@ -62,7 +53,7 @@ class SimulatedProvider:
         return list(self._market.instruments)
 
     def history_start(self, interval: Interval, now: int) -> int:
-        return now - _HISTORY_DAYS[self.mode, interval] * SECONDS_PER_DAY
+        return now - self._market.history_days[interval] * SECONDS_PER_DAY
 
     def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
         """As `Provider.fetch`; prices are back-adjusted for every adjustment effective by `end`.
@@ -73,10 +64,11 @@ class SimulatedProvider:
         candles = self._candles(ticker, interval, start, end)
         prices = candles.prices / 10**instrument.price_decimals
         volume = candles.lots * instrument.lot
+        is_whole = market_of(self.mode).has_whole_volume
         bars = Bars.of(
             candles.time,
             self._back_adjusted(ticker, candles, prices, end),
-            volume.astype(np.int64) if self.mode.has_whole_volume else volume / 10**instrument.volume_decimals,
+            volume.astype(np.int64) if is_whole else volume / 10**instrument.volume_decimals,
         )
         return bars.between(start, end)
 
@@ -98,7 +90,7 @@ class SimulatedProvider:
         for each in self._adjustments.get(ticker, ()):
             if each.effective <= end:
                 divisor[candles.time < each.effective] *= each.ratio
-        return np.round(prices / divisor, self.mode.price_decimals)
+        return np.round(prices / divisor, market_of(self.mode).price_decimals)
 
     def _instrument(self, ticker: str) -> Instrument:
         try:

@@ -10,11 +10,10 @@ from typing import Final
 import numpy as np
 
 from stockapi.models.bars import Float, Int
+from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
 _UNIX_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-_VN_HOLIDAYS: Final = ("01-01", "04-30", "05-01", "09-02")
-"""Fixed solar dates only: the lunar new year moves, and is traded through."""
 _STOCK_TICKS: Final = ((10_000, 10), (50_000, 50))
 """Dong: below the first number the second is the tick (Ho Chi Minh City Stock Exchange)."""
 _LARGEST_STOCK_TICK: Final = 100
@@ -89,11 +88,16 @@ class Session:
 class Market:
     """`epoch`: day (since 1970-01-01) before which there is no history. Volatilities are daily, of log returns.
 
+    `holidays`: month and day of weekdays without trading, on top of weekends; None where every day is traded.
+    `history_days`: how far back a first download goes. `is_back_adjusted`: as `Provider.is_back_adjusted`.
     `growth`: of every log price per year, slow against the fluctuations around it.
     """
 
     mode: Mode
     epoch: int
+    holidays: tuple[str, ...] | None
+    history_days: Mapping[Interval, int]
+    is_back_adjusted: bool
     session: Session
     volatility: float
     sector_volatility: float
@@ -108,11 +112,11 @@ class Market:
     def trading_days(self, last_day: int) -> Int:
         """Days since 1970-01-01, from the epoch to `last_day` inclusive."""
         days = np.arange(self.epoch, last_day + 1, dtype=np.int64)
-        if self.mode is Mode.CRYPTO:
+        if self.holidays is None:
             return days
         dates = days.astype("datetime64[D]")
         month_days = [text[5:] for text in np.datetime_as_string(dates, unit="D").tolist()]
-        open_days = np.is_busday(dates) & ~np.isin(month_days, _VN_HOLIDAYS)
+        open_days = np.is_busday(dates) & ~np.isin(month_days, self.holidays)
         return days[open_days]
 
 
@@ -244,23 +248,30 @@ def _crypto_instruments() -> dict[str, Instrument]:
     }
 
 
-MARKETS: Final[Mapping[Mode, Market]] = {
-    Mode.VN: Market(
-        mode=Mode.VN,
-        epoch=_day(2015, 1, 5),
-        session=_vn_session(),
-        volatility=0.0095,
-        sector_volatility=0.005,
-        growth=0.07,
-        instruments=_vn_instruments(),
-    ),
-    Mode.CRYPTO: Market(
-        mode=Mode.CRYPTO,
-        epoch=_day(2017, 1, 1),
-        session=_crypto_session(),
-        volatility=0.025,
-        sector_volatility=0.0,
-        growth=0.10,
-        instruments=_crypto_instruments(),
-    ),
-}
+# A first download is for trying things out: all markets and intervals within half a minute.
+_VN: Final = Market(
+    mode=Mode.VN,
+    epoch=_day(2015, 1, 5),
+    holidays=("01-01", "04-30", "05-01", "09-02"),  # the lunar new year moves, and is traded through
+    history_days={Interval.DAILY: 5 * 366, Interval.HOURLY: 183, Interval.MINUTE: 10},
+    is_back_adjusted=True,
+    session=_vn_session(),
+    volatility=0.0095,
+    sector_volatility=0.005,
+    growth=0.07,
+    instruments=_vn_instruments(),
+)
+_CRYPTO: Final = Market(
+    mode=Mode.CRYPTO,
+    epoch=_day(2017, 1, 1),
+    holidays=None,
+    history_days={Interval.DAILY: 3 * 366, Interval.HOURLY: 92, Interval.MINUTE: 5},
+    is_back_adjusted=False,
+    session=_crypto_session(),
+    volatility=0.025,
+    sector_volatility=0.0,
+    growth=0.10,
+    instruments=_crypto_instruments(),
+)
+
+MARKETS: Final[Mapping[Mode, Market]] = {market.mode: market for market in (_VN, _CRYPTO)}

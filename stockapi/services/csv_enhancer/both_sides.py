@@ -6,6 +6,7 @@ from datetime import datetime
 
 from stockapi.calc.digest import digest, to_text
 from stockapi.formats.csv_format import DamagedLine, ParsedCsv, format_rows
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer.evidence import Choice, FileState, choose
@@ -66,7 +67,7 @@ def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, pref
     :raises StoreError: when a store cannot be read.
     """
     stamp, parsed = stores.csv_store.stamp(key), stores.csv_store.read(key)
-    nothing = Bars.empty(whole_volume=key.mode.has_whole_volume)
+    nothing = Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)
     recorded = stores.sqlite_store.recorded(key) if with_sqlite else Recorded(None, nothing, True)
     entry, in_sqlite = recorded.entry, recorded.bars
     if not (in_sqlite.time[1:] > in_sqlite.time[:-1]).all():

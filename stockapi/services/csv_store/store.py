@@ -24,6 +24,7 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, QueryError
 from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
 from stockapi.formats.csv_format import HEADER, ParsedCsv, format_rows, parse_rows
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -182,7 +183,7 @@ class CsvStore:
         path = self.path(key)
         with self._reading(key) as view:
             if view is None:
-                return ParsedCsv(Bars.empty(whole_volume=key.mode.has_whole_volume), [])
+                return ParsedCsv(Bars.empty(whole_volume=market_of(key.mode).has_whole_volume), [])
             rows = CanonicalRows(view, key)
             if not self._known.is_canonical(path, rows):
                 return None

@@ -4,13 +4,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from stockapi.calc.gaps import Extent, Gap
-from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import DeadlineError
-from stockapi.markets.calendar import trading_days
-from stockapi.models.bars import Int
+from stockapi.markets import market_of
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
@@ -76,14 +72,8 @@ def _covered(mode: Mode, extents: Mapping[str, Extent]) -> dict[str, TickerCover
     if not extents:
         return {}
     first, last = min(each.first for each in extents.values()), max(each.last for each in extents.values())
-    expected = _market_days(mode, first, last)
+    expected = market_of(mode).calendar.trading_days(first, last)
     return {
         symbol: TickerCoverage(each.first, each.last, each.count, each.gaps(expected))
         for symbol, each in extents.items()
     }
-
-
-def _market_days(mode: Mode, first: int, last: int) -> Int:
-    if mode is Mode.VN:
-        return trading_days(first, last)
-    return np.arange(first // SECONDS_PER_DAY, last // SECONDS_PER_DAY + 1, dtype=np.int64) * SECONDS_PER_DAY

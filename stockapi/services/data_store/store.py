@@ -10,6 +10,7 @@ import numpy as np
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
 from stockapi.errors import DeadlineError, SqliteError
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
 from stockapi.models.limits import RowBudget
@@ -169,9 +170,10 @@ class DataStore:
         return wanted.take(np.arange(len(wanted)))
 
     def _presented(self, found: dict[str, Bars], params: QueryParameters) -> dict[str, Bars]:
-        is_legacy = params.legacy and params.mode is Mode.VN
+        if not (params.legacy and market_of(params.mode).has_legacy_prices):
+            return found
         return {
-            symbol: _in_thousands(bars) if is_legacy and not self._is_index(symbol, params.mode) else bars
+            symbol: bars if self._is_index(symbol, params.mode) else _in_thousands(bars, params.mode)
             for symbol, bars in found.items()
         }
 
@@ -179,12 +181,13 @@ class DataStore:
         return self._settings.is_index(symbol, mode)
 
 
-def _in_thousands(bars: Bars) -> Bars:
-    """Prices and averages of VN divided by 1000, as the old API gave them; the rest as it is."""
-    averages = dict(zip(_PRICED, _thousandth(bars.named(_PRICED)), strict=True))
-    return replace(bars, prices=_thousandth(bars.prices)).with_indicators(averages)
+def _in_thousands(bars: Bars, mode: Mode) -> Bars:
+    """Prices and averages divided by 1000, as the old API gave them; the rest as it is."""
+    decimals = market_of(mode).price_decimals + 3
+    averages = dict(zip(_PRICED, _thousandth(bars.named(_PRICED), decimals), strict=True))
+    return replace(bars, prices=_thousandth(bars.prices, decimals)).with_indicators(averages)
 
 
-def _thousandth(values: Float) -> Float:
+def _thousandth(values: Float, decimals: int) -> Float:
     # Of one number in four the quotient alone is not the nearest float: 15048.95 / 1000 is 15.048950000000001.
-    return round_half_even(values / _LEGACY_DIVISOR, Mode.VN.price_decimals + 3)
+    return round_half_even(values / _LEGACY_DIVISOR, decimals)

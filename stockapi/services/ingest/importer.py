@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stockapi.errors import CsvError
 from stockapi.formats.csv_format import DamagedLine, parse_rows
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -84,8 +85,8 @@ def import_files(
 ) -> Iterator[ImportResult]:
     """Bring the bars of each file into both stores; stored bars that the file lacks stay, others take its values.
 
-    `legacy` multiplies the prices of VN stocks by 1000, not those of indices. Indicators in the files are ignored
-    and computed from the bars. Lines that are no bars go to the quarantine.
+    `legacy` multiplies prices by 1000 in a market that has legacy prices, those of indices excepted. Indicators in the
+    files are ignored and computed from the bars. Lines that are no bars go to the quarantine.
 
     :raises CsvError: when a file cannot be read.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are imported.
@@ -96,7 +97,7 @@ def import_files(
         if parsed.damaged:
             stores.quarantine.add(mode, str(file.path), parsed.damaged, now)
         bars = parsed.bars
-        if legacy and mode is Mode.VN and not stores.settings.is_index(file.ticker, mode):
+        if legacy and market_of(mode).has_legacy_prices and not stores.settings.is_index(file.ticker, mode):
             bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
         saved = _merge_and_save(stores, key, bars, now)
         yield ImportResult(file, len(bars), tuple(parsed.damaged), saved)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import Interval
@@ -146,10 +147,12 @@ def to_bars(rows: Sequence[tuple[float | None, ...]], mode: Mode) -> Bars:
     :raises SqliteError: when a value is not a number.
     """
     columns = list(zip(*rows, strict=True))
+    is_whole = market_of(mode).has_whole_volume
     with damage_in("a row of bars"):
+        volume = np.array(columns[5], dtype=np.int64) if is_whole else np.array(columns[5], dtype=np.float64)
         return Bars.of(
             np.array(columns[0], dtype=np.int64),
             np.array(columns[1:5], dtype=np.float64),
-            np.array(columns[5], dtype=np.int64) if mode.has_whole_volume else np.array(columns[5], dtype=np.float64),
+            volume,
             np.array(columns[len(_BARE_COLUMNS) :], dtype=np.float64) if len(columns) > len(_BARE_COLUMNS) else None,
         )

@@ -8,6 +8,7 @@ import orjson
 
 from stockapi.calc.gaps import midnights
 from stockapi.errors import SqliteError, SqliteFault
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Int
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
@@ -82,5 +83,5 @@ def _fetch(cursor: sqlite3.Cursor, mode: Mode) -> Bars:
     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
         parts.append(to_bars(rows, mode))
     if not parts:
-        return Bars.empty(whole_volume=mode.has_whole_volume)
+        return Bars.empty(whole_volume=market_of(mode).has_whole_volume)
     return parts[0] if len(parts) == 1 else Bars.concatenate(parts)

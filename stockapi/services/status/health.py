@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from stockapi.config import Settings
-from stockapi.constants import VN_TIMEZONE
 from stockapi.errors import StoreError
-from stockapi.markets.calendar import is_trading_hours
+from stockapi.markets import market_of
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
@@ -30,6 +29,19 @@ _NO_DISK_CACHE = {
     "disk_cache_usage_percent": 0.0,
 }
 """There is no such cache; older clients read the fields."""
+_COINS = ("crypto_priority", "crypto_daily", "crypto_hourly", "crypto_minute")
+_LAST_SYNCS = {
+    "daily_last_sync": ("daily",),
+    "hourly_last_sync": ("hourly",),
+    "minute_last_sync": ("minute",),
+    "crypto_last_sync": _COINS,
+}
+_ITERATION_COUNTS = {
+    "daily_iteration_count": ("daily",),
+    "slow_iteration_count": ("hourly", "minute"),
+    "crypto_iteration_count": _COINS,
+}
+"""Fields older clients read, by the workers that each is about. Workers of later markets are in `workers` alone."""
 
 
 def health_report(
@@ -43,13 +55,14 @@ def health_report(
     Counts are those of both markets together. A market whose database cannot be read counts as nothing stored and no
     worker run; `database` then says why.
     """
+    calendar = market_of(Mode.VN).calendar
     workers = _workers(stores, now)
     stats = [stats for mode in Mode if (stats := _stats(stores, mode)) is not None]
     records = {each: sum(market.records[each] for market in stats) for each in Interval}
     return {
         **_sync_report(workers),
-        "is_trading_hours": is_trading_hours(now),
-        "trading_hours_timezone": VN_TIMEZONE,
+        "is_trading_hours": calendar.is_trading_hours(now),
+        "trading_hours_timezone": calendar.zone_name,
         **_memory_report(memory),
         "total_tickers_count": sum(market.tickers for market in stats),
         "active_tickers_count": sum(market.active_tickers for market in stats),
@@ -83,19 +96,14 @@ def _workers(stores: Stores, now: datetime) -> dict[Mode, list[Worker]]:
 
 
 def _sync_report(workers: Mapping[Mode, Sequence[Worker]]) -> dict[str, object]:
-    """The fields older clients read. `slow` is the hourly and the minute worker, `crypto` all those of that market."""
-    vn = {worker.name: worker.state for worker in workers[Mode.VN]}
-    daily, hourly, minute = ([vn[name]] if name in vn else [] for name in ("daily", "hourly", "minute"))
-    crypto = [worker.state for worker in workers[Mode.CRYPTO]]
-    return {
-        "daily_last_sync": _last_sync(daily),
-        "hourly_last_sync": _last_sync(hourly),
-        "minute_last_sync": _last_sync(minute),
-        "crypto_last_sync": _last_sync(crypto),
-        "daily_iteration_count": _iterations(daily),
-        "slow_iteration_count": _iterations([*hourly, *minute]),
-        "crypto_iteration_count": _iterations(crypto),
-    }
+    """The fields older clients read."""
+    states = {worker.name: worker.state for of_market in workers.values() for worker in of_market}
+
+    def of(names: tuple[str, ...]) -> list[WorkerState]:
+        return [states[name] for name in names if name in states]
+
+    last_syncs = {field: _last_sync(of(names)) for field, names in _LAST_SYNCS.items()}
+    return last_syncs | {field: _iterations(of(names)) for field, names in _ITERATION_COUNTS.items()}
 
 
 def _last_sync(states: Sequence[WorkerState]) -> str | None:
@@ -127,18 +135,12 @@ def _provider_report(settings: Settings, mode: Mode, workers: Sequence[Worker]) 
     cycles = [worker.state for worker in workers if worker.state.source is not None]
     latest = max(cycles, key=_last_heard, default=None)
     if latest is None:
-        return {"name": _configured_provider(settings, mode), "state": None}
+        return {"name": settings.source(mode), "state": None}
     return {"name": latest.source, "state": latest.source_state}
 
 
 def _last_heard(state: WorkerState) -> int:
     return max(state.last_sync or 0, state.last_error_at or 0)
-
-
-def _configured_provider(settings: Settings, mode: Mode) -> str:
-    if settings.data_provider == "simulated":
-        return "simulated"
-    return "vci" if mode is Mode.VN else settings.crypto_provider
 
 
 def _memory_report(memory: Memory) -> dict[str, object]:

@@ -9,12 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stockapi.calc.gaps import Extent
+from stockapi.calc.gaps import Extent, Gap
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
-from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, SqliteError
-from stockapi.markets.calendar import trading_days
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Int
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -27,8 +26,6 @@ from stockapi.services.database_manager import NEVER
 from stockapi.services.stores import Stores
 
 _CLOCK_SLACK_S: Final = 60
-_LEAST_JUMP: Final = {Mode.VN: 2.0, Mode.CRYPTO: 10.0}
-"""Ratio of two closes in a row. Exchanges in Vietnam stop a stock at 7 to 15 percent a day, 40 on its first."""
 _BETWEEN_LOOKS_S: Final = 0.5
 
 
@@ -143,11 +140,18 @@ def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Findin
     for kind, mask in _odd_bars(bars, key, settings, now).items():
         if mask.any():
             findings.append(found(kind, int(mask.sum()), bars.time[mask]))
-    gaps = Extent.of_times(bars.time).gaps(_market_days(key.mode, bars.time)) if len(bars) else []
+    gaps = _gaps(bars, key.mode)
     if gaps:
         ends = np.array([gaps[0].first, gaps[-1].last])
         findings.append(found(Kind.GAP, sum(gap.days for gap in gaps), ends))
     return findings
+
+
+def _gaps(bars: Bars, mode: Mode) -> list[Gap]:
+    """Trading days of the market between the first and the last bar that have none."""
+    if not len(bars):
+        return []
+    return Extent.of_times(bars.time).gaps(market_of(mode).calendar.trading_days(int(bars.time[0]), int(bars.time[-1])))
 
 
 def fix(stores: Stores, findings: list[Finding], now: datetime) -> tuple[EnhancementStats, list[Finding]]:
@@ -177,7 +181,7 @@ def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> 
     is_jump = np.zeros(len(bars), dtype=np.bool_)
     before, after = bars.close[:-1], bars.close[1:]
     ratio = np.divide(after, before, out=np.ones_like(after), where=(before > 0.0) & (after > 0.0))
-    is_jump[1:] = np.maximum(ratio, 1.0 / ratio) >= _LEAST_JUMP[key.mode]
+    is_jump[1:] = np.maximum(ratio, 1.0 / ratio) >= market_of(key.mode).odd_jump
     enhanced = enhance(bars, key.mode, is_index=settings.is_index(key.ticker, key.mode))
     return {
         Kind.INDICATORS: enhanced.differing_from(bars),
@@ -186,10 +190,3 @@ def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> 
         Kind.FUTURE: np.asarray(bars.time > now.timestamp() + _CLOCK_SLACK_S),
         Kind.JUMP: is_jump,
     }
-
-
-def _market_days(mode: Mode, time: Int) -> Int:
-    first, last = int(time[0]), int(time[-1])
-    if mode is Mode.VN:
-        return trading_days(first, last)
-    return np.arange(first // SECONDS_PER_DAY, last // SECONDS_PER_DAY + 1, dtype=np.int64) * SECONDS_PER_DAY

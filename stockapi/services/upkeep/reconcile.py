@@ -205,9 +205,7 @@ def _problems(sides: Sides) -> Iterator[str]:
 
 def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
     """Those of a database at `path`, of which no failure is passed over."""
-    if mode is Mode.VN:
-        return replace(settings, fallback_to_csv=False, vn_database_path=path)
-    return replace(settings, fallback_to_csv=False, crypto_database_path=path)
+    return replace(settings.with_database_path(mode, path), fallback_to_csv=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 from stockapi import create_app
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -38,7 +39,7 @@ def weekdays(count: int) -> list[int]:
 def bars(times: list[int], closes: list[float], volume: float, mode: Mode = Mode.VN, *, is_index: bool = False) -> Bars:
     prices = np.tile(np.array(closes), (4, 1))
     volumes = np.full(len(times), volume)
-    whole = volumes.astype(np.int64) if mode.has_whole_volume else volumes
+    whole = volumes.astype(np.int64) if market_of(mode).has_whole_volume else volumes
     return enhance(Bars.of(np.array(times), prices, whole), mode, is_index=is_index)
 
 

@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from stockapi import create_app
+from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode
 from tests.support.stores import Stores
 
@@ -17,7 +18,7 @@ CLOSED = datetime(2024, 3, 9, 3, 0, tzinfo=UTC)
 
 def bars_at(mode: Mode, *texts: str) -> Bars:
     time = np.array(texts, dtype="datetime64[s]").astype(np.int64)
-    volume = np.ones(len(time), dtype=np.int64 if mode.has_whole_volume else np.float64)
+    volume = np.ones(len(time), dtype=np.int64 if market_of(mode).has_whole_volume else np.float64)
     return Bars.of(time, np.ones((4, len(time))), volume)
 
 

@@ -16,7 +16,7 @@ from stockapi.calc.gaps import Gap
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, DeadlineError, SqliteError, SqliteFault
-from stockapi.markets.calendar import is_trading_day
+from stockapi.markets import VN, market_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource
@@ -33,7 +33,7 @@ def at(text: str) -> int:
 
 def bars_at(times: list[int], mode: Mode = Mode.VN) -> Bars:
     ones = np.ones(len(times))
-    volume = np.ones(len(times), dtype=np.int64 if mode.has_whole_volume else np.float64)
+    volume = np.ones(len(times), dtype=np.int64 if market_of(mode).has_whole_volume else np.float64)
     return Bars.of(np.array(sorted(times), dtype=np.int64), np.tile(ones, (4, 1)), volume)
 
 
@@ -56,7 +56,8 @@ def by_definition(times: set[int], mode: Mode) -> TickerCoverage:
     gaps: list[Gap] = []
     run: list[int] = []
     for day in range(min(with_bar), max(with_bar) + 1):
-        if mode is Mode.VN and not is_trading_day(datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC).date()):
+        date = datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC).date()
+        if mode is Mode.VN and not VN.calendar.is_trading_day(date):
             continue
         if day not in with_bar:
             run.append(day * SECONDS_PER_DAY)

@@ -13,7 +13,7 @@ from stockapi import create_app
 from stockapi.calc.indicators import enhance
 from stockapi.context import services
 from stockapi.formats.csv_format import DamagedLine
-from stockapi.markets.calendar import trading_days
+from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store.quarantine import Quarantine
@@ -29,7 +29,7 @@ VN, CRYPTO = Mode
 
 def on_trading_days(bars: Bars) -> Bars:
     """The same bars one after the other on days with a session."""
-    days = trading_days(int(bars.time[0]), int(bars.time[-1]) * 2)[: len(bars)]
+    days = market_of(Mode.VN).calendar.trading_days(int(bars.time[0]), int(bars.time[-1]) * 2)[: len(bars)]
     return replace(bars, time=days)
 
 

@@ -1,0 +1,60 @@
+"""Coins against the US dollar, which trade at any hour."""
+
+import math
+from datetime import UTC, time
+from typing import Final
+
+from stockapi.markets.calendar import Calendar
+from stockapi.markets.market import Market, Schedule, SettingNames, Which
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+
+
+def _always(worker: str, tickers: Which, intervals: tuple[Interval, ...], every_s: int) -> Schedule:
+    return Schedule(worker=worker, tickers=tickers, intervals=intervals, every_s=every_s, every_s_when_closed=every_s)
+
+
+CRYPTO: Final = Market(
+    mode=Mode.CRYPTO,
+    aliases=("cryptos",),
+    title="Crypto",
+    first_symbol="BTC",
+    price_unit="usd",
+    price_decimals=8,
+    price_digits=6,  # a coin at 0.00000000128 dollars must survive
+    money_decimals=2,
+    has_whole_volume=False,  # exchanges report fractions of a coin
+    profile_volume_decimals=8,
+    has_legacy_prices=False,
+    # One per two decades of price, as above 0.01: with a tick of 0.0001 all trades of SHIB were at one level, 0.0.
+    ticks=(
+        *((float(f"1e-{place}"), float(f"1e-{place + 4}")) for place in range(16, 0, -2)),
+        *((1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
+    ),
+    index_tick=0.01,
+    calendar=Calendar(zone=UTC, zone_name="UTC", clock_name="UTC", session=None),
+    hour_grid_origin_s=0,
+    quiet_from=time(21, tzinfo=UTC),  # Europe goes to bed, America to dinner, Asia still sleeps
+    odd_jump=10.0,
+    groups_file="crypto_top_100.json",
+    list_group="CRYPTO_TOP_100",
+    names_file="crypto_names.json",
+    settings=SettingNames(
+        database_path="crypto_database_path",
+        data_dir="crypto_data_dir",
+        groups_file="crypto_list_file",
+        index_tickers=None,
+        source="crypto_provider",
+    ),
+    live_sources=("binance", "cryptocompare"),
+    priority_tickers=("BTC", "ETH", "XRP"),
+    # A few coins at once in all intervals, the rest interval by interval and seldom.
+    threads={
+        "crypto": (
+            _always("crypto_priority", Which.PRIORITY, tuple(Interval), 15 * 60),
+            _always("crypto_daily", Which.REST, (Interval.DAILY,), 60 * 60),
+            _always("crypto_hourly", Which.REST, (Interval.HOURLY,), 3 * 60 * 60),
+            _always("crypto_minute", Which.REST, (Interval.MINUTE,), 6 * 60 * 60),
+        )
+    },
+)

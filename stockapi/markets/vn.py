@@ -1,0 +1,67 @@
+"""The Vietnamese exchanges: HOSE, HNX and UPCOM. Prices are dong."""
+
+import math
+from datetime import time, timedelta, timezone
+from typing import Final
+
+from stockapi.markets.calendar import Calendar, Session
+from stockapi.markets.market import Market, Schedule, SettingNames, Which
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
+
+# Without daylight saving time since 1975: the fixed offset says the same as a time zone database, and needs none.
+HO_CHI_MINH: Final = timezone(timedelta(hours=7))
+
+
+def _all(worker: str, interval: Interval, *, every_s: int, every_s_when_closed: int) -> Schedule:
+    return Schedule(
+        worker=worker,
+        tickers=Which.ALL,
+        intervals=(interval,),
+        every_s=every_s,
+        every_s_when_closed=every_s_when_closed,
+    )
+
+
+VN: Final = Market(
+    mode=Mode.VN,
+    aliases=("stock", "stocks"),
+    title="Vietnam",
+    first_symbol="VNINDEX",
+    price_unit="dong",
+    price_decimals=2,
+    price_digits=1,
+    money_decimals=0,
+    has_whole_volume=True,
+    profile_volume_decimals=2,
+    has_legacy_prices=True,
+    ticks=((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
+    index_tick=0.01,
+    # The lunch break, 11:30 to 13:00, counts as trading hours: the day's bars are still growing.
+    calendar=Calendar(
+        zone=HO_CHI_MINH,
+        zone_name="Asia/Ho_Chi_Minh",
+        clock_name="UTC+7, Ho Chi Minh City",
+        session=Session(opens=time(9), closes=time(15), country="VN"),
+    ),
+    hour_grid_origin_s=2 * 3_600,  # 09:00 in Ho Chi Minh City; the afternoon opens at 13:00, 06:00 UTC
+    quiet_from=time(2, tzinfo=HO_CHI_MINH),
+    odd_jump=2.0,  # the exchanges stop a stock at 7 to 15 percent a day, 40 on its first
+    groups_file="ticker_group.json",
+    list_group=None,
+    names_file="vn_names.json",
+    settings=SettingNames(
+        database_path="vn_database_path",
+        data_dir="market_data_dir",
+        groups_file="ticker_groups_file",
+        index_tickers="index_tickers",
+        source=None,
+    ),
+    live_sources=("vci",),
+    priority_tickers=(),
+    threads={
+        "daily": (_all("daily", Interval.DAILY, every_s=15, every_s_when_closed=5 * 60),),
+        "hourly": (_all("hourly", Interval.HOURLY, every_s=60, every_s_when_closed=30 * 60),),
+        "minute": (_all("minute", Interval.MINUTE, every_s=5 * 60, every_s_when_closed=30 * 60),),
+    },
+)
