@@ -34,7 +34,8 @@ class Bars:
     def of(cls, time: Int, prices: Float, volume: Int | Float, indicators: Float | None = None) -> Self:
         """Bars from columns; without `indicators` they are all absent."""
         if indicators is None:
-            indicators = np.full((len(INDICATOR_FIELDS), len(time)), np.nan)
+            # One number for all of them: an array of 13 more columns would take longer than the others.
+            indicators = np.broadcast_to(np.nan, (len(INDICATOR_FIELDS), len(time)))
         return cls(time, prices, volume, indicators)
 
     @classmethod

@@ -6,13 +6,15 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from stockapi.calc.digest import digest, to_text
 from stockapi.errors import SqliteError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
+from stockapi.models.window import WHOLE
+from stockapi.services.sqlite_store.blocks import BlockTable
 from stockapi.services.sqlite_store.ledger import LedgerEntry
 from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
 from tests.support.stores import NOW, Stores
@@ -23,18 +25,23 @@ NOBODY = 65_534
 def assert_in_step(
     stores: Stores, ticker: str, bars: Bars, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN
 ) -> None:
-    """Both stores hold just these bars, the ledger says so, and the ready texts are theirs."""
+    """Both stores hold just these bars, the ledger says so, and there are blocks and ready texts of them."""
+    key = SeriesKey(mode, ticker, interval)
     assert stores.in_csv(ticker, interval, mode).equals(bars)
     assert stores.in_sqlite(ticker, interval, mode).equals(bars)
-    assert stores.sqlite_store.recorded(SeriesKey(mode, ticker, interval)).has_true_texts
-    assert stores.sqlite_store.ledger(mode)[SeriesKey(mode, ticker, interval)] == LedgerEntry(
+    recorded = stores.sqlite_store.recorded(key)
+    assert recorded.has_true_texts
+    assert recorded.has_true_blocks
+    with stores.db_manager.snapshot(mode) as connection:
+        assert BlockTable.of(mode, interval).exist(connection, ticker)
+    assert stores.sqlite_store.ledger(mode)[key] == LedgerEntry(
         ticker,
         interval,
         len(bars),
         int(bars.time[0]),
         int(bars.time[-1]),
         to_text(digest(bars)),
-        stores.csv_store.stamp(SeriesKey(mode, ticker, interval)),
+        stores.csv_store.stamp(key),
     )
 
 
@@ -163,27 +170,42 @@ def page_bytes(path: Path) -> int:
 
 
 def spoil_days_of(stores: Stores, ticker: str) -> None:
-    """Spoils a page of that ticker's days, and of no other series: reading them fails, reading others does not."""
-    others = set(stores.sqlite_store.ledger(Mode.VN)) - {SeriesKey(Mode.VN, ticker, Interval.DAILY)}
+    """Spoils a page of that ticker's days among the rows and one among the blocks, and none of any other series:
+    reading them fails, reading others does not.
+    """
+    key = SeriesKey(Mode.VN, ticker, Interval.DAILY)
+    others = set(stores.sqlite_store.ledger(Mode.VN)) - {key}
+    for read in (_read_rows, _ask):
+        _spoil_a_page(stores, key, others, read)
+
+
+def _spoil_a_page(
+    stores: Stores, key: SeriesKey, others: set[SeriesKey], read: Callable[[Stores, SeriesKey], object]
+) -> None:
+    def is_readable(each: SeriesKey) -> bool:
+        with suppress(SqliteError):
+            read(stores, each)
+            return True
+        return False
+
     stores.db_manager.close()
     path = stores.settings.vn_database_path
-    sound = path.read_bytes()
-    for number in range(2, len(sound) // page_bytes(path) + 1):
-        put(path, sound)
+    before = path.read_bytes()
+    for number in range(2, len(before) // page_bytes(path) + 1):
+        put(path, before)
         spoil_page(path, number)
-        if not _is_readable(stores, ticker, Interval.DAILY) and all(
-            _is_readable(stores, key.ticker, key.interval) for key in others
-        ):
+        if not is_readable(key) and all(map(is_readable, others)):
             return
-    raise AssertionError("no page is this ticker's alone")
+    raise AssertionError("no page is this series' alone")
 
 
-def _is_readable(stores: Stores, ticker: str, interval: Interval) -> bool:
-    try:
-        stores.in_sqlite(ticker, interval)
-    except SqliteError:
-        return False
-    return True
+def _read_rows(stores: Stores, key: SeriesKey) -> object:
+    return stores.sqlite_store.read(key)
+
+
+def _ask(stores: Stores, key: SeriesKey) -> object:
+    """From its blocks, or its rows where those do not answer."""
+    return list(stores.sqlite_store.read_each(key.mode, key.interval, (key.ticker,), WHOLE))
 
 
 def drop_tables(path: Path) -> None:
@@ -191,6 +213,7 @@ def drop_tables(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         for label in ("daily", "hourly", "minute"):
             connection.execute(f"DROP TABLE IF EXISTS vn_{label}")
+            connection.execute(f"DROP TABLE IF EXISTS vn_{label}_blocks")
 
 
 def checkpoint(path: Path) -> None:

@@ -63,7 +63,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "werkzeug": HTTP_LAYER,
     "marshmallow": HTTP_LAYER,
     "apispec": ("stockapi.api.openapi.document",),
-    "xxhash": ("stockapi.api.http.responses",),
+    "xxhash": ("stockapi.api.http.responses", "stockapi.services.sqlite_store.blocks"),
     "brotli": ("stockapi.api.pages.assets",),
     "click": COMMAND_LINE,
     "prometheus_client": (

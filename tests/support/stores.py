@@ -1,6 +1,7 @@
 """Both stores of a private directory, and bars to put into them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,6 +67,16 @@ class Stores(stores.Stores):
 
     def in_sqlite(self, ticker: str, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN) -> Bars:
         return self.sqlite_store.read(SeriesKey(mode, ticker, interval))
+
+
+@contextmanager
+def without_blocks(stores: Stores, mode: Mode = Mode.VN) -> Iterator[None]:
+    """As after the migration that brought them: there are none, and rows answer."""
+    with stores.db_manager.transaction(mode) as connection:
+        connection.execute("UPDATE ledger SET blocks_digest = ''")
+    yield
+    with stores.db_manager.transaction(mode) as connection:
+        connection.execute("UPDATE ledger SET blocks_digest = digest")
 
 
 MakeStores = Callable[..., Stores]

@@ -104,7 +104,8 @@ def test_once_a_night_what_differs_is_mended(
         worker.look()
     assert caplog.text.count("event=verified") == 2, "the one missed before the start, and that of the night"
     found = "1 bars with other values, the ledger does not describe the rows"
-    assert f"vn VCB 1D: {found}, the ready answers are not those of the rows; CSV is right" in caplog.text
+    copies = "the blocks of columns are not those of the rows, the ready answers are not those of the rows"
+    assert f"vn VCB 1D: {found}, {copies}; CSV is right" in caplog.text
     assert "event=verified mode=vn series=1 bars=60 integrity=ok differing=1 left=0 rebuilt=False" in caplog.text
     assert filled.in_sqlite("VCB").equals(make_bars(60))
 

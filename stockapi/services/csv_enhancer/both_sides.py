@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from stockapi.calc.digest import digest, to_text
 from stockapi.formats.csv_format import DamagedLine, ParsedCsv, format_rows
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
@@ -12,7 +11,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer.evidence import Choice, FileState, choose
 from stockapi.services.csv_store import is_older, is_storable
 from stockapi.services.sqlite_store import Recorded
-from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 class Sides:
     """`in_sqlite` in order of time, even where a damaged index gave it otherwise. `stamp`: of the CSV file as read.
 
-    `has_true_texts`: whether SQLite's ready texts are those of its bars.
+    `has_true_blocks`, `has_true_texts`: whether SQLite's blocks, and its ready texts, are those of its rows.
     `unstorable`: those rows of SQLite that no file could hold, and so were never saved: they are no choice.
     """
 
@@ -32,6 +31,7 @@ class Sides:
     in_sqlite: Bars
     unstorable: Bars
     choice: Choice
+    has_true_blocks: bool
     has_true_texts: bool
 
     @property
@@ -53,13 +53,6 @@ class Sides:
         return describes(self.entry, self.in_sqlite)
 
 
-def describes(entry: LedgerEntry | None, bars: Bars) -> bool:
-    """Whether these are all the bars that the ledger tells of, to the last digit."""
-    if entry is None:
-        return not len(bars)
-    return (entry.rows, entry.digest) == (len(bars), to_text(digest(bars)))
-
-
 def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, prefer_possible: bool = False) -> Sides:
     """Read a series from both stores, or from CSV alone, and choose.
 
@@ -68,7 +61,7 @@ def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, pref
     """
     stamp, parsed = stores.csv_store.stamp(key), stores.csv_store.read(key)
     nothing = Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)
-    recorded = stores.sqlite_store.recorded(key) if with_sqlite else Recorded(None, nothing, True)
+    recorded = stores.sqlite_store.recorded(key) if with_sqlite else Recorded(None, nothing, True, True)
     entry, in_sqlite = recorded.entry, recorded.bars
     if not (in_sqlite.time[1:] > in_sqlite.time[:-1]).all():
         in_sqlite = nothing.merge(in_sqlite)
@@ -80,7 +73,8 @@ def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, pref
         _file_state(stamp, entry),
         prefer_possible=prefer_possible,
     )
-    return Sides(parsed, stamp, entry, in_sqlite, in_sqlite.take(~storable), choice, recorded.has_true_texts)
+    unstorable, are_true = in_sqlite.take(~storable), (recorded.has_true_blocks, recorded.has_true_texts)
+    return Sides(parsed, stamp, entry, in_sqlite, unstorable, choice, *are_true)
 
 
 def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
-from stockapi.errors import DeadlineError, SqliteError
+from stockapi.errors import DeadlineError, SqliteError, SqliteFault
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
@@ -129,10 +129,26 @@ class DataStore:
         plan = ReadPlan.of(params)
         # The rows of an aggregated answer are counted once they are aggregated: they are far fewer than those read.
         to_read = row_budget if plan.aggregated is None else None
-        each = self._sqlite.read_each(
-            params.mode, plan.base, params.symbols, plan.window, deadline=deadline, row_budget=to_read
-        )
-        return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
+
+        def read(*, from_rows: bool) -> dict[str, Bars]:
+            each = self._sqlite.read_each(
+                params.mode,
+                plan.base,
+                params.symbols,
+                plan.window,
+                deadline=deadline,
+                row_budget=to_read,
+                from_rows=from_rows,
+            )
+            return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
+
+        try:
+            return read(from_rows=False)
+        except SqliteError as exc:
+            if exc.fault not in (SqliteFault.CORRUPT, SqliteFault.WRONG_SCHEMA):
+                raise
+            log.warning("the blocks of %s do not answer, the rows are asked: %s", params.mode.value, exc)
+            return read(from_rows=True)
 
     def _query_from_csv(
         self, params: QueryParameters, symbols: Sequence[str], deadline: float, row_budget: RowBudget

@@ -47,6 +47,13 @@ def whole(key: SeriesKey, bars: Bars, csv_stamp: str) -> LedgerEntry:
     return LedgerEntry(key.ticker, key.interval, len(bars), first, last, to_text(digest(bars)), csv_stamp)
 
 
+def describes(entry: LedgerEntry | None, bars: Bars) -> bool:
+    """Whether these are all the bars that the ledger tells of, to the last digit."""
+    if entry is None:
+        return not len(bars)
+    return (entry.rows, entry.digest) == (len(bars), to_text(digest(bars)))
+
+
 def ledger_entries(
     connection: sqlite3.Connection, interval: Interval, symbols: Sequence[str] | None
 ) -> list[LedgerEntry]:

@@ -4,47 +4,63 @@ Nothing of SQLite leaves this module: callers give and get `Bars` and plain valu
 offer the public methods of `SqliteStore` and nothing else.
 """
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
+from threading import Event
 
 import numpy as np
 import orjson
 
 from stockapi.calc.gaps import Extent
-from stockapi.errors import SqliteError
+from stockapi.errors import DeadlineError
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME, WHOLE, Window
-from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.sqlite_store.ledger import LedgerEntry, advanced, find_entry, ledger_entries, to_entry, whole
+from stockapi.services.database_manager import NEVER, DatabaseManager
+from stockapi.services.sqlite_store.blocks import BlockTable
+from stockapi.services.sqlite_store.ledger import (
+    LedgerEntry,
+    advanced,
+    describes,
+    find_entry,
+    ledger_entries,
+    to_entry,
+    whole,
+)
+from stockapi.services.sqlite_store.partition import Partition
 from stockapi.services.sqlite_store.ready_answers import RecentJson, RecentTable
 from stockapi.services.sqlite_store.tables import (
     ABOUT_ROWS,
     DELETE_LEDGER_ENTRY,
     SELECT_LEDGER,
+    SELECT_WITHOUT_BLOCKS,
     SET_CSV_STAMP,
-    UPSERT_LEDGER,
+    SET_HAS_BLOCKS,
     TableInfo,
-    upserts,
 )
 from stockapi.services.sqlite_store.windows import check_budget, read_days, read_window
 
 __all__ = ["Recorded", "SqliteStore"]
 
+log = logging.getLogger(__name__)
+
+_LINES_OF_PROGRESS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A series in one state of the database: what the ledger says of it, its bars, and whether its ready texts are
-    those of the bars."""
+    """A series in one state of the database: what the ledger says of it, its rows, and whether its blocks and its ready
+    texts are those of the rows, or do not exist."""
 
     entry: LedgerEntry | None
     bars: Bars
+    has_true_blocks: bool
     has_true_texts: bool
 
 
@@ -65,21 +81,32 @@ class SqliteStore:
         *,
         deadline: float | None = None,
         row_budget: RowBudget | None = None,
+        from_rows: bool = False,
     ) -> Iterator[tuple[str, Bars]]:
         """The window of every ticker asked for (None: all) that SQLite holds, in alphabetical order, one at a time.
 
-        All come from one state of the database. A ticker whose window is empty comes with empty bars.
+        All come from one state of the database. A ticker whose window is empty comes with empty bars. Blocks of columns
+        answer, and rows where those cannot; rows alone with `from_rows`.
 
         :raises TooManyRowsError: before reading, when the rows without warm-up are more than the budget has left.
         :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away.
         """
         table = TableInfo.of(mode, interval)
         with self._db.snapshot(mode, deadline) as connection:
-            entries = ledger_entries(connection, interval, symbols)
             if row_budget is not None:
-                check_budget(connection, table, [(entry.ticker, entry.rows) for entry in entries], window, row_budget)
-            for entry in entries:
-                yield entry.ticker, read_window(connection, SeriesKey(mode, entry.ticker, interval), window)
+                check_budget(connection, table, symbols, window, row_budget)
+            if from_rows:
+                entries = ledger_entries(connection, interval, symbols)
+                found: Iterable[tuple[str, Bars | None]] = ((entry.ticker, None) for entry in entries)
+            else:
+                found = BlockTable.of(mode, interval).read(connection, symbols, window)
+            for ticker, bars in found:
+                # Of blocks SQLite makes too few steps to look at the clock by itself.
+                if deadline is not None and time.monotonic() > deadline:
+                    raise DeadlineError("SQLite error: reading was stopped at its deadline")
+                if bars is None:
+                    bars = read_window(connection, SeriesKey(mode, ticker, interval), window)
+                yield ticker, bars
 
     def recent_json(
         self,
@@ -107,7 +134,7 @@ class SqliteStore:
         return dict(sorted(found.items()))
 
     def read(self, key: SeriesKey, window: Window = WHOLE) -> Bars:
-        """Its bars, whether or not the ledger knows the series; empty when there are none."""
+        """Its rows, whether or not the ledger knows the series; empty when there are none."""
         with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
             return read_window(connection, key, window)
 
@@ -162,10 +189,15 @@ class SqliteStore:
 
     def recorded(self, key: SeriesKey) -> Recorded:
         """:raises SqliteError: when it cannot be read."""
-        texts = RecentTable.of(key.mode, key.interval)
+        blocks, texts = BlockTable.of(key.mode, key.interval), RecentTable.of(key.mode, key.interval)
         with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
             bars = read_window(connection, key, WHOLE)
-            return Recorded(find_entry(connection, key), bars, texts.is_true_of(connection, key.ticker, bars))
+            return Recorded(
+                find_entry(connection, key),
+                bars,
+                blocks.is_true_of(connection, key.ticker, bars),
+                texts.is_true_of(connection, key.ticker, bars),
+            )
 
     def entry(self, key: SeriesKey) -> LedgerEntry | None:
         """What the ledger says of the series; None when it does not know it.
@@ -192,7 +224,7 @@ class SqliteStore:
                 return False
             if entry is not None and len(stored):
                 partition.turn(stored, bars)
-                partition.record(advanced(entry, stored, bars, csv_stamp))
+                partition.record(advanced(entry, stored, bars, csv_stamp), bars)
                 return True
         self._grow(key, entry, bars, csv_stamp, now)
         return True
@@ -211,7 +243,7 @@ class SqliteStore:
                 partition.delete(stored.take(~kept))
                 partition.turn(stored.take(kept), bars)
                 partition.forget_false_texts(bars)
-                partition.record(whole(key, bars, csv_stamp), bars)
+                partition.record(whole(key, bars, csv_stamp), bars, are_all=True)
                 return
         self._grow(key, None, bars, csv_stamp, now)
 
@@ -229,7 +261,37 @@ class SqliteStore:
             if len(read_window(connection, key, Window(limit=1))):
                 return False
             connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
+            connection.execute(BlockTable.of(key.mode, key.interval).clear, (key.ticker,))
             connection.execute(RecentTable.of(key.mode, key.interval).clear, (key.ticker,))
+            return True
+
+    def fill_blocks(self, mode: Mode, stop: Event = NEVER) -> int:
+        """Make the blocks of every series that has none, as after the migration that brought them: of how many.
+
+        The log tells how far it is. Once `stop` is set it ends after the series in hand.
+
+        :raises SqliteError: when they cannot be written; those before stay.
+        """
+        count = 0
+        for interval in Interval:
+            with self._db.snapshot(mode) as connection:
+                lacking = connection.execute(SELECT_WITHOUT_BLOCKS, (interval.value,)).fetchall()
+            for number, (ticker,) in enumerate(lacking, start=1):
+                if stop.is_set():
+                    return count
+                count += self._fill_blocks(SeriesKey(mode, ticker, interval))
+                if number * _LINES_OF_PROGRESS // len(lacking) > (number - 1) * _LINES_OF_PROGRESS // len(lacking):
+                    log.info("%s %s: blocks of %d series of %d", mode.value, interval.value, number, len(lacking))
+        return count
+
+    def _fill_blocks(self, key: SeriesKey) -> bool:
+        """Not of rows that the ledger does not describe: those are for a repair."""
+        with self._db.transaction(key.mode) as connection:
+            bars = read_window(connection, key, WHOLE)
+            if not describes(find_entry(connection, key), bars):
+                return False
+            BlockTable.of(key.mode, key.interval).write(connection, key.ticker, bars, are_all=True)
+            connection.execute(SET_HAS_BLOCKS, (key.ticker, key.interval.value))
             return True
 
     def fill_texts(self, mode: Mode) -> int:
@@ -263,82 +325,11 @@ class SqliteStore:
                 partition.turn(nothing, chunk)
                 if entry is not None:
                     entry = advanced(entry, nothing, chunk, csv_stamp if is_last else "")
-                    partition.record(entry)
+                    partition.record(entry, chunk)
                 elif is_last:
-                    partition.record(whole(key, bars, csv_stamp), bars)
+                    partition.record(whole(key, bars, csv_stamp), bars, are_all=True)
 
     @contextmanager
-    def _partition(self, key: SeriesKey, now: int) -> Iterator["_Partition"]:
+    def _partition(self, key: SeriesKey, now: int) -> Iterator[Partition]:
         with self._db.transaction(key.mode) as connection:
-            yield _Partition(connection, key, now, self._db.settings.sqlite_batch_size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Partition:
-    """One series inside a write transaction."""
-
-    connection: sqlite3.Connection
-    key: SeriesKey
-    now: int
-    batch_size: int
-
-    @property
-    def table(self) -> TableInfo:
-        return TableInfo.of(self.key.mode, self.key.interval)
-
-    @property
-    def texts(self) -> RecentTable:
-        return RecentTable.of(self.key.mode, self.key.interval)
-
-    def entry(self) -> LedgerEntry | None:
-        return find_entry(self.connection, self.key)
-
-    def bars(self, window: Window) -> Bars:
-        return read_window(self.connection, self.key, window)
-
-    def delete(self, bars: Bars) -> None:
-        self.connection.executemany(self.table.delete, zip(repeat(self.key.ticker), bars.time.tolist()))
-        self.texts.remove(self.connection, self.key.ticker, bars)
-
-    def turn(self, stored: Bars, bars: Bars) -> None:
-        """Make of `stored`, whose times are all in `bars`, `bars`; write only what differs.
-
-        :raises SqliteError: when the table then holds other rows from their first time on; roll back.
-        """
-        changed = _changed(stored, bars)
-        for begin in range(0, len(changed), self.batch_size):
-            batch = changed.take(slice(begin, begin + self.batch_size))
-            for statement, rows in upserts(self.table, self.key.ticker, batch, self.now):
-                self.connection.executemany(statement, rows)
-        if len(changed):
-            self.texts.update(self.connection, self.key.ticker, changed)
-        first, last = int(bars.time[0]), int(bars.time[-1])
-        held = self.connection.execute(self.table.bounds_since, (self.key.ticker, first)).fetchone()
-        if held != (len(bars), first, last):
-            raise SqliteError(
-                f"{self.table.name} holds (rows, first, last) {held} of {self.key.ticker} from {first} on, "
-                f"where {(len(bars), first, last)} was written"
-            )
-
-    def forget_false_texts(self, bars: Bars) -> None:
-        """`bars`: all there are now."""
-        if not self.texts.is_true_of(self.connection, self.key.ticker, bars):
-            self.connection.execute(self.texts.clear, (self.key.ticker,))
-
-    def record(self, entry: LedgerEntry, bars: Bars | None = None) -> None:
-        """The end of a save, or of a part of one that may stand alone; `bars`: all there are now, where at hand."""
-        self.texts.fill(self.connection, self.key.ticker, bars)
-        if entry == self.entry():
-            return
-        values = (entry.rows, entry.first_time, entry.last_time, entry.digest, entry.csv_stamp, self.now)
-        self.connection.execute(UPSERT_LEDGER, (entry.ticker, entry.interval.value, *values))
-
-
-def _changed(stored: Bars, bars: Bars) -> Bars:
-    """The bars that are new or differ from the stored ones, whose times are all among them."""
-    if not len(stored):
-        return bars
-    is_stored = np.isin(bars.time, stored.time)
-    changed = ~is_stored
-    changed[is_stored] = bars.take(is_stored).differing_from(stored)
-    return bars.take(changed)
+            yield Partition(connection, key, now, self._db.settings.sqlite_batch_size)

@@ -31,6 +31,7 @@ class TableInfo:
     """
 
     name: str
+    interval: Interval
     select_range: str
     select_range_bare: str
     select_latest: str
@@ -76,6 +77,7 @@ def _table(mode: Mode, interval: Interval) -> TableInfo:
     # Only constants and enum values go into the texts; ruff's S608 cannot know.
     return TableInfo(
         name=name,
+        interval=interval,
         select_range=f"SELECT {columns} FROM {name} WHERE {in_range} ORDER BY time",  # noqa: S608
         select_range_bare=f"SELECT {bare} FROM {name} WHERE {in_range} ORDER BY time",  # noqa: S608
         select_latest=f"SELECT {columns} FROM {name} WHERE {latest}",  # noqa: S608
@@ -110,13 +112,20 @@ FROM ledger
 WHERE interval = :interval AND min(last_time, :end) >= max(first_time, :start)
     AND (:symbols IS NULL OR ticker IN (SELECT value FROM json_each(:symbols)))
 """
-UPSERT_LEDGER = """
-INSERT INTO ledger (ticker, interval, rows, first_time, last_time, digest, csv_stamp, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (ticker, interval) DO UPDATE SET rows = excluded.rows, first_time = excluded.first_time,
-    last_time = excluded.last_time, digest = excluded.digest, csv_stamp = excluded.csv_stamp,
-    updated_at = excluded.updated_at
+MOST_ROWS = """
+SELECT coalesce(sum(min(rows, :limit)), 0) FROM ledger
+WHERE interval = :interval AND (:symbols IS NULL OR ticker IN (SELECT value FROM json_each(:symbols)))
 """
+UPSERT_LEDGER = """
+INSERT INTO ledger (ticker, interval, rows, first_time, last_time, digest, blocks_digest, csv_stamp, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
+ON CONFLICT (ticker, interval) DO UPDATE SET rows = excluded.rows, first_time = excluded.first_time,
+    last_time = excluded.last_time, digest = excluded.digest, blocks_digest = excluded.blocks_digest,
+    csv_stamp = excluded.csv_stamp, updated_at = excluded.updated_at
+"""
+SELECT_HAS_BLOCKS = "SELECT blocks_digest = digest FROM ledger WHERE ticker = ? AND interval = ?"
+SELECT_WITHOUT_BLOCKS = "SELECT ticker FROM ledger WHERE interval = ? AND blocks_digest <> digest ORDER BY ticker"
+SET_HAS_BLOCKS = "UPDATE ledger SET blocks_digest = digest WHERE ticker = ? AND interval = ?"
 DELETE_LEDGER_ENTRY = "DELETE FROM ledger WHERE ticker = ? AND interval = ?"
 SET_CSV_STAMP = "UPDATE ledger SET csv_stamp = ? WHERE ticker = ? AND interval = ? AND csv_stamp IS NOT ?"
 

@@ -13,8 +13,9 @@ from stockapi.models.bars import Bars, Int
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import Window
-from stockapi.services.sqlite_store.tables import TableInfo, to_bars
+from stockapi.models.window import MAX_TIME, Window
+from stockapi.services.sqlite_store.ledger import ledger_entries
+from stockapi.services.sqlite_store.tables import MOST_ROWS, TableInfo, to_bars
 
 _ROWS_AT_ONCE = 4_096
 
@@ -60,19 +61,25 @@ def read_days(connection: sqlite3.Connection, key: SeriesKey) -> Int:
 def check_budget(
     connection: sqlite3.Connection,
     table: TableInfo,
-    held: Sequence[tuple[str, int]],
+    symbols: Sequence[str] | None,
     window: Window,
     row_budget: RowBudget,
 ) -> None:
-    """Count before reading; `held`, the rows there are of each ticker, settles nearly every query without the table.
+    """Count before reading; what the ledger says is held settles nearly every query without the table.
 
     :raises TooManyRowsError: when the windows of these tickers, without warm-up, are more than the budget has left.
     """
-    if row_budget.spent + sum(window.at_most(rows) for _, rows in held) <= row_budget.limit:
+    values = {
+        "interval": table.interval.value,
+        "symbols": None if symbols is None else orjson.dumps(symbols).decode(),
+        "limit": MAX_TIME if window.limit is None else window.limit,
+    }
+    (most,) = connection.execute(MOST_ROWS, values).fetchone()
+    if row_budget.spent + most <= row_budget.limit:
         return
     total = 0
-    for ticker, _ in held:
-        (count,) = connection.execute(table.count_range, (ticker, *window.bounds)).fetchone()
+    for entry in ledger_entries(connection, table.interval, symbols):
+        (count,) = connection.execute(table.count_range, (entry.ticker, *window.bounds)).fetchone()
         total += window.at_most(count)
         row_budget.require(total)
 

@@ -23,10 +23,10 @@ from stockapi.services.csv_enhancer import (
     settle,
     stored_tickers,
 )
-from stockapi.services.csv_enhancer.both_sides import Sides, describes, read_sides
+from stockapi.services.csv_enhancer.both_sides import Sides, read_sides
 from stockapi.services.csv_enhancer.evidence import Difference, Evidence
 from stockapi.services.database_manager import NEVER
-from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
 from stockapi.services.upkeep.salvage import salvage_tables
@@ -88,6 +88,7 @@ def settle_out_of_step(
             log.error("the %s database is not filled anew, CSV goes on alone: %s", mode.value, exc)
     with csv_alone_if_allowed(stores, mode.value):
         stores.sqlite_store.fill_texts(mode)
+        stores.sqlite_store.fill_blocks(mode, stop)
     return settled
 
 
@@ -199,6 +200,8 @@ def _problems(sides: Sides) -> Iterator[str]:
         yield "no ledger entry"
     elif not sides.is_described:
         yield "the ledger does not describe the rows"
+    if not sides.has_true_blocks:
+        yield "the blocks of columns are not those of the rows"
     if not sides.has_true_texts:
         yield "the ready answers are not those of the rows"
 

@@ -22,9 +22,10 @@ from stockapi.models.query import Indicators
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
-from stockapi.services.sqlite_store import SqliteStore, windows
+from stockapi.services.sqlite_store import SqliteStore, blocks, windows
+from stockapi.services.sqlite_store.block_format import BARS_PER_BLOCK
 from stockapi.services.sqlite_store.tables import TableInfo
-from tests.support.stores import MakeStores, Stores, environment, make_bars
+from tests.support.stores import MakeStores, Stores, environment, make_bars, without_blocks
 
 DAY = Interval.DAILY
 ALL_INTERVALS: list[AnyInterval] = [*Interval, *AggregatedInterval]
@@ -171,7 +172,7 @@ def test_exponential_averages_are_the_same_in_every_window(filled: Stores, mode:
         (AggregatedInterval.WEEK_1, Indicators.NONE, ["select_latest_bare"], 6 * 7),
     ],
 )
-def test_no_more_is_read_than_is_needed(
+def test_no_more_rows_are_read_than_are_needed(
     filled: Stores,
     monkeypatch: pytest.MonkeyPatch,
     interval: AnyInterval,
@@ -190,12 +191,46 @@ def test_no_more_is_read_than_is_needed(
     monkeypatch.setattr(windows, "to_bars", to_bars)
     with filled.db_manager.snapshot(Mode.VN) as connection:
         connection.set_trace_callback(lambda text: statements.append(text.partition(" WHERE ")[0]))
-    query(filled, QueryParameters(interval=interval, limit=5, indicators=indicators))
+    with without_blocks(filled):
+        query(filled, QueryParameters(interval=interval, limit=5, indicators=indicators))
     table = TableInfo.of(Mode.VN, DAY)
-    assert [text for text in statements if "vn_daily" in text] == [
+    assert [text for text in statements if text.endswith(" FROM vn_daily")] == [
         getattr(table, name).partition(" WHERE ")[0] for name in selected
     ]
     assert sum(read) == rows
+
+
+@pytest.mark.parametrize(
+    ("interval", "indicators", "with_indicators", "bars"),
+    [
+        (DAY, Indicators.SIMPLE, True, 5),
+        (DAY, Indicators.NONE, False, 5),
+        (DAY, Indicators.EXPONENTIAL, True, 5 + 4_296),
+        (AggregatedInterval.WEEK_1, Indicators.SIMPLE, False, 206 * 7),
+        (AggregatedInterval.WEEK_1, Indicators.NONE, False, 6 * 7),
+    ],
+)
+def test_no_more_blocks_are_read_than_are_needed(
+    filled: Stores,
+    monkeypatch: pytest.MonkeyPatch,
+    interval: AnyInterval,
+    indicators: Indicators,
+    with_indicators: bool,
+    bars: int,
+) -> None:
+    read: list[tuple[int, bool]] = []
+    original = blocks.decode
+
+    def decode(bare: Sequence[bytes], values: Sequence[bytes] | None, *, whole_volume: bool) -> Bars:
+        read.append((len(bare), values is not None))
+        return original(bare, values, whole_volume=whole_volume)
+
+    monkeypatch.setattr(blocks, "decode", decode)
+    query(filled, QueryParameters(symbols=("ABC",), interval=interval, limit=5, indicators=indicators))
+    ((number, has_indicators),) = read
+    assert has_indicators is with_indicators
+    # The block of the first bar wanted and that of the last are read whole.
+    assert number <= (bars - 1) // BARS_PER_BLOCK + 2
 
 
 @pytest.mark.parametrize("use_sqlite", [True, False])
@@ -450,7 +485,8 @@ def test_a_query_past_its_deadline_is_stopped(make_stores: MakeStores, interval:
             stores.csv_store.write(SeriesKey(Mode.VN, ticker, DAY), BASE[Mode.VN, DAY])
     stores.db_manager.upgrade(Mode.VN)
     started = time.monotonic()
-    with pytest.raises(DeadlineError, match="deadline"):
+    # Blocks would be read in time.
+    with without_blocks(stores), pytest.raises(DeadlineError, match="deadline"):
         sources(stores, interval=interval, start=0, limit=None, use_sqlite=source != "csv")
     assert time.monotonic() - started < 5.0
 
@@ -513,5 +549,6 @@ def test_both_stores_share_one_deadline(stores: Stores) -> None:
     """It begins with the query, and is not the one that connections have by themselves."""
     stores.save("ABC", BASE[Mode.VN, DAY])
     hurried = replace(stores, settings=replace(stores.settings, query_deadline_ms=1))
-    with pytest.raises(DeadlineError, match="SQLite error: the statement was stopped at its deadline"):
+    # Blocks would be read in time.
+    with without_blocks(stores), pytest.raises(DeadlineError, match=r"SQLite error: .+ was stopped at its deadline"):
         DataStore(hurried).get_data_smart_sqlite(QueryParameters(start=0, limit=None))

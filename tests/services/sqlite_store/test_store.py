@@ -18,7 +18,7 @@ from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.limits import RowBudget
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
-from stockapi.services.sqlite_store import SqliteStore, store
+from stockapi.services.sqlite_store import SqliteStore, partition
 from stockapi.services.sqlite_store.tables import TableInfo, upserts
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
 
@@ -253,7 +253,7 @@ def test_changed_rows_are_made_ready_a_batch_at_a_time(
         sizes.append(len(bars))
         return upserts(table, ticker, bars, now)
 
-    monkeypatch.setattr(store, "upserts", watched)
+    monkeypatch.setattr(partition, "upserts", watched)
     changed = make_bars(35, seed=2)
     replace(stores, "VCB", changed)
     assert sizes == [10, 10, 10, 5]

@@ -129,6 +129,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
             (
                 "1 bars only in CSV",
                 "the ledger does not describe the rows",
+                "the blocks of columns are not those of the rows",
                 "the ready answers are not those of the rows",
             ),
         ),
@@ -137,6 +138,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
             (
                 "160 bars with other values",
                 "the ledger does not describe the rows",
+                "the blocks of columns are not those of the rows",
                 "the ready answers are not those of the rows",
             ),
         ),
@@ -145,8 +147,17 @@ def with_one_cell_absent(bars: Bars) -> Bars:
             (
                 "160 bars only in CSV",
                 "the ledger does not describe the rows",
+                "the blocks of columns are not those of the rows",
                 "the ready answers are not those of the rows",
             ),
+        ),
+        (
+            lambda stores: execute(stores, "UPDATE vn_daily_blocks SET rows = rows - 1 WHERE ticker = 'VCB'"),
+            ("the blocks of columns are not those of the rows",),
+        ),
+        (
+            lambda stores: execute(stores, "DELETE FROM vn_daily_blocks WHERE ticker = 'VCB'"),
+            ("the blocks of columns are not those of the rows",),
         ),
         (
             lambda stores: execute(
