@@ -19,22 +19,12 @@ from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
 from workers.clocks import Clocks
-from workers.crypto_worker import CRYPTO
-from workers.daily_worker import DAILY
-from workers.loop import Job, WorkerLoop
+from workers.jobs import THREADS
+from workers.loop import WorkerLoop
 from workers.nightly import NightlyVerification
 from workers.priority import yield_to_readers
-from workers.slow_worker import HOURLY, MINUTE
 
 log = logging.getLogger("workers")
-
-THREADS: Final[dict[str, Sequence[Job]]] = {
-    "daily": (DAILY,),
-    "hourly": (HOURLY,),
-    "minute": (MINUTE,),
-    "crypto": CRYPTO,
-}
-"""What runs side by side: a thread each, with its jobs one after the other."""
 
 _STOP_WITHIN_S: Final = 9.0
 """Process managers kill ten seconds after they have asked; a series in hand takes milliseconds, a request may hang."""

@@ -67,10 +67,6 @@ class Job:
     due_every_s: Callable[[datetime], int]
 
 
-def all_tickers(provider: Provider) -> list[str]:
-    return provider.tickers()
-
-
 @dataclass(slots=True)
 class _Tally:
     """What a cycle adds up to."""

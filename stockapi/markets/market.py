@@ -4,7 +4,7 @@ No field has a default, so a market that leaves a fact out cannot be imported. N
 market it has before it: code asks the record, `market_of(mode).price_decimals`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import time
 from enum import Enum
@@ -117,6 +117,11 @@ class Market:
                 f"hour_grid_origin_s {self.hour_grid_origin_s} of {self.mode.value} is not allowed; "
                 "allowed: whole hours, as hours are what the buckets are made of"
             )
+
+    def choose(self, which: Which, tickers: Iterable[str]) -> list[str]:
+        """Of the tickers of a source, in their order."""
+        is_priority = {Which.ALL: (True, False), Which.PRIORITY: (True,), Which.REST: (False,)}[which]
+        return [ticker for ticker in tickers if (ticker in self.priority_tickers) in is_priority]
 
     def decimals(self, scale: Scale) -> int:
         """Of stored numbers that count the same."""

@@ -31,9 +31,8 @@ from tests.bench import servers
 from tests.bench.load import load
 from tests.bench.machine import ROOT, Row, environment, heading, save, table
 from workers.clocks import Clocks
-from workers.daily_worker import DAILY
+from workers.jobs import THREADS
 from workers.loop import Job, WorkerLoop
-from workers.slow_worker import MINUTE
 
 BEFORE = datetime(2026, 9, 15, 8, 0, tzinfo=UTC)
 ONE_DAY_ON = datetime(2026, 9, 16, 8, 0, tzinfo=UTC)
@@ -100,11 +99,11 @@ def upstream() -> Iterator[dict[str, str]]:
 def _daily(directory: Path, variables: dict[str, str]) -> Iterator[Row]:
     bench = Bench(directory, variables)
     tickers = tickers_for(Mode.VN, bench.settings)
-    first, _ = bench.cycle([DAILY], BEFORE)
+    first, _ = bench.cycle(THREADS["daily"], BEFORE)
     yield f"first download of days, {len(tickers)} tickers: seconds", f"{first:.1f}"
-    same = [bench.cycle([DAILY], BEFORE) for _ in range(3)]
+    same = [bench.cycle(THREADS["daily"], BEFORE) for _ in range(3)]
     yield "daily cycle without a new bar: own seconds, wall", _seconds(same)
-    new = [bench.cycle([DAILY], ONE_DAY_ON + timedelta(days=day)) for day in range(3)]
+    new = [bench.cycle(THREADS["daily"], ONE_DAY_ON + timedelta(days=day)) for day in range(3)]
     yield "daily cycle with one new bar for every ticker: own seconds, wall", _seconds(new)
 
 
@@ -120,7 +119,7 @@ def _minute(directory: Path, variables: dict[str, str]) -> Iterator[Row]:
     bench.stores.db_manager.checkpoint(Mode.VN, "TRUNCATE")
     path = bench.stores.csv_store.path(SeriesKey(Mode.VN, tickers[-1], Interval.MINUTE))
     written = _bytes_written()
-    wall, own = bench.cycle([MINUTE], IN_SESSION + timedelta(minutes=5))
+    wall, own = bench.cycle(THREADS["minute"], IN_SESSION + timedelta(minutes=5))
     each = (_bytes_written() - written) / LONG_TICKERS
     what = f"minute cycle, {LONG_TICKERS} tickers with 5 new bars on top of {LONG_ROWS:,}"
     yield f"{what}: bytes written to disk per ticker, size of its file", f"{each:,.0f}, {path.stat().st_size:,}"
@@ -164,7 +163,7 @@ def _latencies(bench: Bench, directory: Path) -> Iterator[Row]:
 def _write_on(bench: Bench, minutes: int, stop: threading.Event) -> None:
     while not stop.is_set():
         minutes += 1
-        bench.cycle([MINUTE], IN_SESSION + timedelta(minutes=minutes))
+        bench.cycle(THREADS["minute"], IN_SESSION + timedelta(minutes=minutes))
 
 
 def _idle(directory: Path) -> Iterator[Row]:

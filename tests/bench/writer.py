@@ -18,9 +18,9 @@ from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_lock
 from tests.bench.market import SIZES, WideMarket
 from workers.clocks import Clocks
+from workers.jobs import THREADS
 from workers.loop import WorkerLoop
 from workers.priority import yield_to_readers
-from workers.slow_worker import MINUTE
 
 _MOST_S: Final = 60 * SECONDS_PER_DAY
 
@@ -36,7 +36,7 @@ def main() -> None:
     with writer_lock(settings, [Mode.VN]):
         for minute in provider.fetch("VCB", Interval.MINUTE, newest + 1, newest + _MOST_S).time.tolist():
             clock = partial(datetime.fromtimestamp, minute, UTC)
-            failed = WorkerLoop(stores, [MINUTE], provider, stop, Clocks(clock)).run_once()
+            failed = WorkerLoop(stores, THREADS["minute"], provider, stop, Clocks(clock)).run_once()
             assert failed == 0, f"{failed} series failed"
             print(clock(), flush=True)
             if stop.is_set():

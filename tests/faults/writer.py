@@ -106,7 +106,7 @@ def _write(settings: Settings, arguments: argparse.Namespace, version: int) -> N
     if arguments.user:
         os.seteuid(arguments.user)
     provider = VersionedProvider(arguments.tickers.split(","), Path("listed"))
-    job = loop.Job("daily", Mode.VN, tuple(Interval), loop.all_tickers, lambda _now: 1)
+    job = loop.Job("daily", Mode.VN, tuple(Interval), VersionedProvider.tickers, lambda _now: 1)
     with writer_lock(settings, [Mode.VN]):
         stores = Stores.of(settings)
         if arguments.without != "settle":

@@ -20,14 +20,13 @@ from stockapi.services.upkeep.reconcile import verify
 from tests.fake_upstream import FakeTime, FakeUpstream, Fault
 from tests.support.stores import MakeStores, Stores
 from workers.clocks import Clocks
-from workers.crypto_worker import CRYPTO
-from workers.daily_worker import DAILY
+from workers.jobs import THREADS
 from workers.loop import Job, WorkerLoop
-from workers.slow_worker import HOURLY, MINUTE
 
 NOW = datetime(2026, 9, 15, 3, 20, 30, tzinfo=UTC)
 LISTED = int(datetime(2026, 9, 3, tzinfo=UTC).timestamp())
-VN_JOBS = (DAILY, HOURLY, MINUTE)
+VN_JOBS = tuple(THREADS[name][0] for name in ("daily", "hourly", "minute"))
+CRYPTO = tuple(THREADS["crypto"])
 TICKERS = {Mode.VN: ["VCB", "ACB", "VNINDEX"], Mode.CRYPTO: ["BTC", "SHIB"]}
 SOURCES: dict[str, tuple[Mode, tuple[Job, ...]]] = {
     "vci": (Mode.VN, VN_JOBS),

@@ -32,10 +32,8 @@ from tests import faults
 from tests.support.stores import MakeStores, Stores, make_bars
 from workers import loop
 from workers.clocks import Clocks
-from workers.crypto_worker import CRYPTO
-from workers.daily_worker import DAILY
-from workers.loop import Job, WorkerLoop, all_tickers
-from workers.slow_worker import HOURLY, MINUTE
+from workers.jobs import THREADS
+from workers.loop import Job, WorkerLoop
 
 IN_SESSION = datetime(2026, 9, 16, 3, 0, tzinfo=UTC)
 AT_NIGHT = datetime(2026, 9, 16, 15, 0, tzinfo=UTC)
@@ -43,6 +41,8 @@ ON_SUNDAY = datetime(2026, 9, 20, 3, 0, tzinfo=UTC)
 NATIONAL_DAY = datetime(2026, 9, 2, 3, 0, tzinfo=UTC)
 MARKET = SimulatedProvider(Mode.VN, 1)
 TICKERS = ["ACB", "FPT", "VCB"]
+DAILY, HOURLY, MINUTE = (THREADS[name][0] for name in ("daily", "hourly", "minute"))
+CRYPTO = THREADS["crypto"]
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Clock:
         self.elapsed += seconds
 
 
-JOB = Job("daily", Mode.VN, (Interval.DAILY,), all_tickers, lambda now: 60)
+JOB = Job("daily", Mode.VN, (Interval.DAILY,), Source.tickers, lambda now: 60)
 
 
 def make_loop(stores: Stores, source: Source, clock: Clock | None = None, *jobs: Job) -> WorkerLoop:
@@ -403,7 +403,7 @@ def test_jobs_run_at_their_times(stores: Stores, monkeypatch: pytest.MonkeyPatch
 
 def test_the_time_of_the_last_cycle_survives_a_restart(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, source = Clock(IN_SESSION), Source(listed=["ACB"])
-    job = Job("crypto_daily", Mode.VN, (Interval.DAILY,), all_tickers, lambda now: 3_600)
+    job = Job("crypto_daily", Mode.VN, (Interval.DAILY,), Source.tickers, lambda now: 3_600)
     run_for(make_loop(stores, source, clock, job), clock, 600, monkeypatch)
     assert len(source.asked) == 1
     run_for(make_loop(stores, source, clock, job), clock, 2_900, monkeypatch)
@@ -429,7 +429,7 @@ def test_a_clock_set_back_does_not_stall_it(stores: Stores, monkeypatch: pytest.
 
 def test_a_heartbeat_says_that_a_waiting_worker_lives(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(AT_NIGHT)
-    job = Job("hourly", Mode.VN, (Interval.HOURLY,), all_tickers, lambda now: 1_800)
+    job = Job("hourly", Mode.VN, (Interval.HOURLY,), Source.tickers, lambda now: 1_800)
     run_for(make_loop(stores, Source(listed=["ACB"]), clock, job), clock, 100, monkeypatch)
     state = state_of(stores, "hourly")
     assert state.iterations == 1
