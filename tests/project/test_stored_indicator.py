@@ -19,7 +19,7 @@ from tests.support.server import ROOT, clean_environment
 MEANING = "(high - low) / close x 100"
 ROW = f'    Field("day_range", Scale.SCORE, "{MEANING}", warmup=0, layout={len(CSV_LAYOUTS) + 1}),\n'
 FORMULA = '            "day_range": (rounded.high - rounded.low) / rounded.close * 100.0,\n'
-COLUMN = "ALTER TABLE {table} ADD COLUMN day_range REAL;\nDELETE FROM {table}_json;\n"
+COLUMN = "ALTER TABLE {{market}}_{interval} ADD COLUMN day_range REAL;\nDELETE FROM {{market}}_{interval}_json;\n"
 OUT_OF_STEP = "UPDATE ledger SET csv_stamp = '';\n"
 
 # Each line of standard output is an answer, or a command with its exit status and output.
@@ -65,10 +65,9 @@ def add_indicator(program: Path) -> None:
     """What docs/extending.md says."""
     insert(program / "stockapi/models/fields.py", r"^\)\n(?=\nPRICE_FIELDS)", ROW)
     insert(program / "stockapi/calc/indicators.py", r"^ +MONEY_FIELD: ", FORMULA)
-    for mode in Mode:
-        columns = "".join(COLUMN.format(table=f"{mode.value}_{interval}") for interval in ("daily", "hourly", "minute"))
-        number = known_migrations(mode)[-1].version + 1
-        (program / f"migrations/{mode.value}/{number:04}_day_range.sql").write_text(columns + OUT_OF_STEP)
+    columns = "".join(COLUMN.format(interval=interval) for interval in ("daily", "hourly", "minute"))
+    number = known_migrations(Mode.VN)[-1].version + 1
+    (program / f"migrations/{number:04}_day_range.sql").write_text(columns + OUT_OF_STEP)
 
 
 @pytest.fixture

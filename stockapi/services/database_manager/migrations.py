@@ -27,9 +27,13 @@ class Migration:
 
 
 def known_migrations(mode: Mode) -> list[Migration]:
-    """The market's numbered SQL files, ascending."""
-    paths = sorted((MIGRATIONS_DIR / mode.value).glob("[0-9]*_*.sql"))
-    return [Migration(int(path.name.split("_")[0]), path.stem, path.read_text(encoding="utf-8")) for path in paths]
+    """The numbered SQL files, ascending: the same for every market, but for its name in those of tables."""
+    paths = sorted(MIGRATIONS_DIR.glob("[0-9]*_*.sql"))
+    return [Migration(int(path.name.split("_")[0]), path.stem, _sql_of(path, mode)) for path in paths]
+
+
+def _sql_of(path: Path, mode: Mode) -> str:
+    return path.read_text(encoding="utf-8").replace("{market}", mode.value)
 
 
 def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:

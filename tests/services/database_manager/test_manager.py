@@ -289,10 +289,10 @@ def test_migrations_are_numbered_without_gaps_and_each_is_recorded(stores: Store
 def test_a_failing_migration_leaves_the_ones_before_it(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sql" / "vn").mkdir(parents=True)
+    (tmp_path / "sql").mkdir()
     for each in known_migrations(Mode.VN):
-        (tmp_path / "sql" / "vn" / f"{each.name}.sql").write_text(each.sql)
-    broken = tmp_path / "sql" / "vn" / "0099_broken.sql"
+        (tmp_path / "sql" / f"{each.name}.sql").write_text(each.sql)
+    broken = tmp_path / "sql" / "0099_broken.sql"
     broken.write_text("CREATE TABLE one (a);\nCREATE TABLE one (a);\n")
     latest = stores.db_manager.upgrade(Mode.VN)
     stores.db_manager.close()
@@ -303,6 +303,11 @@ def test_a_failing_migration_leaves_the_ones_before_it(
     assert stores.db_manager.upgrade(Mode.VN) == latest
     with stores.db_manager.snapshot(Mode.VN) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'one'").fetchone() == (0,)
+
+
+def test_every_file_of_migrations_is_one() -> None:
+    files = [str(path.relative_to(migrations.MIGRATIONS_DIR)) for path in migrations.MIGRATIONS_DIR.rglob("*.*")]
+    assert sorted(files) == [f"{each.name}.sql" for each in known_migrations(Mode.VN)]
 
 
 def test_a_database_of_a_newer_program_is_refused(stores: Stores) -> None:

@@ -1,9 +1,9 @@
--- Bars of crypto coins: one table per stored interval.
+-- Bars of a market, whose name stands in the place of {market}: one table per stored interval.
 -- time: the bar's open, Unix seconds, UTC. The unique constraint is the only index on (ticker, time): SQLite walks
 -- it backwards for the newest bars, and a second one made inserts 3.2 times slower and no read faster.
 -- volume: whole numbers are kept as integers, fractions of a coin as reals (INTEGER affinity keeps both exactly).
 
-CREATE TABLE crypto_daily (
+CREATE TABLE {market}_daily (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     ticker TEXT NOT NULL,
     time INTEGER NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE crypto_daily (
     UNIQUE (ticker, time)
 );
 
-CREATE TABLE crypto_hourly (
+CREATE TABLE {market}_hourly (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     ticker TEXT NOT NULL,
     time INTEGER NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE crypto_hourly (
     UNIQUE (ticker, time)
 );
 
-CREATE TABLE crypto_minute (
+CREATE TABLE {market}_minute (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     ticker TEXT NOT NULL,
     time INTEGER NOT NULL,

@@ -2,7 +2,7 @@
 -- until: first_time of the series' next block, NULL for the newest. Each check is a hash of the bytes beside it, and of
 -- what stands before them. What the bytes mean: docs/storage.md.
 
-CREATE TABLE crypto_daily_blocks (
+CREATE TABLE {market}_daily_blocks (
     ticker TEXT NOT NULL,
     first_time INTEGER NOT NULL,
     until INTEGER,
@@ -14,7 +14,7 @@ CREATE TABLE crypto_daily_blocks (
     PRIMARY KEY (ticker, first_time)
 );
 
-CREATE TABLE crypto_hourly_blocks (
+CREATE TABLE {market}_hourly_blocks (
     ticker TEXT NOT NULL,
     first_time INTEGER NOT NULL,
     until INTEGER,
@@ -26,7 +26,7 @@ CREATE TABLE crypto_hourly_blocks (
     PRIMARY KEY (ticker, first_time)
 );
 
-CREATE TABLE crypto_minute_blocks (
+CREATE TABLE {market}_minute_blocks (
     ticker TEXT NOT NULL,
     first_time INTEGER NOT NULL,
     until INTEGER,
