@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from stockapi.calc.cross_section import last_of_each, or_none
-from stockapi.models.bars import Bars
+from stockapi.calc.cross_section import CrossSection, or_none
 from stockapi.models.fields import SCORE_DECIMALS, ma_field, score_field
 
 
@@ -34,13 +33,11 @@ class Sector:
     top_stocks: list[Stock]
 
 
-def scored_stocks(latest: Mapping[str, Bars], ma_period: int) -> dict[str, Stock]:
-    """The last bar of each symbol of `latest` (no series empty) that has the average's score."""
-    if not latest:
-        return {}
-    bars = last_of_each(latest.values())
+def scored_stocks(section: CrossSection, ma_period: int) -> dict[str, Stock]:
+    """The bar of each symbol that has the average's score."""
+    bars = section.bars
     columns = (
-        latest,
+        section.symbols,
         bars.close.tolist(),
         bars.volume.tolist(),
         or_none(bars.indicator(ma_field(ma_period))),

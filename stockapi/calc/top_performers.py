@@ -1,15 +1,11 @@
-"""Tickers ranked by how their bar changed: the best and the worst of a day, and of each of its hours.
+"""Tickers ranked by how their bar changed: the best and the worst of a day, and of each of its hours."""
 
-In a cross-section `symbols[i]` has the bar at position i, and symbols are in alphabetical order.
-"""
-
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stockapi.calc.cross_section import last_of_each, or_none
-from stockapi.constants import SECONDS_PER_DAY
+from stockapi.calc.cross_section import CrossSection, or_none
 from stockapi.models.bars import Bars, Int
 from stockapi.models.fields import CLOSE_CHANGED, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, VOLUME_CHANGED
 from stockapi.models.interval import Interval
@@ -29,35 +25,9 @@ class Ranking:
     limit: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class CrossSection:
-    """One bar of each symbol; the symbols in alphabetical order."""
-
-    symbols: list[str]
-    bars: Bars
-
-    @property
-    def newest_day(self) -> int | None:
-        """Unix seconds of the start of the day (UTC) that the newest bar is of; None when there is no bar."""
-        if not self.symbols:
-            return None
-        newest = int(self.bars.time.max())
-        return newest - newest % SECONDS_PER_DAY
-
-
-def select(
-    latest: Mapping[str, Bars], *, whole_volume: bool, min_volume: int, among: Collection[str] | None = None
-) -> CrossSection:
-    """The last bar of each symbol of `latest` (alphabetical, no series empty) that has at least `min_volume`.
-
-    `among`: leave out other symbols; None keeps all.
-    """
-    chosen = {symbol: bars for symbol, bars in latest.items() if among is None or symbol in among}
-    if not chosen:
-        return CrossSection([], Bars.empty(whole_volume=whole_volume))
-    symbols, bars = list(chosen), last_of_each(chosen.values())
-    where = np.flatnonzero(bars.volume >= min_volume)
-    return CrossSection([symbols[position] for position in where.tolist()], bars.take(where))
+def with_volume(section: CrossSection, min_volume: int) -> CrossSection:
+    """Those of which at least so many were traded."""
+    return section.take(np.flatnonzero(section.bars.volume >= min_volume))
 
 
 def rank(section: CrossSection, sectors: Mapping[str, str], ranking: Ranking) -> dict[str, list[dict[str, object]]]:
@@ -87,15 +57,14 @@ def _by_time(series: Mapping[str, Bars]) -> Iterator[tuple[int, CrossSection]]:
     if not series:
         return
     bars = Bars.concatenate(list(series.values()))
-    symbols = [symbol for symbol, own in series.items() for _ in range(len(own))]
+    every = CrossSection([symbol for symbol, own in series.items() for _ in range(len(own))], bars)
     for time in np.unique(bars.time).tolist():
-        where = np.flatnonzero(bars.time == time)
-        yield time, CrossSection([symbols[position] for position in where.tolist()], bars.take(where))
+        yield time, every.take(np.flatnonzero(bars.time == time))
 
 
 def _performers(section: CrossSection, where: Int, sectors: Mapping[str, str]) -> list[dict[str, object]]:
-    symbols = [section.symbols[position] for position in where.tolist()]
-    bars = section.bars.take(where)
+    chosen = section.take(where)
+    symbols, bars = chosen.symbols, chosen.bars
     columns: dict[str, Sequence[object]] = {
         "symbol": symbols,
         "close": bars.close.tolist(),

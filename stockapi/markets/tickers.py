@@ -10,11 +10,12 @@ Two JSON files come with the project; `TICKER_GROUPS_FILE` and `CRYPTO_LIST_FILE
 `vn_names.json` and `crypto_names.json` come with the project: objects, symbol to name, with a name for every symbol of
 those two. Names are those in common use, in English where there is one, of 60 characters at most.
 
-Each call reads its file anew, which takes some 100 microseconds: nothing is kept that could go stale.
+Each call reads a file of one's own anew, which takes some 400 microseconds: nothing is kept that could go stale.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -46,9 +47,21 @@ def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
 
     :raises ConfigError: when the file cannot be read or is not what the built-in one is.
     """
-    market, own = market_of(mode), settings.groups_file(mode)
+    own = settings.groups_file(mode)
+    groups = _built_in_groups(mode) if own is None else _groups_in(own, mode)
+    return {group: [*symbols] for group, symbols in groups.items()}
+
+
+@cache
+def _built_in_groups(mode: Mode) -> dict[str, list[str]]:
+    """The same for as long as the program runs; to read them took 0.4 ms of every analysis."""
+    return _groups_in(built_in(market_of(mode).groups_file), mode)
+
+
+def _groups_in(source: Traversable, mode: Mode) -> dict[str, list[str]]:
+    market = market_of(mode)
     name, group = (market.settings.groups_file or market.groups_file).upper(), market.list_group
-    source, allowed = own or built_in(market.groups_file), _ALLOWED_GROUPS if group is None else _ALLOWED_LIST
+    allowed = _ALLOWED_GROUPS if group is None else _ALLOWED_LIST
     try:
         value = read_json(source)
         return _groups(value) if group is None else {group: _symbols("the list", value)}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.ma_scores import Sector, Stock, ma_scores_by_sector, scored_stocks
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS
@@ -16,6 +17,10 @@ NAN = math.nan
 def bar(volume: float = 7, **indicators: float) -> Bars:
     column = np.array([[indicators.get(name, NAN)] for name in INDICATOR_FIELDS])
     return Bars.of(np.array([86_400]), np.full((4, 1), 12.5), np.array([volume]), column)
+
+
+def section_of(series: dict[str, Bars]) -> CrossSection:
+    return CrossSection.of_last(series, whole_volume=True)
 
 
 def stocks(**scores: float) -> dict[str, Stock]:
@@ -45,24 +50,24 @@ def shown(sector: Sector) -> str:
 def test_a_stock_has_the_average_and_score_of_the_period(period: int) -> None:
     values = {name: float(number) for number, name in enumerate(INDICATOR_FIELDS)}
     number = MA_PERIODS.index(period)
-    assert scored_stocks({"VCB": bar(**values)}, period) == {
+    assert scored_stocks(section_of({"VCB": bar(**values)}), period) == {
         "VCB": Stock("VCB", 12.5, 7, float(number), 5.0 + number, 10.0, 11.0)
     }
 
 
 def test_the_last_bar_counts() -> None:
     series = Bars.concatenate([bar(ma20_score=1.0), bar(ma20_score=2.0)])
-    assert scored_stocks({"A": series}, 20)["A"].ma_score == 2.0
+    assert scored_stocks(section_of({"A": series}), 20)["A"].ma_score == 2.0
 
 
 def test_a_stock_without_the_score_is_left_out_and_other_absent_numbers_are_none() -> None:
-    found = scored_stocks({"A": bar(ma10_score=1.0), "B": bar(ma20_score=2.0)}, 20)
+    found = scored_stocks(section_of({"A": bar(ma10_score=1.0), "B": bar(ma20_score=2.0)}), 20)
     assert found == {"B": Stock("B", 12.5, 7, None, 2.0, None, None)}
 
 
 @pytest.mark.parametrize("volume", [7, 7.25])
 def test_volumes_keep_their_kind(volume: float) -> None:
-    found = scored_stocks({"A": bar(volume, ma20_score=1.0)}, 20)["A"].volume
+    found = scored_stocks(section_of({"A": bar(volume, ma20_score=1.0)}), 20)["A"].volume
     assert (found, type(found)) == (volume, type(volume))
 
 

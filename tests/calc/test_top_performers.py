@@ -1,13 +1,13 @@
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockapi.calc.top_performers import SORT_KEYS, CrossSection, Ranking, rank, rank_hours, select
+from stockapi.calc.cross_section import CrossSection
+from stockapi.calc.top_performers import SORT_KEYS, Ranking, rank, rank_hours, with_volume
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
 
@@ -23,7 +23,7 @@ def bar(time: float = DAY, close: float = 100.0, volume: float = 50_000, **indic
 
 
 def section_of(bars: Mapping[str, Bars]) -> CrossSection:
-    return select(bars, whole_volume=True, min_volume=0)
+    return CrossSection.of_last(bars, whole_volume=True)
 
 
 def changes(**changed: float) -> CrossSection:
@@ -137,27 +137,29 @@ def test_against_a_sort_by_hand(keys: dict[str, float], is_descending: bool, lim
 
 
 @pytest.mark.parametrize(
-    ("filters", "expected"),
+    ("min_volume", "among", "expected"),
     [
-        ({"min_volume": 0}, ["A", "B", "C"]),
-        ({"min_volume": 10}, ["B", "C"]),
-        ({"min_volume": 11}, ["C"]),
-        ({"min_volume": 1_000}, []),
-        ({"min_volume": 0, "among": {"C", "A", "Z"}}, ["A", "C"]),
-        ({"min_volume": 10, "among": {"A"}}, []),
-        ({"min_volume": 0, "among": ()}, []),
+        (0, None, ["A", "B", "C"]),
+        (10, None, ["B", "C"]),
+        (11, None, ["C"]),
+        (1_000, None, []),
+        (0, {"C", "A", "Z"}, ["A", "C"]),
+        (10, {"A"}, []),
+        (0, set(), []),
     ],
 )
-def test_the_filters(filters: dict[str, Any], expected: list[str]) -> None:
+def test_the_filters(min_volume: int, among: set[str] | None, expected: list[str]) -> None:
     bars = {"A": bar(volume=0), "B": bar(volume=10), "C": bar(volume=20)}
-    section = select(bars, whole_volume=True, **filters)
+    section = with_volume(section_of(bars), min_volume)
+    if among is not None:
+        section = section.keep(among.__contains__)
     assert section.symbols == expected
     assert section.bars.volume.tolist() == [bars[symbol].volume[0] for symbol in expected]
 
 
 def test_of_a_longer_series_the_last_bar_counts() -> None:
     series = Bars.concatenate([bar(DAY, volume=1, close_changed=9.0), bar(DAY + HOUR, volume=2, close_changed=-9.0)])
-    section = select({"A": series}, whole_volume=True, min_volume=2)
+    section = with_volume(section_of({"A": series}), 2)
     (performer,) = rank(section, {}, Ranking())["performers"]
     assert (performer["volume"], performer["close_changed"]) == (2, -9.0)
 

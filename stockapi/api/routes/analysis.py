@@ -15,14 +15,13 @@ from stockapi.api.queries.analysis_schemas import (
     parse_volume_profile_query,
 )
 from stockapi.api.queries.parameters import refusal
+from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.ma_scores import ma_scores_by_sector, scored_stocks
-from stockapi.calc.top_performers import CrossSection, rank, rank_hours, select
+from stockapi.calc.top_performers import rank, rank_hours, with_volume
 from stockapi.calc.volume_profile import volume_profile
 from stockapi.context import services
 from stockapi.errors import NotFoundError
-from stockapi.markets import market_of
 from stockapi.markets.tickers import groups_for, sector_of
-from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import QueryParameters
@@ -37,13 +36,10 @@ def top_performers() -> Response:
     query = parse_top_performers_query(request.args)
     groups = groups_for(query.mode, services().settings)
     sectors = sector_of(groups if query.sector is None else _group_named(query.sector, groups))
-    result = _last_bars(query.mode, query.day)
-    section = select(
-        _without_indices(result.bars, query.mode),
-        whole_volume=market_of(query.mode).has_whole_volume,
-        min_volume=query.min_volume,
-        among=None if query.sector is None else sectors.keys(),
-    )
+    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day))
+    section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
+    if query.sector is not None:
+        section = section.keep(sectors.__contains__)
     data: dict[str, object] = {**rank(section, sectors, query.ranking), "hourly": None}
     source = result.source
     if query.with_hour:
@@ -58,9 +54,9 @@ def top_performers() -> Response:
 def sector_scores() -> Response:
     """How far the stocks of each sector are above or below a moving average."""
     query = parse_sector_scores_query(request.args)
-    result = _last_bars(query.mode, query.day)
+    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day))
     groups = groups_for(query.mode, services().settings)
-    grouped = {symbol: result.bars[symbol] for symbol in sector_of(groups) if symbol in result.bars}
+    grouped = result.section.keep(sector_of(groups).__contains__)
     stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period)
     sectors = ma_scores_by_sector(
         stocks,
@@ -99,11 +95,6 @@ def profile() -> Response:
     return _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
 
 
-def _last_bars(mode: Mode, day: int | None) -> QueryResult:
-    """The last bar of every ticker on or before a day; its newest without one."""
-    return services().data_store.get_data_smart_sqlite(QueryParameters(mode=mode, end=end_of_day(day), limit=1))
-
-
 def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult | None:
     """The hours of the newest day of the section, of its symbols; None when it has none."""
     day = section.newest_day
@@ -120,9 +111,9 @@ def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult | No
     return services().data_store.get_data_smart_sqlite(parameters)
 
 
-def _without_indices(bars: Mapping[str, Bars], mode: Mode) -> dict[str, Bars]:
-    settings = services().settings
-    return {symbol: own for symbol, own in bars.items() if not settings.is_index(symbol, mode)}
+def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
+    indices = services().settings.indices(mode)
+    return section.keep(lambda symbol: symbol not in indices)
 
 
 def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:

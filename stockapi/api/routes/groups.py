@@ -17,7 +17,7 @@ _MAX_AGE_S = 300
 @blueprint.get("/tickers/group")
 def tickers_by_group() -> Response:
     """The groups of a market (`mode`), each a list of symbols in the order of its file."""
-    # Read anew, in 0.1 ms: the workers pick up new entries without a restart, and so does this.
+    # A list of one's own is read anew: the workers pick up new entries without a restart, and so does this.
     groups = groups_for(parse_group_query(request.args), services().settings)
     return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
 

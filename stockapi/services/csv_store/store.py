@@ -80,10 +80,9 @@ class CsvStore:
         """The tickers that have at least one file, sorted; without those of `besides`, which are not looked at.
 
         One whose directory cannot be looked into is among them: it may have files, and reading them fails. Of 287 it
-        takes 0.2 ms to know the names, and 0.4 ms more to look into each.
+        takes 0.2 ms to know the names, and 0.8 ms more to look at each.
         """
-        directories = [entry for entry in self._directories(mode) if entry.name not in besides]
-        return [entry.name for entry in directories if _may_hold_a_file(entry.path)]
+        return [entry.name for entry in self._directories(mode, besides) if _may_hold_a_file(entry.path)]
 
     def is_within_reach(self, mode: Mode, ticker: str) -> bool:
         """Whether this process may look into the ticker's directory; takes no descriptor, which might be wanting."""
@@ -231,14 +230,14 @@ class CsvStore:
         series = Bars.concatenate([stored.between(None, cutoff - 1), bars])
         return self.write(key, series) if len(series) else 0
 
-    def _directories(self, mode: Mode) -> list["os.DirEntry[str]"]:
+    def _directories(self, mode: Mode, besides: Container[str] = ()) -> list["os.DirEntry[str]"]:
         """Those with the name of a ticker, sorted, wherever they do not lead out of the data directory.
 
         A link that cannot be followed counts: what is behind it may be one.
         """
         root = self._settings.data_dir(mode)
         with csv_errors(root), suppress(FileNotFoundError), os.scandir(root) as entries:
-            named = [entry for entry in entries if is_symbol(entry.name)]
+            named = [entry for entry in entries if entry.name not in besides and is_symbol(entry.name)]
             return sorted((entry for entry in named if self._is_directory_inside(mode, entry)), key=attrgetter("name"))
         return []
 

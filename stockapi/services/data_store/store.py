@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stockapi.calc.aggregator import aggregate
+from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
 from stockapi.errors import DeadlineError, SqliteError, SqliteFault
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
+from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
@@ -22,7 +24,7 @@ from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.read_plan import ReadPlan
 from stockapi.services.stores import Stores
 
-__all__ = ["DataSource", "DataStore", "JsonResult", "QueryResult"]
+__all__ = ["DataSource", "DataStore", "JsonResult", "LastBars", "QueryResult"]
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,14 @@ class JsonResult:
     texts: dict[str, bytes]
     rows: int
     timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LastBars:
+    """One bar of each ticker that has any, and where they came from."""
+
+    section: CrossSection
+    source: DataSource
 
 
 class DataStore:
@@ -96,6 +106,25 @@ class DataStore:
         timings_ms = {DataSource.SQLITE.value: (time.perf_counter() - started) * 1000}
         texts = {symbol: each.text for symbol, each in found.items() if each.rows}
         return JsonResult(texts, sum(each.rows for each in found.values()), timings_ms)
+
+    def get_last_bars(self, mode: Mode, end: int | None) -> LastBars:
+        """The last bar of days up to `end` (Unix seconds; None: the newest) of every ticker.
+
+        :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
+        """
+        deadline, row_budget = self._deadline(), self._row_budget()
+        if self._fallback.uses_sqlite:
+            try:
+                section, without = self._sqlite.last_of_each(mode, Interval.DAILY, end, deadline=deadline)
+            except SqliteError as exc:
+                log.warning("the last bars of %s are asked for series by series: %s", mode.value, exc)
+            else:
+                if not self._fallback.may_lack(mode, None, {*section.symbols, *without}):
+                    row_budget.require(len(section.symbols))
+                    return LastBars(section, DataSource.SQLITE)
+        result = self._answer(QueryParameters(mode=mode, end=end, limit=1), deadline, row_budget)
+        is_whole = market_of(mode).has_whole_volume
+        return LastBars(CrossSection.of_last(result.bars, whole_volume=is_whole), result.source)
 
     def get_data_of_every_market(self, params: QueryParameters) -> dict[Mode, QueryResult]:
         """The same query put to each market; `params.mode` does not matter.

@@ -14,6 +14,7 @@ from threading import Event
 import numpy as np
 import orjson
 
+from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.gaps import Extent
 from stockapi.errors import DeadlineError
 from stockapi.models.bars import Bars
@@ -44,7 +45,7 @@ from stockapi.services.sqlite_store.tables import (
     SET_HAS_BLOCKS,
     TableInfo,
 )
-from stockapi.services.sqlite_store.windows import check_budget, read_days, read_window
+from stockapi.services.sqlite_store.windows import check_budget, read_days, read_last_of_each, read_window
 
 __all__ = ["Recorded", "SqliteStore"]
 
@@ -132,6 +133,16 @@ class SqliteStore:
                 row_budget.require(rows)
                 found[ticker] = text
         return dict(sorted(found.items()))
+
+    def last_of_each(
+        self, mode: Mode, interval: Interval, end: int | None, *, deadline: float
+    ) -> tuple[CrossSection, list[str]]:
+        """The last bar up to `end` (Unix seconds; None: the newest) of every ticker held, and the tickers without one.
+
+        :raises SqliteError, DeadlineError: when it cannot be read, or not in time (`time.monotonic()`).
+        """
+        with self._db.reading(mode, deadline) as connection:
+            return read_last_of_each(connection, mode, interval, MAX_TIME if end is None else end)
 
     def read(self, key: SeriesKey, window: Window = WHOLE) -> Bars:
         """Its rows, whether or not the ledger knows the series; empty when there are none."""

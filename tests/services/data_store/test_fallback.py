@@ -16,7 +16,7 @@ from stockapi import create_app
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
-from stockapi.errors import CsvError, SqliteError, StoreError
+from stockapi.errors import CsvError, SqliteError, StoreError, TooManyRowsError
 from stockapi.models import AggregatedInterval, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
@@ -363,6 +363,56 @@ def test_a_part_of_the_bars_is_never_an_answer(reader_with: ReaderWith) -> None:
     assert result.source is DataSource.CSV
     assert list(result.bars) == list(TICKERS)
     assert all(result.bars[ticker].equals(SERIES[ticker, DAY]) for ticker in TICKERS)
+
+
+# The last bar of each ticker, which analyses are made of
+
+
+def spoil_rows(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE vn_daily SET close = 'x'")
+
+
+LAST_BARS: dict[str, tuple[Callable[[Path], object], dict[str, str], DataSource]] = {
+    "sound": (lambda _: None, {}, DataSource.SQLITE),
+    "without CSV": (lambda path: shutil.rmtree(path.parent / "market_data"), {}, DataSource.SQLITE),
+    "missing": (faults.delete, {}, DataSource.CSV),
+    "garbage": (faults.fill_with_garbage, {}, DataSource.CSV),
+    "rows that are none": (spoil_rows, {}, DataSource.SQLITE),
+    "reads off": (lambda _: None, {"SQLITE_READS": "false"}, DataSource.CSV),
+}
+
+
+@pytest.mark.parametrize("end", [None, int(SERIES["VCB", DAY].time[7])])
+@pytest.mark.parametrize(("damage", "variables", "source"), LAST_BARS.values(), ids=LAST_BARS)
+def test_the_last_bars_come_from_whoever_has_them(
+    database: Path,
+    reader_with: ReaderWith,
+    damage: Callable[[Path], object],
+    variables: dict[str, str],
+    source: DataSource,
+    end: int | None,
+) -> None:
+    damage(database)
+    last = DataStore(reader_with(**variables).stores).get_last_bars(Mode.VN, end)
+    assert (last.source, last.section.symbols) == (source, list(TICKERS))
+    for position, ticker in enumerate(TICKERS):
+        bar = last.section.bars.take(slice(position, position + 1))
+        assert bar.equals(SERIES[ticker, DAY].between(None, end).tail(1))
+
+
+def test_a_ticker_that_csv_alone_has_is_among_the_last_bars(reader_with: ReaderWith) -> None:
+    reader = reader_with()
+    bars = make_bars(20)
+    reader.stores.csv_store.write(SeriesKey(Mode.VN, "FPT", DAY), bars)
+    last = DataStore(reader.stores).get_last_bars(Mode.VN, None)
+    assert (last.source, last.section.symbols) == (DataSource.MIXED, ["ACB", "FPT", "VCB", "VIC"])
+    assert last.section.bars.take(slice(1, 2)).equals(bars.tail(1))
+
+
+def test_the_row_budget_is_for_last_bars_too(reader_with: ReaderWith) -> None:
+    with pytest.raises(TooManyRowsError, match="more than 2 rows"):
+        DataStore(reader_with(MAX_RESPONSE_ROWS="2").stores).get_last_bars(Mode.VN, None)
 
 
 # The schema is another program's: readers are not turned away by its number, only by what they do not find

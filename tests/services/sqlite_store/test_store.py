@@ -317,6 +317,28 @@ def test_read_each_is_alphabetical_and_knows_only_the_ledger(stores: Stores) -> 
     assert [(ticker, len(bars)) for ticker, bars in some.items()] == [("ACB", 0), ("VIC", 0)]
 
 
+@pytest.mark.parametrize("end", [None, int(T[12]), int(T[12]) - 1, int(T[3]), int(T[0]) - 1])
+def test_the_last_of_each_is_what_a_limit_of_one_gives(stores: Stores, end: int | None) -> None:
+    for ticker, bars in {
+        "VIC": make_bars(20),
+        "ACB": make_bars(10, seed=2),
+        "FPT": make_bars(20).take(slice(4, 5)),
+    }.items():
+        replace(stores, ticker, bars)
+    each = dict(stores.sqlite_store.read_each(Mode.VN, DAY, None, Window(end=end, limit=1)))
+    section, without = stores.sqlite_store.last_of_each(Mode.VN, DAY, end, deadline=float("inf"))
+    assert section.symbols == [ticker for ticker, bars in each.items() if len(bars)]
+    assert without == [ticker for ticker, bars in each.items() if not len(bars)]
+    for position, symbol in enumerate(section.symbols):
+        assert section.bars.take(slice(position, position + 1)).equals(each[symbol])
+
+
+def test_of_an_empty_market_there_is_no_last_bar(stores: Stores) -> None:
+    stores.db_manager.upgrade(Mode.VN)
+    section, without = stores.sqlite_store.last_of_each(Mode.VN, DAY, None, deadline=float("inf"))
+    assert (section.symbols, len(section.bars), without) == ([], 0, [])
+
+
 @pytest.mark.parametrize(
     ("window", "budget", "is_within"),
     [
