@@ -4,6 +4,7 @@ import { layersOf } from "./layers.js";
 import { library } from "./library.js";
 import { SCALE_MODES, chartOptions } from "./look.js";
 import { ProfileLayer } from "./profile.js";
+import { color } from "./theme.js";
 
 const FEWEST_BARS = 8;
 const ZOOM_STEP = 1.4;
@@ -198,8 +199,9 @@ export class Chart {
       this._api.removeSeries(api);
       this._layers.delete(key);
     }
-    for (const { key, kind, pane, options, point } of layers) {
+    for (const { key, kind, pane, options, levels = [], point } of layers) {
       const api = this._layers.get(key)?.api ?? this._api.addSeries(this._library[kind], options, pane);
+      if (!this._layers.has(key)) levels.forEach((at) => api.createPriceLine({ price: at, color: color("muted"), lineStyle: 1, title: "" }));
       this._layers.set(key, { api });
       api.applyOptions(options);
       api.setData(this._series.at.map((_, at) => this._item(at, point)));

@@ -5,7 +5,10 @@ import { color } from "./theme.js";
 
 const PRICE_PANE = 0;
 const VOLUME_PANE = 1;
+const OSCILLATOR_PANE = 2;
 const DOTTED = 1;
+const ALONE = { autoscaleInfoProvider: undefined };
+const PLAIN = { type: "price", precision: 1, minMove: 0.1 };
 
 /**
  * @typedef {object} Layer
@@ -13,12 +16,20 @@ const DOTTED = 1;
  * @property {"CandlestickSeries" | "HistogramSeries" | "LineSeries"} kind as the library calls it
  * @property {number} pane
  * @property {object} options
+ * @property {number[]} [levels] lines across the pane
  * @property {(at: number) => object} point what is drawn at a position, without its time
  */
 
-/** @param {import("./api.js").Series} series @param {import("./price.js").Look} look @returns {Layer[]} */
+/** @param {import("./api.js").Series} series with the columns of the indicators @param {import("./price.js").Look} look @returns {Layer[]} */
 export function layersOf(series, look) {
-  return [candles(series, look), volume(series), ...look.ma.map((period) => average(series, period, look))];
+  return [
+    candles(series, look),
+    volume(series),
+    ...look.ma.map((period) => average(series, period, look)),
+    ...(look.bb ? bandLines(series, look) : []),
+    ...look.compare.filter((symbol) => series[symbol]).map((symbol, at) => comparison(series, symbol, at, look)),
+    ...{ rsi: rsiLayers, macd: macdLayers, "": () => [] }[look.pane](series),
+  ];
 }
 
 /** How prices are written on an axis. */
@@ -82,4 +93,33 @@ export function line(key, values, options, unit) {
     },
     point: (at) => (values[at] == null ? {} : { value: values[at] }),
   };
+}
+
+function bandLines(series, { unit }) {
+  const tone = { color: color("band"), ...ALONE };
+  return ["upper", "middle", "lower"].map((side) => line(`bb20_${side}`, series[`bb20_${side}`], tone, unit));
+}
+
+function comparison(series, symbol, at, { unit }) {
+  return line(`vs ${symbol}`, series[symbol], { color: color(`other${at + 1}`), lineWidth: 2, title: symbol, lastValueVisible: true, ...ALONE }, unit);
+}
+
+function rsiLayers(series) {
+  const options = { color: color("ma20"), ...ALONE, lastValueVisible: true, priceFormat: PLAIN };
+  return [{ ...line("rsi14", series.rsi14, options, "points"), pane: OSCILLATOR_PANE, levels: [30, 70] }];
+}
+
+function macdLayers(series) {
+  const own = { ...ALONE, priceFormat: { type: "custom", minMove: 1e-9, formatter: compact } };
+  const [up, down] = [color("up-volume"), color("down-volume")];
+  const histogram = {
+    key: "macd_hist",
+    kind: "HistogramSeries",
+    options: { ...own, priceLineVisible: false, lastValueVisible: false },
+    point: (at) => (series.macd_hist[at] == null ? {} : { value: series.macd_hist[at], color: series.macd_hist[at] >= 0 ? up : down }),
+  };
+  const lines = [["macd", "ma20"], ["macd_signal", "ma10"]];
+  return [histogram, ...lines.map(([key, tone]) => line(key, series[key], { ...own, color: color(tone) }, "points"))].map((layer) => ({
+    ...layer, pane: OSCILLATOR_PANE,
+  }));
 }

@@ -22,7 +22,7 @@ const INDEX_GROUP = "INDEX";
 const NEEDS = {
   quote: ["mode", "symbol"],
   bars: ["mode", "symbol", "interval", "range", "from", "to", "ema"],
-  look: ["ma", "scale"],
+  look: ["ma", "bb", "pane", "compare", "scale"],
   performers: ["mode", "sort", "sector", "date", "rows"],
   sectors: ["mode", "period", "date"],
   market: ["mode"],

@@ -2,9 +2,11 @@
 
 import { barsAddress } from "./api.js";
 import { isSame, joined, latestBars, newerBars, olderBars, openBars, part, whatOf } from "./bars.js";
+import { Comparison } from "./compare.js";
 import { announce, byId, debounce, el } from "./dom.js";
 import { marketNow, whole } from "./format.js";
 import { t } from "./i18n.js";
+import { INDICATORS } from "./indicators.js";
 import { INTERVALS, MAX_BARS, coarser, cut, endOf, lastStartOf, positionFrom, startOf } from "./ranges.js";
 import { showReadout, spokenBar, summary } from "./readout.js";
 import { rangeOf } from "./state.js";
@@ -22,7 +24,8 @@ const PHONE_PX = 520;
 /**
  * What drawing and telling need to know of the state.
  * @typedef {object} Look
- * @property {number[]} ma @property {boolean} ema @property {"linear" | "log" | "percent"} scale
+ * @property {number[]} ma @property {boolean} ema @property {boolean} bb @property {"" | "rsi" | "macd"} pane
+ * @property {string[]} compare @property {"linear" | "log" | "percent"} scale percent, while others are compared
  * @property {string} symbol @property {string} mode @property {string} interval
  * @property {import("./format.js").Unit} unit @property {boolean} isIntraday
  */
@@ -39,7 +42,7 @@ export class Price {
    */
   constructor(store, { chart, requests, unitOf, loader, onView }) {
     Object.assign(this, { _store: store, _chart: chart, _requests: requests, _unitOf: unitOf, _onView: onView });
-    this._held = undefined;
+    Object.assign(this, { _held: undefined, _full: undefined, _comparison: new Comparison() });
     this._pointedAt = undefined;
     this._edge = new AbortController();
     this._isAsking = false;
@@ -54,9 +57,19 @@ export class Price {
     this._settle = debounce((isMoved) => this._settled(isMoved), SETTLE_MS);
   }
 
-  /** @returns {import("./api.js").Series | undefined} all bars that are held */
+  /** All bars that are held, with the columns of the indicators and tickers to compare. @returns {import("./api.js").Series | undefined} */
   get series() {
-    return this._held?.series;
+    if (!this._held) return undefined;
+    const { bb, pane, compare } = this.look;
+    const wanted = [bb && "bb", pane].filter(Boolean);
+    const key = String([wanted, compare]);
+    if (this._full?.of !== this._held || this._full.key !== key) {
+      const { series } = this._held;
+      const more = wanted.map((name) => INDICATORS[name](series.close));
+      const columns = Object.assign({}, series, ...more, this._comparison.columns(compare, this._held));
+      this._full = { of: this._held, key, columns };
+    }
+    return this._full.columns;
   }
 
   /** Day of the newest bar, as the API writes it; "" when that is not held. */
@@ -68,13 +81,15 @@ export class Price {
   get inView() {
     if (!this._held) return undefined;
     const [first, last] = this._chart.visible;
-    return part(this._held.series, first, last + 1);
+    return part(this.series, first, last + 1);
   }
 
   /** @returns {Look} */
   get look() {
-    const { ma, ema, scale, symbol, mode, interval } = this._store.state;
-    return { ma, ema, scale, symbol, mode, interval, unit: this._unitOf(symbol), isIntraday: INTERVALS.get(interval).isIntraday };
+    const { ma, ema, bb, pane, compare, symbol, mode, interval } = this._store.state;
+    const scale = compare.length > 0 ? "percent" : this._store.state.scale;
+    const { isIntraday } = INTERVALS.get(interval);
+    return { ma, ema, bb, pane, compare, scale, symbol, mode, interval, unit: this._unitOf(symbol), isIntraday };
   }
 
   /** What the state asks for: another part of what is held, or other bars. Resolves to false when that was superseded. */
@@ -93,7 +108,18 @@ export class Price {
   /** With other averages or another scale: the same bars. */
   draw() {
     if (!this._held) return;
-    this._chart.redraw(this.look);
+    this._chart.show(this.series, this.look);
+    this._tell();
+    this._loadComparison();
+  }
+
+  async _loadComparison() {
+    const { compare } = this._store.state;
+    const reasons = await this._comparison.load(compare, this._held);
+    if (!reasons || !this._held) return;
+    if (reasons.length > 0) announce(reasons.join("; "));
+    this._full = undefined;
+    this._chart.show(this.series, this.look);
     this._tell();
   }
 
@@ -101,7 +127,7 @@ export class Price {
   showPoint(index) {
     const series = this.series;
     this._pointedAt = series?.at[index];
-    if (series) showReadout(byId("readout"), series, index < 0 ? series.at.length - 1 : index, this.look);
+    if (series) showReadout(byId("readout"), series, index < 0 ? series.at.length - 1 : index, { ...this.look, first: this._chart.visible[0] });
   }
 
   speak(index) {
@@ -153,8 +179,9 @@ export class Price {
       return t("No {interval} bars of {symbol} in this range.", state);
     }
     this._held = found;
-    this._chart.show(found.series, this.look, isShown ? undefined : place);
+    this._chart.show(this.series, this.look, isShown ? undefined : place);
     this._tell();
+    this._loadComparison();
     if (!isShown) announce(byId("summary").textContent);
     return undefined;
   }
@@ -166,8 +193,9 @@ export class Price {
     const isSameBar = ["close", "high", "low", "volume"].every((name) => newer[name][at] === series[name][last]);
     if (isSameBar && at === newer.at.length - 1) return;
     this._held = { ...this._held, series: joined(series, newer) };
-    this._chart.extend(this._held.series);
+    this._chart.extend(this.series);
     this._tell();
+    this._loadComparison();
   }
 
   /** The bars that the state wants in view; undefined when there is none. @returns {import("./chart.js").Place | undefined} */
@@ -233,9 +261,10 @@ export class Price {
   _grow({ series, ...ends }, isOlder) {
     const now = this._held.series;
     this._held = { ...this._held, ...ends, series: isOlder ? joined(series, now) : joined(now, series) };
-    this._chart.show(this._held.series, this.look);
+    this._chart.show(this.series, this.look);
     this._loadEdges();
     this._tell();
+    this._loadComparison();
   }
 
   _settled(isMoved) {

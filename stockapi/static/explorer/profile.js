@@ -41,12 +41,13 @@ export class ProfileLayer {
   redraw() {
     if (!this.isAttached) return;
     for (const line of this._lines) this._api.removePriceLine(line);
-    this._lines = this._data ? this._levels().map((level) => this._api.createPriceLine(level)) : [];
+    this._lines = this.levels.map((level) => this._api.createPriceLine(level));
     this._update?.();
   }
 
   /** Point of control and value area, where they truly are: not in the middle of a bin. */
-  _levels() {
+  get levels() {
+    if (!this._data) return [];
     const { poc, value_area: area } = this._data;
     const level = (title, at, tone, lineStyle) => ({
       price: at, title, color: color(tone), lineStyle, lineWidth: 1,

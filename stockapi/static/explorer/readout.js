@@ -1,7 +1,7 @@
 /** The line above the chart: the bar under the crosshair, or the last one. */
 
 import { el } from "./dom.js";
-import { arrow, barTime, clockName, compact, direction, percent, price } from "./format.js";
+import { arrow, barTime, clockName, compact, direction, percent, price, share } from "./format.js";
 import { t } from "./i18n.js";
 import { AVERAGES } from "./state.js";
 
@@ -11,9 +11,10 @@ const pair = (name, value, className = "") => el("span", { class: className }, e
  * @param {HTMLElement} line
  * @param {import("./api.js").Series} series
  * @param {number} at position of the bar
- * @param {import("./price.js").Look} look
+ * @param {import("./price.js").Look & {first: number}} look and the position of the first bar in view, that percents are of
  */
-export function showReadout(line, series, at, { ma, ema, unit, isIntraday }) {
+export function showReadout(line, series, at, look) {
+  const { ma, ema, unit, isIntraday } = look;
   const [open, high, low, close] = ["open", "high", "low", "close"].map((name) => price(series[name][at], unit));
   const tone = direction(series.close[at] - series.open[at]);
   const change = series.close_changed[at];
@@ -27,7 +28,25 @@ export function showReadout(line, series, at, { ma, ema, unit, isIntraday }) {
     ...AVERAGES.filter((period) => ma.includes(period)).map((period) =>
       pair(`${ema ? "EMA" : "MA"}${period}`, price(series[`ma${period}`][at], unit), `ma ma${period}`),
     ),
+    ...indicators(series, at, look),
+    ...comparisons(series, at, look),
   );
+}
+
+function indicators(series, at, { bb, pane, unit }) {
+  const values = (names, write) => names.map((name) => write(series[name][at])).join(" / ");
+  const shown = bb ? [pair("BB20", values(["bb20_upper", "bb20_middle", "bb20_lower"], (value) => price(value, unit)), "band")] : [];
+  if (pane === "rsi") shown.push(pair("RSI14", share(series.rsi14[at]).replace("%", "")));
+  if (pane === "macd") shown.push(pair("MACD", values(["macd", "macd_signal", "macd_hist"], (value) => price(value, unit))));
+  return shown;
+}
+
+/** What each has gained since the left edge of the chart. */
+function comparisons(series, at, { symbol, compare, first }) {
+  if (compare.length === 0) return [];
+  const gain = (column) => (column[first] > 0 && column[at] != null ? (column[at] / column[first] - 1) * 100 : null);
+  const others = compare.filter((name) => series[name]).map((name, i) => pair(name, percent(gain(series[name])), `ma other${i + 1}`));
+  return [el("span", { class: "break" }), pair(symbol, percent(gain(series.close))), ...others];
 }
 
 /** The same for those who hear it. */

@@ -13,6 +13,8 @@ export const SORTS = [
   ...AVERAGES.map((n) => [`ma${n}_score`, `MA${n} score`]),
 ];
 export const SCALES = ["linear", "log", "percent"];
+export const PANES = ["", "rsi", "macd"];
+export const MOST_COMPARED = 4;
 export const SCOPES = ["day", "view", "off"];
 export const ROWS = ["5", "8", "10", "20", "50"];
 
@@ -35,6 +37,9 @@ const FEWEST_BARS = 10;
  * @property {number[]} ma periods of the averages shown, ascending
  * @property {boolean} ema whether they are exponential
  * @property {"linear" | "log" | "percent"} scale of the prices
+ * @property {boolean} bb whether Bollinger bands are shown
+ * @property {"" | "rsi" | "macd"} pane what is drawn below the volume
+ * @property {string[]} compare other tickers of the market
  * @property {"day" | "view" | "off"} scope of the volume profile
  * @property {string} sort @property {string} sector @property {string} date @property {string} rows @property {string} period
  */
@@ -79,6 +84,9 @@ export function parse(search) {
     to,
     ma: parseAverages(query.get("ma")),
     ema: text("avg") === "ema",
+    bb: text("bb") === "1",
+    pane: oneOf(text("pane"), PANES, ""),
+    compare: [...new Set(text("compare").toUpperCase().split(","))].filter((each) => isSymbol(each) && each !== symbol).slice(0, MOST_COMPARED),
     scale: oneOf(text("scale"), SCALES, "linear"),
     scope: oneOf(text("profile"), SCOPES, "day"),
     sort: oneOf(text("sort"), SORTS.map(([key]) => key), "close_changed"),
@@ -110,6 +118,9 @@ export function format(state) {
   put("to", state.to, "");
   put("ma", state.ma.join(",") || NONE, AVERAGES.join(","));
   put("avg", state.ema ? "ema" : "", "");
+  put("bb", state.bb ? "1" : "", "");
+  put("pane", state.pane, "");
+  put("compare", state.compare.join(","), "");
   put("scale", state.scale, "linear");
   put("profile", state.scope, "day");
   put("sort", state.sort, "close_changed");
@@ -163,6 +174,8 @@ export class Store {
 /** What one choice means for the others. */
 function consistent(next, patch) {
   if ("mode" in patch && !("symbol" in patch)) Object.assign(next, { symbol: MARKETS.get(next.mode).firstSymbol, sector: "" });
+  if ("mode" in patch) next.compare = [];
+  next.compare = next.compare.filter((each) => each !== next.symbol);
   if (patch.range) Object.assign(next, { from: "", to: "" });
   if (next.from || next.to) next.range = "";
   if (patch.interval) keepWindow(next);
