@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stockapi.models import Interval, Mode
+from stockapi.models.series import SeriesKey
 from tests.faults.market import Series, not_as_in
 from tests.faults.outcome import Outcome
 from tests.faults.rig import Rig, wait_until
@@ -31,7 +32,7 @@ def tampered(rig: Rig, name: str, times: int = 1) -> Outcome:
 
 def _is_whole(rig: Rig, series: Series, version: int) -> bool:
     with rig.stores() as stores:
-        parsed = stores.csv_store.read(Mode.VN, *series)
+        parsed = stores.csv_store.read(SeriesKey(Mode.VN, *series))
     return not parsed.damaged and not not_as_in(rig.truth, series, parsed.bars, version)
 
 

@@ -18,7 +18,7 @@ from tests.faults.disk_model import CALLS, Call, Disk, calls
 from tests.faults.market import Series, Truth, all_series, not_as_in
 from tests.faults.outcome import Outcome
 from tests.support.server import clean_environment
-from tests.support.stores import Stores, environment
+from tests.support.stores import NOW, Stores, environment
 from workers import __main__ as worker
 
 CYCLES = 12
@@ -109,7 +109,7 @@ def _start_again(directory: Path, said: _Acknowledged, outcome: Outcome) -> bool
         _keep_stamps(stores, said)
         behind = _sqlite_is_behind(stores, said, truth)
         started = time.monotonic()
-        worker._recover(Mode.VN, stores.db_manager, stores.csv_store, threading.Event())
+        worker._recover(stores, Mode.VN, NOW, threading.Event())
         outcome.healed_in(time.monotonic() - started)
         for series, version in said.versions.items():
             outcome.lost += not_as_in(truth, series, stores.in_csv(*series), version)
