@@ -125,7 +125,7 @@ def lax_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lax_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parameters, "_WHOLE", re.compile(r"\s*[+-]?[\d_]+\s*"))
+    monkeypatch.setattr("stockapi.models.literals._WHOLE", re.compile(r"\s*[+-]?[\d_]+\s*"))
 
 
 def lax_length(monkeypatch: pytest.MonkeyPatch) -> None:

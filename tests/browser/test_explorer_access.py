@@ -51,19 +51,9 @@ def test_tab_reaches_everything_and_the_focus_is_seen(explorer: Explorer) -> Non
             break
         assert focused["visible"], focused
         reached.append(focused["name"])
-    wanted = ["Skip to the chart", "mode", "ticker", "API docs", "theme", "interval", "range", "from", "to", "MA10"]
-    wanted += [
-        "MA200",
-        "Earlier bars",
-        "Show the range again",
-        "chart",
-        "scope",
-        "sort",
-        "sector",
-        "day",
-        "rows",
-        "FPT",
-    ]
+    wanted = ["Skip to the chart", "mode", "ticker", "API docs", "theme", "interval", "range", "from", "to"]
+    wanted += ["Earlier bars", "Show the range again", "kind", "MA10", "MA200", "bb", "pane", "scale", "compare"]
+    wanted += ["chart", "scope", "sort", "sector", "day", "rows", "FPT"]
     wanted += ["period", "which", "curl", "copy", "Bars as a table", "Keyboard"]
     assert [name for name in wanted if name not in reached] == []
     in_order = [name for name in reached if name in wanted]

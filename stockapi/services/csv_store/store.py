@@ -253,7 +253,9 @@ class CsvStore:
 
     def _is_inside(self, mode: Mode, path: Path) -> bool:
         directory = path.parent
-        if directory.parent == self._settings.data_dir(mode) and not (path.is_symlink() or directory.is_symlink()):
+        if directory.parent == self._settings.data_dir(mode) and not (
+            os.path.islink(path) or os.path.islink(directory)
+        ):
             return True  # two looks at the disk, where to resolve all links takes a dozen
         root = os.path.realpath(self._settings.data_dir(mode))
         return os.path.realpath(path).startswith(root + os.sep)
