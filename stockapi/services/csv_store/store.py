@@ -253,12 +253,17 @@ class CsvStore:
 
     def _is_inside(self, mode: Mode, path: Path) -> bool:
         directory = path.parent
-        if directory.parent == self._settings.data_dir(mode) and not (
-            os.path.islink(path) or os.path.islink(directory)
-        ):
+        if directory.parent == self._settings.data_dir(mode) and not (_is_link(path) or _is_link(directory)):
             return True  # two looks at the disk, where to resolve all links takes a dozen
         root = os.path.realpath(self._settings.data_dir(mode))
         return os.path.realpath(path).startswith(root + os.sep)
+
+
+def _is_link(path: Path) -> bool:
+    """Also False for what cannot be looked at: whoever opens it gets the error."""
+    with suppress(OSError):
+        return path.is_symlink()
+    return False
 
 
 def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
