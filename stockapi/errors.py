@@ -7,6 +7,7 @@ AppError                    what was wrong and what is allowed, in one line
 ├── TooManyRowsError        an answer past the row budget (413)
 ├── StoreError              a store could not answer or keep something (503)
 │   ├── CsvError            a CSV file or its directory
+│   │   └── LayoutError     nothing tells which column of a CSV file is which
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
 ├── OverloadedError         too many large queries at once (503)
@@ -75,6 +76,14 @@ class StoreError(AppError):
 
 class CsvError(StoreError):
     """A CSV file could not be read or written."""
+
+
+class LayoutError(CsvError):
+    """Nothing tells which column of a CSV file is which. `text`: the whole file, where that is at hand."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
 
 
 class DeadlineError(StoreError):

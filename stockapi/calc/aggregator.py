@@ -49,16 +49,20 @@ _MOST_BASE_BARS: Final = {
 
 
 def aggregate(bars: Bars, interval: AggregatedInterval, mode: Mode) -> Bars:
-    """One bar per bucket that holds any: open of the first, highest high, lowest low, close of the last, summed volume.
+    """One bar per bucket that holds any, as `combined`; `bars` are of `interval.base`."""
+    return combined(bars, bucket_start(bars.time, interval, mode), mode)
 
-    `bars` are of `interval.base`; indicators of the result are absent. Whole volumes add up as int64. Others are
-    summed without intermediate rounding, then rounded to 8 decimals: the sum depends neither on the order of adding
-    nor on the processor, and 0.1 + 0.2 is 0.3.
+
+def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
+    """One bar for each run of equal `starts`: first open, highest high, lowest low, last close, summed volume.
+
+    `starts`: for each bar the time of the one it becomes a part of, ascending. Indicators of the result are absent.
+    Whole volumes add up as int64. Others are summed without intermediate rounding, then rounded to 8 decimals: the sum
+    depends neither on the order of adding nor on the processor, and 0.1 + 0.2 is 0.3. That of a single bar stays.
     """
     is_whole = market_of(mode).has_whole_volume
     if not len(bars):
         return Bars.empty(whole_volume=is_whole)
-    starts = bucket_start(bars.time, interval, mode)
     first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
     last = np.append(first[1:], len(bars)) - 1
     prices = np.stack(
@@ -131,5 +135,9 @@ def _iso_week(week: Int) -> Int:
 def _exact_sums(volume: Int | Float, first: Int) -> Float:
     """Sum of each bucket that begins at a position of `first`."""
     values = volume.tolist()
-    edges = [*first.tolist(), len(values)]
-    return np.array([round(fsum(values[begin:end]), _VOLUME_DECIMALS) for begin, end in pairwise(edges)])
+    edges = pairwise([*first.tolist(), len(values)])
+    return np.array([_exact_sum(values[begin:end]) for begin, end in edges])
+
+
+def _exact_sum(values: list[float]) -> float:
+    return values[0] if len(values) == 1 else round(fsum(values), _VOLUME_DECIMALS)

@@ -13,9 +13,10 @@ from typing import Final
 
 import numpy as np
 
+from stockapi.errors import LayoutError
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
-from stockapi.formats.csv_lenient_reader import WITHOUT_HEADER, DamagedLine, Layout, ParsedCsv, parse_lines
+from stockapi.formats.csv_lenient_reader import DamagedLine, ParsedCsv, find_start, parse_lines
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import CSV_FIELDS, INDICATOR_FIELDS, INDICATORS, PRICE_FIELDS
@@ -157,35 +158,42 @@ def _shortest(value: float) -> str:
 def parse_rows(text: str, key: SeriesKey, *, with_indicators: bool = True) -> ParsedCsv:
     """The bars of a file's text, ascending; of rows with the same time the last one counts.
 
-    The header names the columns (unknown ones are passed over); without one, rows have those of one of
-    `CSV_LAYOUTS`. Accepts CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left
-    out, when its ticker, time, price or volume cannot be stored. An indicator that is no number is taken as absent:
-    the bar is whole without it. Unless `with_indicators`, all are: to leave them unread halves the time.
+    The header names the columns, in any order (unknown ones are passed over); another header may follow further down.
+    Without one the first line that is not blank is a bar, and rows have the columns of one of `CSV_LAYOUTS`. Accepts
+    CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left out, when its ticker,
+    time, price or volume cannot be stored. An indicator that is no number is taken as absent: the bar is whole without
+    it. Unless `with_indicators`, all are: to leave them unread halves the time.
+
+    :raises LayoutError: when nothing tells which column is which; says why, and has the lines.
     """
     text = text.removeprefix("\ufeff")
     if "\r" in text:
         text = text.replace("\r\n", "\n").removesuffix("\r")
-    rows = text.lstrip("\n")
-    number = len(text) - len(rows) + 1
-    header, _, below_header = rows.partition("\n")
-    layout = Layout.of_header(header)
-    if layout is not None:
-        rows, number = below_header, number + 1
-    parts, damaged = [Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)], list[DamagedLine]()
-    for block in _blocks(rows):
+    try:
+        parts, damaged = _parse_blocks(text, key, with_indicators=with_indicators)
+    except LayoutError as exc:
+        raise LayoutError(str(exc), text) from exc
+    rows_in_order = Bars.concatenate(parts)
+    bars = _in_order(rows_in_order)
+    return ParsedCsv(bars, damaged, len(rows_in_order) - len(bars))
+
+
+def _parse_blocks(text: str, key: SeriesKey, *, with_indicators: bool) -> tuple[list[Bars], list[DamagedLine]]:
+    start = find_start(text[:_READ_BLOCK_CHARS].split("\n"), key)
+    layouts, number, damaged = start.layouts, start.number, start.damaged
+    parts = [Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)]
+    above_and_rows = text.split("\n", number - 1)
+    for block in _blocks(above_and_rows[number - 1] if len(above_and_rows) == number else ""):
         bars = None
-        if layout is not None and layout.in_order:
-            bars = parse_plain(block, layout.width, key, with_indicators=with_indicators)
+        if len(layouts) == 1 and layouts[0].in_order:
+            bars = parse_plain(block, layouts[0].width, key, with_indicators=with_indicators)
         if bars is None:
-            layouts = WITHOUT_HEADER if layout is None else (layout,)
-            parsed = parse_lines(block, number, layouts, key)
+            parsed, layouts = parse_lines(block, number, layouts, key)
             bars = parsed.bars if with_indicators else parsed.bars.without_indicators()
             damaged += parsed.damaged
         parts.append(bars)
         number += block.count("\n")
-    rows_in_order = Bars.concatenate(parts)
-    bars = _in_order(rows_in_order)
-    return ParsedCsv(bars, damaged, len(rows_in_order) - len(bars))
+    return parts, damaged
 
 
 def _blocks(text: str) -> Iterator[str]:

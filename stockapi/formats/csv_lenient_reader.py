@@ -7,22 +7,23 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final, Self
 
 import numpy as np
 
+from stockapi.calc.moments import bar_start
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import LayoutError
+from stockapi.formats.csv_header import Header, is_separator_line
+from stockapi.formats.csv_numbers import parse_number, parse_whole, shown
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import BASE_CSV_FIELDS, CSV_LAYOUTS, INDICATOR_FIELDS, PRICE_FIELDS
-from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_time
 
-_MAX_INTEGER: Final = (1 << 63) - 1
-_SHOWN_CHARS: Final = 500
+SHOWN_CHARS: Final = 500
 
 _OFFSET: Final = re.compile(r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z", re.ASCII)
 
@@ -63,18 +64,81 @@ class Layout:
         return self.fields in CSV_LAYOUTS
 
     @classmethod
-    def of_header(cls, line: str) -> Self | None:
-        """None when the line is no header: one that names at least the seven base columns, in any order or case."""
-        names = tuple(name.strip().lower() for name in line.split(","))
-        names = tuple("ticker" if name == "symbol" else name for name in names)  # as in our own CSV answers
-        return cls(names) if set(BASE_CSV_FIELDS) <= set(names) else None
+    def of_header(cls, line: str, number: int) -> Self | None:
+        """None when the line, which has that number, is no header.
+
+        :raises LayoutError: when it is one that does not name every column of `BASE_CSV_FIELDS`, or one of them twice.
+        """
+        if (fields := tuple(line.split(","))) in CSV_LAYOUTS:
+            return cls(fields)
+        header = Header.of(line.split(","))
+        if header is None:
+            return None
+        if not header.is_whole:
+            raise LayoutError(f"line {number}: the header {header.fault}")
+        if "ticker" not in header.places:
+            raise LayoutError(f"line {number}: the header lacks ticker")
+        # An indicator that two columns have is taken from neither; it is computed anew.
+        once = (name.replace(" ", "_") if header.names.count(name) == 1 else "" for name in header.names)
+        roles = {place: role for role, place in header.places.items()}
+        return cls(tuple(roles.get(place, name) for place, name in enumerate(once)))
 
 
-WITHOUT_HEADER = tuple(map(Layout, CSV_LAYOUTS))
+WITHOUT_HEADER: Final = tuple(map(Layout, CSV_LAYOUTS))
+_HEADER_WITHIN_LINES: Final = 50
 
 
-def parse_lines(block: str, number: int, layouts: tuple[Layout, ...], key: SeriesKey) -> ParsedCsv:
-    """The rows one by one; `number` is that of the first line, `layouts` are those a row may have."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the rows of a file begin: at which line, counted from 1, and which layouts one of them may have.
+
+    `damaged`: lines before the header that are no part of it.
+    """
+
+    number: int
+    layouts: tuple[Layout, ...]
+    damaged: list[DamagedLine]
+
+
+def find_start(lines: Sequence[str], key: SeriesKey) -> Start:
+    """`lines` are the first of a file. Rows without a header begin where the first line that is not blank is a bar.
+
+    Otherwise the header may follow titles, comments and blank lines.
+
+    :raises LayoutError: when there is no header, or not a whole one.
+    """
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
+        return Start(1, WITHOUT_HEADER, [])
+    before = list[DamagedLine]()
+    for number, line in numbered[:_HEADER_WITHIN_LINES]:
+        layout = Layout.of_header(line, number)
+        if layout is not None:
+            return Start(number + 1, (layout,), before)
+        if number == numbered[0][0] and _is_bar(line, key):
+            return Start(number, WITHOUT_HEADER, [])
+        if not is_separator_line(line):
+            before.append(DamagedLine(number, "before the header", line[:SHOWN_CHARS]))
+    number, line = numbered[0]
+    raise LayoutError(f"line {number} is neither a header such as {','.join(BASE_CSV_FIELDS)} nor a bar: {shown(line)}")
+
+
+def _is_bar(line: str, key: SeriesKey) -> bool:
+    try:
+        _parse_line(line, WITHOUT_HEADER, key)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_lines(
+    block: str, number: int, layouts: tuple[Layout, ...], key: SeriesKey
+) -> tuple[ParsedCsv, tuple[Layout, ...]]:
+    """The rows one by one; `number` is that of the first line, `layouts` are those a row may have.
+
+    :returns: the rows, and the layouts that rows of the next block may have: a header among them changes those.
+    :raises LayoutError: for a header among them that is not whole.
+    """
     rows, damaged = list[tuple[int, list[float], float, list[float]]](), list[DamagedLine]()
     lines = block.split("\n")
     for index, line in enumerate(lines):
@@ -83,16 +147,20 @@ def parse_lines(block: str, number: int, layouts: tuple[Layout, ...], key: Serie
         try:
             rows.append(_parse_line(line, layouts, key))
         except ValueError as exc:
+            layout = Layout.of_header(line, number + index)
+            if layout is not None:
+                layouts = (layout,)
+                continue
             is_torn = index == len(lines) - 1  # only the end of the file has no newline behind it
             reason = f"torn last line: {exc}" if is_torn else str(exc)
-            damaged.append(DamagedLine(number + index, reason, line[:_SHOWN_CHARS]))
+            damaged.append(DamagedLine(number + index, reason, line[:SHOWN_CHARS]))
     if not rows:
-        return ParsedCsv(Bars.empty(whole_volume=market_of(key.mode).has_whole_volume), damaged)
+        return ParsedCsv(Bars.empty(whole_volume=market_of(key.mode).has_whole_volume), damaged), layouts
     time, prices, volumes, indicators = zip(*rows, strict=True)
     whole = market_of(key.mode).has_whole_volume
     volume: Int | Float = np.array(volumes, dtype=np.int64) if whole else np.array(volumes, dtype=np.float64)
     bars = Bars(np.array(time, dtype=np.int64), _columns(prices), volume, _columns(indicators))
-    return ParsedCsv(bars, damaged)
+    return ParsedCsv(bars, damaged), layouts
 
 
 def _columns(rows: Sequence[list[float]]) -> Float:
@@ -108,57 +176,32 @@ def _parse_line(line: str, layouts: tuple[Layout, ...], key: SeriesKey) -> tuple
         raise ValueError(f"{len(cells)} fields, a row has {allowed}")
     row = dict(zip(layout.fields, cells, strict=True))
     if row["ticker"].upper() != key.ticker:
-        raise ValueError(f"ticker {_shown(row['ticker'])} is not {key.ticker}")
-    volume = row["volume"]
+        raise ValueError(f"ticker {shown(row['ticker'])} is not {key.ticker}")
+    volume, time = row["volume"], f"{row['time']} {row['clock']}" if "clock" in row else row["time"]
     return (
-        _parse_row_time(row["time"], key.interval),
-        [_parse_number(name, row[name]) for name in PRICE_FIELDS],
-        _parse_whole("volume", volume) if market_of(key.mode).has_whole_volume else _parse_number("volume", volume),
+        _parse_row_time(time, key),
+        [parse_number(name, row[name]) for name in PRICE_FIELDS],
+        parse_whole("volume", volume) if market_of(key.mode).has_whole_volume else parse_number("volume", volume),
         [_parse_indicator(row.get(name, "")) for name in INDICATOR_FIELDS],
     )
 
 
-def _parse_row_time(text: str, interval: Interval) -> int:
-    """A day may also be written as its midnight, in UTC or in the offset beside it."""
+def _parse_row_time(text: str, key: SeriesKey) -> int:
+    """A day may also be written as its midnight, in UTC or in the offset beside it, or as any moment with an offset."""
     try:
         readings = parse_time(text), parse_time(_OFFSET.sub("", text))
     except ValueError:
-        raise ValueError(f"time {_shown(text)} is not a time") from None
-    step = 1 if interval.is_intraday else SECONDS_PER_DAY
-    seconds = next((reading for reading in readings if reading % step == 0), None)
-    if seconds is None:
-        raise ValueError(f"time {_shown(text)} is not a day")
-    return seconds
-
-
-def _parse_number(name: str, text: str) -> float:
-    if not is_number(text):
-        raise ValueError(f"{name} {_shown(text)} is not a number")
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{name} {_shown(text)} is not finite")
-    if number < 0.0:
-        raise ValueError(f"{name} {_shown(text)} is negative")
-    return number
-
-
-def _parse_whole(name: str, text: str) -> int:
-    number = _parse_number(name, text)
-    if number > 2.0**63:
-        raise ValueError(f"{name} {_shown(text)} is beyond 63 bits")
-    # Decimal, since a float has 53 bits; zero apart, since it may have any exponent, and int() would write that out.
-    exact = Decimal(text) if number else Decimal(0)
-    if exact != exact.to_integral_value():
-        raise ValueError(f"{name} {_shown(text)} is not a whole number")
-    if exact > _MAX_INTEGER:
-        raise ValueError(f"{name} {_shown(text)} is beyond 63 bits")
-    return int(exact)
+        raise ValueError(f"time {shown(text)} is not a time") from None
+    if key.interval.is_intraday:
+        return readings[0]
+    midnight = next((reading for reading in readings if reading % SECONDS_PER_DAY == 0), None)
+    if midnight is not None:
+        return midnight
+    if not _OFFSET.search(text):  # such as a file of minutes has
+        raise ValueError(f"time {shown(text)} is not a day")
+    return int(bar_start(np.array(readings[:1]), key.interval, key.mode)[0])
 
 
 def _parse_indicator(text: str) -> float:
     number = float(text) if is_number(text) else math.nan
     return number if math.isfinite(number) else math.nan
-
-
-def _shown(text: str) -> str:
-    return repr(text[:40])

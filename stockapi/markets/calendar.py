@@ -96,6 +96,9 @@ class Calendar:
 
     def _offsets_s(self, moment: Int) -> Int:
         """How far local time is ahead of UTC at each moment, in seconds."""
+        always = self.zone.utcoffset(None)
+        if always is not None:
+            return np.full(len(moment), int(always.total_seconds()), dtype=np.int64)
         offsets = [datetime.fromtimestamp(each, self.zone).utcoffset() for each in moment.tolist()]
         return np.array([0 if each is None else each.total_seconds() for each in offsets], dtype=np.int64)
 

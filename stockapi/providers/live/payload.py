@@ -8,8 +8,8 @@ A row that cannot be a bar is dropped and counted, since one bad row must not co
 Numbers may come as text. Volumes of shares that are not whole, as after an adjustment for a split, are rounded half to
 even. The time of a bar is cut down to the start of its interval; of a day that is its date where the market is, in Ho
 Chi Minh City say, whatever moment of the day it is stamped with. Rows in disorder are sorted; of rows with the same
-time the later one wins; what lies outside the window asked for is left out. Odd but possible prices (0, high below low)
-are bars.
+time the later one wins, rows of different times in one bar are put together, and counted; what lies outside the window
+asked for is left out. Odd but possible prices (0, high below low) are bars.
 """
 
 import logging
@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stockapi.calc.moments import as_bars
 from stockapi.errors import BadPayloadError, NoDataError
 from stockapi.logs import key_values
 from stockapi.markets import market_of
@@ -52,7 +53,7 @@ class Payload:
         self._dropped: Counter[str] = Counter()
 
     def page(self, columns: Sequence[Sequence[object]]) -> Bars:
-        """The bars of a page in the order in which they came: neither sorted nor unique yet.
+        """The rows of a page in the order in which they came, with the times they came with: no bars yet.
 
         `columns`: of equal length; time, open, high, low, close, volume.
 
@@ -75,7 +76,7 @@ class Payload:
     def bars(self, pages: Sequence[Bars], start: int, end: int) -> Bars:
         """All pages as one series, start <= time <= end, ascending and unique; of equal times the last page's wins.
 
-        One line in the log tells how many rows were dropped, if any.
+        One line in the log tells how many rows were dropped, and one how many became a part of another's bar, if any.
 
         :raises NoDataError: when no page holds a bar.
         """
@@ -84,8 +85,10 @@ class Payload:
             log.warning(key_values(event="rows_dropped", series=self.about, rows=dropped, of=self._rows, why=why))
         if not any(len(page) for page in pages):
             raise self.no_data()
-        empty = Bars.empty(whole_volume=self._market.has_whole_volume)
-        return empty.merge(Bars.concatenate(pages)).between(start, end)
+        regular = as_bars(Bars.concatenate(pages), self._interval, self._market.mode)
+        if regular.merged:
+            log.warning(key_values(event="rows_merged", series=self.about, rows=regular.merged))
+        return regular.bars.between(start, end)
 
     def no_data(self) -> NoDataError:
         return NoDataError(f"{self.about}: an answer without bars: an unknown ticker, or we are being blocked")
@@ -104,13 +107,7 @@ class Payload:
         volume: Int | Float = values[5]
         if self._market.has_whole_volume:
             volume = np.rint(volume).astype(np.int64)
-        return Bars.of(self._opened(values[0].astype(np.int64)), values[1:5], volume)
-
-    def _opened(self, time: Int) -> Int:
-        if not self._interval.is_intraday:
-            return self._market.calendar.date_of(time)
-        opened: Int = time - time % self._interval.seconds
-        return opened
+        return Bars.of(values[0].astype(np.int64), values[1:5], volume)
 
 
 def columns_of_rows(rows: object, keys: Keys, about: str) -> list[list[object]]:

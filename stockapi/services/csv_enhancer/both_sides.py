@@ -4,7 +4,9 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+from stockapi.errors import LayoutError
 from stockapi.formats.csv_format import DamagedLine, ParsedCsv, format_rows
+from stockapi.formats.csv_lenient_reader import SHOWN_CHARS
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
@@ -56,16 +58,25 @@ class Sides:
 def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, prefer_possible: bool = False) -> Sides:
     """Read a series from both stores, or from CSV alone, and choose.
 
+    A file whose columns are not known has no bars where SQLite has at least as many as it has lines: its lines are
+    damaged then. Otherwise somebody has to look at it.
+
     :param prefer_possible: see `choose`.
     :raises StoreError: when a store cannot be read.
     """
-    stamp, parsed = stores.csv_store.stamp(key), stores.csv_store.read(key)
     nothing = Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)
+    stamp, refusal = stores.csv_store.stamp(key), None
+    try:
+        parsed = stores.csv_store.read(key)
+    except LayoutError as exc:
+        parsed, refusal = ParsedCsv(nothing, _lines(exc)), exc
     recorded = stores.sqlite_store.recorded(key) if with_sqlite else Recorded(None, nothing, True, True)
     entry, in_sqlite = recorded.entry, recorded.bars
     if not (in_sqlite.time[1:] > in_sqlite.time[:-1]).all():
         in_sqlite = nothing.merge(in_sqlite)
     storable = is_storable(in_sqlite, key.interval)
+    if refusal is not None and int(storable.sum()) < len(parsed.damaged) - 1:  # one of them was the header
+        raise refusal
     choice = choose(
         parsed.bars,
         in_sqlite.take(storable),
@@ -75,6 +86,11 @@ def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, pref
     )
     unstorable, are_true = in_sqlite.take(~storable), (recorded.has_true_blocks, recorded.has_true_texts)
     return Sides(parsed, stamp, entry, in_sqlite, unstorable, choice, *are_true)
+
+
+def _lines(refusal: LayoutError) -> list[DamagedLine]:
+    lines = enumerate(refusal.text.split("\n"), start=1)
+    return [DamagedLine(number, str(refusal), line[:SHOWN_CHARS]) for number, line in lines if line.strip()]
 
 
 def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
-from stockapi.errors import CsvError, QueryError
+from stockapi.errors import CsvError, LayoutError, QueryError
 from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
 from stockapi.formats.csv_format import HEADER, ParsedCsv, format_rows, parse_rows
 from stockapi.markets import market_of
@@ -175,7 +175,10 @@ class CsvStore:
     def _read_whole(self, key: SeriesKey) -> ParsedCsv:
         with self._reading(key) as view:
             data = b"" if view is None else view.read(0, view.size)
-        return _parse(data, key)
+        try:
+            return _parse(data, key)
+        except LayoutError as exc:
+            raise LayoutError(f"{self.path(key)}: {exc}", exc.text) from exc
 
     def _read_window(self, key: SeriesKey, window: Window) -> ParsedCsv | None:
         """None when the file has to be parsed from its beginning."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stockapi.errors import CsvError
-from stockapi.formats.csv_format import DamagedLine, parse_rows
+from stockapi.errors import CsvError, LayoutError
+from stockapi.formats.csv_format import DamagedLine, ParsedCsv, parse_rows
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
@@ -93,7 +93,7 @@ def import_files(
     """
     for file in files:
         key = SeriesKey(mode, file.ticker, file.interval)
-        parsed = parse_rows(_read_text(file.path), key, with_indicators=False)
+        parsed = _parse(file.path, key)
         if parsed.damaged:
             stores.quarantine.add(mode, str(file.path), parsed.damaged, now)
         bars = parsed.bars
@@ -111,6 +111,13 @@ def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, now: datetime) -
         if merged.equals(stored):
             return SaveResult().after(sqlite_error)
         return save_enhanced_csv_and_sqlite(stores, key, merged, now, rewrite_all=True)
+
+
+def _parse(path: Path, key: SeriesKey) -> ParsedCsv:
+    try:
+        return parse_rows(_read_text(path), key, with_indicators=False)
+    except LayoutError as exc:
+        raise LayoutError(f"{path}: {exc}") from exc
 
 
 def _read_text(path: Path) -> str:

@@ -164,6 +164,18 @@ def test_of_equal_times_on_two_pages_the_later_page_wins() -> None:
     assert pages.bars([first, second], *FOREVER).close.tolist() == [3.0, 4.0, 2.0]
 
 
+def test_rows_of_one_bar_on_two_pages_are_put_together_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    pages = payload(interval=Interval.MINUTE)
+    parts = ([MONDAY + 10, 5.0, 6.0, 4.0, 5.5, 50], [MONDAY + 40, 5.5, 7.0, 5.0, 6.0, 2])
+    newer, older = (pages.page([[value] for value in row]) for row in reversed(parts))
+    with caplog.at_level(logging.WARNING):
+        bars = pages.bars([newer, older], *FOREVER)
+    assert times(bars) == [MONDAY]
+    assert bars.prices[:, 0].tolist() == [5.0, 7.0, 4.0, 6.0]
+    assert bars.volume.tolist() == [52]
+    assert [record.getMessage() for record in caplog.records] == ['event=rows_merged series="Source ABC 1D" rows=1']
+
+
 def test_what_is_outside_the_window_is_left_out() -> None:
     pages = payload()
     page = pages.page([list(column) for column in zip(*series(*((day, 1.0) for day in range(6))), strict=True)])

@@ -15,6 +15,7 @@ from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, SqliteFault, StoreError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
+from stockapi.models.timestamps import format_times
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
     OpenSeries,
@@ -505,6 +506,43 @@ def test_damaged_lines_go_to_the_quarantine_and_their_bars_come_back(
     assert str(path) in kept
     heal(stores)
     assert Quarantine(stores.settings).path(Mode.VN).read_text() == kept, "once is enough"
+
+
+def test_a_file_whose_columns_are_not_known_comes_back_from_sqlite(stores: Stores) -> None:
+    stores.save("VCB", BARS)
+    path = csv_path(stores)
+    whole = path.read_text()
+    path.write_text(whole.replace("open,high", "op3n,high", 1))
+    assert heal(stores) == {("VCB", DAY)}
+    assert_in_step(stores, "VCB", BARS)
+    assert path.read_text() == whole
+    kept = Quarantine(stores.settings).path(Mode.VN).read_text()
+    assert kept.count("line 1: the header lacks open") == len(BARS) + 1
+
+
+def test_a_file_whose_columns_are_not_known_is_left_alone_where_it_may_hold_more(stores: Stores) -> None:
+    stores.save("VCB", BARS)
+    path = csv_path(stores)
+    text = path.read_text().replace("open,high", "op3n,high", 1) + "VCB,2090-01-01,1,1,1,1,1\n"
+    path.write_text(text)
+    with pytest.raises(CsvError, match=f"^{path}: line 1: the header lacks open$"):
+        settle_now(stores)
+    assert path.read_text() == text
+    assert stores.in_sqlite("VCB").equals(BARS)
+
+
+@pytest.mark.parametrize(
+    "swapped", ["ticker,time,close,open,high,low,volume", "Time,Close,Open,High,Low,Ticker,Volume"]
+)
+def test_columns_of_a_file_edited_by_hand_go_by_their_names(stores: Stores, swapped: str) -> None:
+    stores.save("VCB", BARS)
+    rows = zip(format_times(BARS.time, DAY), *BARS.prices.tolist(), BARS.volume.tolist(), strict=True)
+    names = ("time", "open", "high", "low", "close", "volume")
+    cells = [{"ticker": "VCB", **dict(zip(names, row, strict=True))} for row in rows]
+    lines = [",".join(str(row[name]) for name in swapped.lower().split(",")) for row in cells]
+    csv_path(stores).write_text("\n".join((swapped, *lines, "")))
+    heal(stores)
+    assert_in_step(stores, "VCB", BARS)
 
 
 @pytest.mark.parametrize("fallback", [True, False])

@@ -1,0 +1,119 @@
+"""The line of a file that names its columns: what each name means, and what is missing.
+
+Columns are taken by name, never by place. A name may be written in any case, in quotes or in <>, with blanks, dots or
+underscores, in English, Polish or Vietnamese.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from stockapi.models.fields import PRICE_FIELDS
+
+NEEDED: Final = ("time", *PRICE_FIELDS, "volume")
+"""What every file must have. The ticker may be the name of the file instead."""
+
+_ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ticker": ("ticker", "symbol", "code", "stock", "instrument", "ma ck", "ma chung khoan", "ma co phieu"),
+    "period": ("per", "period"),
+    "time": (
+        *("time", "timestamp", "unix", "unix timestamp", "open time", "opentime", "datetime", "date time", "gmt time"),
+        *("date", "dtyyyymmdd", "trading date", "tradingdate", "ngay", "ngay giao dich", "thoi gian", "data"),
+    ),
+    "open": ("open", "o", "open price", "mo", "mo cua", "gia mo cua", "otwarcie"),
+    "high": ("high", "h", "high price", "cao", "cao nhat", "gia cao nhat", "najwyzszy"),
+    "low": ("low", "l", "low price", "thap", "thap nhat", "gia thap nhat", "najnizszy"),
+    "close": ("close", "c", "close price", "close/last", "last", "dong cua", "gia dong cua", "zamkniecie"),
+    "volume": (
+        *("volume", "vol", "v", "base volume", "volumefrom", "khoi luong", "khoi luong giao dich", "kl", "klgd"),
+        *("wolumen", "tickvol", "tick volume"),
+    ),
+}
+"""Names of each column, the one to prefer first."""
+
+_DATES: Final = frozenset(("date", "dtyyyymmdd", "trading date", "tradingdate", "ngay", "ngay giao dich", "data"))
+_CLOCKS: Final = ("time", "clock", "hour", "gio", "hhmmss", "timehhmmss")
+_NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?")
+_VOLUME_OF: Final = re.compile(r"[Vv]olume[ _]\(?([A-Z0-9]{2,10})\)?", re.ASCII)
+_NO_COINS: Final = frozenset(("USD", "USDT", "USDC", "BUSD", "TUSD", "FDUSD", "EUR", "VND", "MA", "SMA", "EMA"))
+_SEPARATOR_LINE: Final = re.compile(r"\"?sep=.\"?", re.IGNORECASE)
+_LEAST_NAMES: Final = 2
+"""Of the needed columns in a line that is taken for a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns that a line names.
+
+    `places`: column number of each of `NEEDED`, of "ticker" and "period" where there are such columns, and of "clock"
+    where the time of day has a column of its own. `missing`: those of `NEEDED` that no name stands for. `twice`: a name
+    that two columns have, one of them in `places`.
+    """
+
+    names: tuple[str, ...]
+    places: Mapping[str, int]
+    missing: tuple[str, ...]
+    twice: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.missing and self.twice is None
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, as the end of a sentence about the header."""
+        if self.twice is not None:
+            return f"names {self.twice!r} twice"
+        return f"lacks {', '.join(self.missing)}"
+
+    @classmethod
+    def of(cls, cells: Sequence[str]) -> Self | None:
+        """None for a line that is no header: one with a number in it, or fewer than two names of needed columns."""
+        if any(_NUMBER.fullmatch(cell.strip()) for cell in cells):
+            return None
+        names = tuple(map(plain_name, cells))
+        places = {role: place for role in _ALIASES if (place := _place_of(role, names)) is not None}
+        if "volume" not in places and (volume := _volume_of_coins(cells)) is not None:
+            places["volume"] = volume
+        clock = _clock_of(names)
+        if clock is not None:
+            places["time"] = next(place for place, name in enumerate(names) if name in _DATES)
+            places["clock"] = clock
+        if "time" not in places and names[0] == "price" and "close" in places:
+            places["time"] = 0  # the first of three lines of names that yfinance writes
+        if len(places.keys() & set(NEEDED)) < _LEAST_NAMES:
+            return None
+        used = {names[place] for place in places.values()}
+        twice = next((name for name in names if name in used and names.count(name) > 1), None)
+        return cls(names, places, tuple(role for role in NEEDED if role not in places), twice)
+
+
+def is_separator_line(line: str) -> bool:
+    """Whether a line only tells Excel which separator the file has, as `sep=;` does."""
+    return _SEPARATOR_LINE.fullmatch(line.strip()) is not None
+
+
+def plain_name(cell: str) -> str:
+    """In lower case, without accents, brackets, quotes and a final dot, with single blanks."""
+    text = unicodedata.normalize("NFD", cell.casefold().replace("đ", "d").replace("ł", "l"))
+    text = "".join(letter for letter in text if not unicodedata.combining(letter) and letter not in "<>\"'\ufeff")
+    return " ".join(re.split(r"[\s_]+", text)).strip(" .#")
+
+
+def _place_of(role: str, names: Sequence[str]) -> int | None:
+    return next((names.index(alias) for alias in _ALIASES[role] if alias in names), None)
+
+
+def _volume_of_coins(cells: Sequence[str]) -> int | None:
+    """The place of "Volume BTC" beside "Volume USDT", or of "Volume_(BTC)"."""
+    found = ((place, _VOLUME_OF.fullmatch(cell.strip())) for place, cell in enumerate(cells))
+    return next((place for place, name in found if name is not None and name[1] not in _NO_COINS), None)
+
+
+def _clock_of(names: Sequence[str]) -> int | None:
+    """The column of the time of day, beside one of the date."""
+    if not _DATES.intersection(names):
+        return None
+    return next((names.index(name) for name in _CLOCKS if name in names), None)

@@ -1,0 +1,98 @@
+"""Numbers in files: of our own with a decimal point, of other programs perhaps with a comma, or with thousands."""
+
+import math
+import re
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import Enum
+from typing import Final
+
+from stockapi.models import literals
+
+_PLAIN_CHARACTERS: Final = str.maketrans("", "", "0123456789.+-eE\n")
+_WITH_COMMA: Final = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+),[0-9]+", re.ASCII)
+_MOST: Final = (1 << 63) - 1
+
+
+class Style(Enum):
+    """How numbers are written; the value is the pattern of one that has thousands."""
+
+    POINT = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", re.ASCII)
+    COMMA = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", re.ASCII)
+
+
+def style_of(texts: Sequence[str]) -> Style:
+    """That of the first numbers of a file. A comma is a decimal one where it cannot be one of thousands only."""
+    for text in texts:
+        if _WITH_COMMA.fullmatch(text) and not Style.POINT.value.fullmatch(text):
+            return Style.COMMA
+    return Style.POINT
+
+
+def is_number(text: str, style: Style) -> bool:
+    """Whether `text`, without blanks around it, is a number."""
+    return literals.is_number(plain(text, style))
+
+
+def plain(text: str, style: Style) -> str:
+    """The same number with a decimal point and no thousands; any other text as it is, or at least as no number."""
+    text = text.replace("\u00a0", "").replace("\u202f", "")
+    if style is Style.POINT:
+        return text.replace(",", "") if style.value.fullmatch(text) else text
+    if "." in text and not style.value.fullmatch(text):
+        return f"{text} "
+    return text.replace(".", "").replace(",", ".")
+
+
+def floats(texts: Sequence[str], style: Style) -> list[float] | None:
+    """Finite numbers that are not negative; None when any text is none."""
+    if style is Style.COMMA:
+        texts = [plain(text, style) for text in texts]
+    if "\n".join(texts).translate(_PLAIN_CHARACTERS):
+        return None
+    try:
+        values = list(map(float, texts))
+    except ValueError:
+        return None
+    return values if min(values) >= 0.0 and max(values) < math.inf else None
+
+
+def whole_numbers(texts: Sequence[str], style: Style) -> list[int] | None:
+    """Whole numbers of 63 bits that are not negative; None when any text is none, or has a fraction."""
+    if style is Style.COMMA:
+        texts = [plain(text, style) for text in texts]
+    if not all(text.isdecimal() and text.isascii() for text in texts):
+        return None
+    values = list(map(int, texts))
+    return values if max(values) <= _MOST else None
+
+
+def parse_number(name: str, text: str, style: Style = Style.POINT) -> float:
+    """:raises ValueError: with the reason, when it is no finite number or a negative one."""
+    written = plain(text, style)
+    if not literals.is_number(written):
+        raise ValueError(f"{name} {shown(text)} is not a number")
+    number = float(written)
+    if math.isinf(number):
+        raise ValueError(f"{name} {shown(text)} is not finite")
+    if number < 0.0:
+        raise ValueError(f"{name} {shown(text)} is negative")
+    return number
+
+
+def parse_whole(name: str, text: str, style: Style = Style.POINT) -> int:
+    """Rounded half to even, as sources' volumes are: histories adjusted for splits have fractions of shares.
+
+    :raises ValueError: with the reason, as `parse_number`, and for what is beyond 63 bits.
+    """
+    number = parse_number(name, text, style)
+    # Decimal, since a float has 53 bits; zero apart, since it may have any exponent, and int() would write that out.
+    if number < 2.0**64:
+        whole = int(Decimal(plain(text, style)).to_integral_value(ROUND_HALF_EVEN)) if number else 0
+        if whole <= _MOST:
+            return whole
+    raise ValueError(f"{name} {shown(text)} is beyond 63 bits")
+
+
+def shown(text: str) -> str:
+    return repr(text[:40])
