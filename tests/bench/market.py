@@ -106,6 +106,7 @@ def _bring_up_to_date(directory: Path) -> None:
     for mode in Mode:
         stores.db_manager.upgrade(mode)
         stores.sqlite_store.fill_texts(mode)
+        stores.sqlite_store.fill_blocks(mode)
         stores.db_manager.checkpoint(mode, "TRUNCATE")
     stores.close()
 
