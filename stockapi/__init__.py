@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from flask import Flask
 
 from stockapi import cli, context
-from stockapi.api.http import compression, error_handlers, headers, overload
+from stockapi.api.http import compression, error_handlers, headers, limits, overload
 from stockapi.api.openapi import document
 from stockapi.api.pages import assets, docs, explorer
 from stockapi.api.routes import adjustments, coverage, groups, health, tickers
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     services = context.services_of(settings, clock)
     context.install(app, services)
     metrics.install(app, StoreCollector(services.stores, clock))
+    limits.install(app, settings)
     error_handlers.install(app)
     headers.install(app, settings.cors_origins)
     compression.install(app)

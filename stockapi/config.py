@@ -156,7 +156,9 @@ class Settings:
         "each reading thread: page cache; 16 readers with 64 MB took 1,046 MB and were no faster",
     )
     sqlite_reader_busy_timeout_ms: int = _setting("250", _whole(0, 60_000), "readers: wait for a lock, milliseconds")
-    query_deadline_ms: int = _setting("10000", _whole(1, 600_000), "a query that takes longer is stopped (503), ms")
+    query_deadline_ms: int = _setting(
+        "10000", _whole(1, 600_000), "a request whose answer is not ready by then is stopped (503), ms"
+    )
     max_response_rows: int = _setting("1000000", _whole(1, 100_000_000), "row budget of one answer (413)")
     max_heavy_queries: int = _setting(
         "1",

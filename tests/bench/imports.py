@@ -20,7 +20,7 @@ from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_range_end, parse_time
 from stockapi.providers.simulated.provider import SimulatedProvider
-from tests.bench.in_process import data_store, medians_ms
+from tests.bench.in_process import UNLIMITED, data_store, medians_ms
 from tests.bench.machine import ROOT, Row, environment, heading, save, table
 from tests.bench.questions import SYMBOL
 
@@ -88,9 +88,9 @@ def _queries(directory: Path, year: int) -> Iterator[Row]:
     with data_store(directory) as (store, csv_store):
         for what, params in (("one year of days", year_of_days), ("ten days of hours", ten_days)):
             assert isinstance(params.interval, Interval)
-            count = len(store.get_data_smart_sqlite(params).bars[SYMBOL])
+            count = len(store.get_data_smart_sqlite(params, UNLIMITED).bars[SYMBOL])
             from_csv = replace(params, use_sqlite=False)
-            runs = [partial(store.get_data_smart_sqlite, params), partial(store.get_data_smart_sqlite, from_csv)]
+            runs = [partial(store.get_data_smart_sqlite, each, UNLIMITED) for each in (params, from_csv)]
             in_sqlite, in_csv = medians_ms(runs, QUERIES)
             figures = f"{in_sqlite:.2f}, {in_csv:.2f}, {in_csv / in_sqlite:.1f}"
             yield f"{what} ({count} bars) in `DataStore`: ms from SQLite, ms from CSV, ratio", figures

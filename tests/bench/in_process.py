@@ -1,7 +1,9 @@
 """Answers without HTTP: from SQLite, and from CSV, to the bytes; SQLite alone; and all that in a market of 1 %."""
 
+import math
 import sqlite3
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -11,20 +13,22 @@ from pathlib import Path
 
 import orjson
 
-from stockapi.api.http.responses import Series, json_body, json_text_body
+from stockapi.api.http.responses import Series, json_body
 from stockapi.config import Settings
 from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import Bars, Interval, Mode, QueryParameters
+from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.data_store import DataStore
+from stockapi.services.data_store import DataStore, RecentJson
 from stockapi.services.sqlite_store.tables import TableInfo
 from stockapi.services.stores import Stores
 from tests.bench.machine import environment
 from tests.bench.questions import SYMBOL, Question
 
 QUERIES = 100
+UNLIMITED = Limits(math.inf, RowBudget(sys.maxsize), time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,7 @@ def measure(question: Question, large: Path, small: Path) -> Times:
 
 def answer(store: DataStore, query: QueryParameters) -> bytes:
     """What `GET /tickers` sends: the ready answer where SQLite has it, else made of bars."""
-    ready = store.get_recent_json(query)
-    if ready is not None:
-        return b"".join(json_text_body(ready.texts))
-    return _rendered(store.get_data_smart_sqlite(query).bars, query)
+    return _rendered(store.get_json(query, UNLIMITED).bars, query)
 
 
 def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
@@ -93,7 +94,7 @@ def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
     return _rendered({SYMBOL: bars if query.limit is None else bars.tail(query.limit)}, query)
 
 
-def _rendered(bars: Mapping[str, Bars], query: QueryParameters) -> bytes:
+def _rendered(bars: Mapping[str, Bars | RecentJson], query: QueryParameters) -> bytes:
     series = [Series(symbol, symbol, query.mode, each) for symbol, each in bars.items()]
     return b"".join(json_body(series, query.interval, DEFAULT_FIELDS))
 

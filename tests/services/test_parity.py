@@ -77,7 +77,7 @@ def test_what_is_saved_reads_back_the_same_from_either_store(
     for window in ({"start": start, "end": end, "limit": None}, {"end": end, "limit": 3}):
         params = {"mode": mode, "interval": interval, "symbols": (ticker,), **window}
         from_sqlite, from_csv = (
-            store.get_data_smart_sqlite(QueryParameters(use_sqlite=use_sqlite, **params))  # type: ignore[arg-type]
+            store.get_data_smart_sqlite(QueryParameters(use_sqlite=use_sqlite, **params), stores.limits)  # type: ignore[arg-type]
             for use_sqlite in (True, False)
         )
         assert (from_sqlite.source.value, from_csv.source.value) == ("sqlite", "csv")

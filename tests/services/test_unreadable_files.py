@@ -171,7 +171,7 @@ def test_nor_does_one_that_may_not_be_entered(tmp_path: Path, permissions: int) 
         closed = path_of(stores).parent
         closed.chmod(permissions)
         assert stores.csv_store.tickers(VN) == TICKERS
-        answer = DataStore(stores).get_data_smart_sqlite(QueryParameters())
+        answer = DataStore(stores).get_data_smart_sqlite(QueryParameters(), stores.limits)
         assert list(answer.bars) == ["ACB", "VCB"]
         closed.chmod(0o700)
 
@@ -197,7 +197,7 @@ def test_a_start_settles_the_others_of_such_a_directory(unreachable: Stores, cap
 
 def test_sqlite_answers_for_it_as_long_as_it_can(unreachable: Stores) -> None:
     store = DataStore(unreachable)
-    answer = store.get_data_smart_sqlite(QueryParameters(limit=None, start=0))
+    answer = store.get_data_smart_sqlite(QueryParameters(limit=None, start=0), unreachable.limits)
     assert answer.source is DataSource.SQLITE
     assert all(answer.bars[ticker].equals(BARS[ticker]) for ticker in TICKERS)
 
@@ -205,7 +205,9 @@ def test_sqlite_answers_for_it_as_long_as_it_can(unreachable: Stores) -> None:
 def test_csv_answers_for_all_others_and_the_log_says_without_which(
     unreachable: Stores, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = without_database(unreachable).get_data_smart_sqlite(QueryParameters(limit=None, start=0))
+    answer = without_database(unreachable).get_data_smart_sqlite(
+        QueryParameters(limit=None, start=0), unreachable.limits
+    )
     assert list(answer.bars) == ["ACB", "VCB"]
     assert all(bars.equals(BARS[ticker]) for ticker, bars in answer.bars.items())
     assert "without some: " in caplog.text
@@ -215,16 +217,16 @@ def test_csv_answers_for_all_others_and_the_log_says_without_which(
 @pytest.mark.parametrize("symbols", [("FPT",), ("ACB", "FPT")])
 def test_whoever_names_it_gets_the_error(unreachable: Stores, symbols: tuple[str, ...]) -> None:
     with pytest.raises(CsvError, match="FPT"):
-        without_database(unreachable).get_data_smart_sqlite(QueryParameters(symbols=symbols))
+        without_database(unreachable).get_data_smart_sqlite(QueryParameters(symbols=symbols), unreachable.limits)
 
 
 def test_where_all_are_beyond_reach_there_is_no_empty_answer(unreachable: Stores) -> None:
     put_out_of_reach(unreachable, "ACB", "VCB")
     with pytest.raises(CsvError, match="holds no ticker"):
-        without_database(unreachable).get_data_smart_sqlite(QueryParameters())
+        without_database(unreachable).get_data_smart_sqlite(QueryParameters(), unreachable.limits)
     csv_alone = DataStore(unreachable)
     with pytest.raises(CsvError, match="the directories of ACB, FPT, VCB cannot be looked into"):
-        csv_alone.get_data_smart_sqlite(QueryParameters(use_sqlite=False))
+        csv_alone.get_data_smart_sqlite(QueryParameters(use_sqlite=False), unreachable.limits)
 
 
 def test_without_the_look_at_the_directory_it_would_keep_back_all_others(
@@ -232,16 +234,16 @@ def test_without_the_look_at_the_directory_it_would_keep_back_all_others(
 ) -> None:
     monkeypatch.setattr(CsvStore, "is_within_reach", lambda *_: True)
     with pytest.raises(CsvError):
-        without_database(unreachable).get_data_smart_sqlite(QueryParameters())
+        without_database(unreachable).get_data_smart_sqlite(QueryParameters(), unreachable.limits)
 
 
 def test_one_that_only_csv_knows_does_not_keep_the_others_from_ready_answers(unreachable: Stores) -> None:
     """XYZ was never stored: the ready answers of SQLite are complete without it."""
     loop_of_links(unreachable.settings.market_data_dir / "XYZ")
     ready = DataStore(unreachable)
-    found = ready.get_recent_json(QueryParameters(limit=3))
+    found = ready.get_recent_json(QueryParameters(limit=3), unreachable.limits)
     assert found is not None
-    assert list(found.texts) == TICKERS
+    assert list(found.bars) == TICKERS
 
 
 # A start

@@ -1,5 +1,6 @@
 """Both stores of a private directory, and bars to put into them."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import numpy as np
 
 from stockapi.calc.indicators import enhance
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.limits import Limits
 from stockapi.models.series import SeriesKey
 from stockapi.services import stores
 from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite
@@ -46,6 +48,11 @@ def make_bars(count: int, interval: Interval = Interval.DAILY, mode: Mode = Mode
 
 class Stores(stores.Stores):
     """Both stores of one private directory, with short ways to fill and read them."""
+
+    @property
+    def limits(self) -> Limits:
+        """Those of a request that begins now."""
+        return Limits.begin(self.settings.query_deadline_ms, self.settings.max_response_rows, time.monotonic)
 
     def save(
         self,

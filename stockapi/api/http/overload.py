@@ -4,12 +4,14 @@ A query that reads 50,000 rows keeps a processor busy for a third of a second. F
 let nothing else through, /livez included, for seconds, and are not done sooner: building rows holds Python's lock.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask, current_app, request
 
+from stockapi.api.http import limits
 from stockapi.context import services
 from stockapi.errors import OverloadedError
 from stockapi.models.query import QueryParameters
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = "stockapi.overload"
 _PATIENCE_S: Final = 5.0
-"""How long the next one waits for its turn: several times what a usual large query takes.
+"""How long the next one waits for its turn: several times what a usual large query takes. The wait is a part of the
+request's time, so it ends at the deadline too, and what is left then is less.
 
 One only: each that waits keeps a thread from small queries.
 """
@@ -42,11 +45,11 @@ class HeavyQueries:
             raise
         return _Body(body, turn.end) if turn.is_taken else body
 
-    def take(self, turn: "_Turn") -> None:
+    def take(self, turn: "_Turn", seconds_left: float = math.inf) -> None:
         """:raises OverloadedError: when too many are there, or none of them has ended in time."""
         if not self._present.acquire(blocking=False):
             raise OverloadedError
-        if not self._running.acquire(timeout=_PATIENCE_S):
+        if not self._running.acquire(timeout=min(_PATIENCE_S, seconds_left)):
             self._present.release()
             raise OverloadedError
         turn.begin(self._running.release, self._present.release)
@@ -110,7 +113,7 @@ def admit(*queries: QueryParameters) -> None:
 
     :raises OverloadedError: 503, for a large one.
     """
-    own = services()
-    if own.query_cost.is_heavy(queries, own.clock()):
+    own, left = services(), limits.current()
+    if own.query_cost.is_heavy(queries, own.clock(), left.deadline):
         heavy_queries = cast(HeavyQueries, current_app.extensions[_KEY])
-        heavy_queries.take(request.environ[_KEY])
+        heavy_queries.take(request.environ[_KEY], left.seconds_left)

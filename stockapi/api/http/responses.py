@@ -1,10 +1,9 @@
 """Answers: bars as JSON, NDJSON or CSV, conditional requests, the one shape of an error."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
-from itertools import groupby
-from typing import Final
+from itertools import chain, groupby
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import orjson
 from flask import Response, request
@@ -12,11 +11,13 @@ from werkzeug.http import quote_etag
 from xxhash import xxh3_128
 
 from stockapi.api.http.compression import entity_tag
+from stockapi.context import services
 from stockapi.formats.csv_format import format_fields
 from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_rows, json_times, parts
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
+from stockapi.services.data_store import DataSource, RecentJson
 
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
@@ -26,14 +27,16 @@ _WORTH_SENDING_BYTES: Final = 16_384
 """Each piece of a body is sent by itself, which takes as long as to copy so much."""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentJson, covariant=True)
+
+
+class Series(NamedTuple, Generic[_Rows_co]):
     """The bars of a ticker, ascending, and the key they stand under in an object."""
 
     key: str
     symbol: str
     mode: Mode
-    bars: Bars
+    bars: _Rows_co
 
     @property
     def names(self) -> dict[str, str]:
@@ -41,56 +44,64 @@ class Series:
         return {"symbol": self.symbol, "mode": self.mode.value}
 
 
-def json_body(series: Iterable[Series], interval: AnyInterval, fields: Sequence[str]) -> list[bytes]:
-    """An object of arrays of bars, in the order given; in pieces, to be sent in order.
+# Each body comes in pieces, to be sent in order, and each piece is made when it is asked for.
 
-    `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order.
+
+def json_body(
+    series: Iterable[Series[Bars | RecentJson]], interval: AnyInterval, fields: Sequence[str]
+) -> Iterator[bytes]:
+    """An object of arrays of bars, in the order given.
+
+    `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order; what is JSON already has its own.
     """
-    return _object(
-        (each.key, [b"[", *_separated([text] for text in json_rows(each.names, each.bars, interval, fields)), b"]"])
-        for each in series
-    )
-
-
-def json_text_body(texts: Mapping[str, bytes]) -> list[bytes]:
-    """The same object of bars that are JSON already, by key: each text the objects of an array, commas between."""
-    pieces, before = [], b"{"
-    for key, text in texts.items():
-        pieces += [before + orjson.dumps(key) + b":[", text]
+    before = b"{"
+    for each in series:  # in few pieces: of all tickers, a bar each, they are the larger part of the work
+        yield before + orjson.dumps(each.key) + b":["
+        if isinstance(each.bars, RecentJson):
+            yield each.bars.text
+        else:
+            yield from _separated((text,) for text in json_rows(each.names, each.bars, interval, fields))
         before = b"],"
-    return [*pieces, b"]}" if texts else b"{}"]
+    yield b"{}" if before == b"{" else b"]}"
 
 
-def json_columns_body(series: Iterable[Series], interval: AnyInterval, fields: Sequence[str]) -> list[bytes]:
-    """An object of objects of one array per field, null where absent, and the market as one text, first; in pieces."""
+def json_columns_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+    """An object of objects of one array per field, null where absent, and the market as one text, first."""
     return _object((each.key, _object(_columns(each, interval, fields))) for each in series)
 
 
-def ndjson_body(series: Iterable[Series], interval: AnyInterval, fields: Sequence[str]) -> list[bytes]:
-    """One object per bar and line, with the keys of `json_body`; in pieces, to be sent in order."""
+def ndjson_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+    """One object per bar and line, with the keys of `json_body`."""
     # No text of a row has a brace in it: they are times, markets and symbols.
-    return [
+    return (
         text.replace(b"},{", b"}\n{") + b"\n"
         for each in series
         for text in json_rows(each.names, each.bars, interval, fields)
-    ]
+    )
 
 
-def csv_body(series: Iterable[Series], interval: AnyInterval, fields: Sequence[str]) -> list[bytes]:
-    """The header and the bars, in the order given; in pieces, to be sent in order."""
+def csv_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+    """The header and the bars, in the order given."""
     first = [name for name in NAMING_FIELDS if name in fields]
     values = [name for name in fields if name not in NAMING_FIELDS]
     chosen = frozenset(values)
-    rows = (
-        format_fields([each.names[name] for name in first], chosen, part, interval, each.mode).encode()
-        for each in series
-        for part in parts(each.bars)
-    )
-    return [f"{','.join([*first, *values])}\n".encode(), *rows]
+    yield f"{','.join([*first, *values])}\n".encode()
+    for each in series:
+        for part in parts(each.bars):
+            yield format_fields([each.names[name] for name in first], chosen, part, interval, each.mode).encode()
 
 
-def _object(members: Iterable[tuple[str, list[bytes]]]) -> list[bytes]:
-    return [b"{", *_separated([orjson.dumps(key), b":", *value] for key, value in members), b"}"]
+def _object(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
+    yield b"{"
+    yield from _separated(chain((orjson.dumps(key), b":"), value) for key, value in members)
+    yield b"}"
+
+
+def _array(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """Of texts that are items with commas between."""
+    yield b"["
+    yield from _separated((text,) for text in texts)
+    yield b"]"
 
 
 def _separated(groups: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
@@ -101,14 +112,23 @@ def _separated(groups: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
         yield from group
 
 
-def _columns(series: Series, interval: AnyInterval, fields: Sequence[str]) -> Iterator[tuple[str, list[bytes]]]:
+def _columns(
+    series: Series[Bars], interval: AnyInterval, fields: Sequence[str]
+) -> Iterator[tuple[str, Iterable[bytes]]]:
     if "mode" in fields:
         yield "mode", [orjson.dumps(series.mode.value)]
     for name in fields:
         if name == "time":
-            yield name, [b"[", *_separated([text] for text in json_times(series.bars, interval)), b"]"]
+            yield name, _array(json_times(series.bars, interval))
         elif name not in NAMING_FIELDS:
             yield name, [json_numbers(name, series.bars)]
+
+
+def of_bars(body: list[bytes], content_type: str, source: DataSource) -> Response:
+    """As `conditional`, for what is made of stored bars: they say how long it may be kept, and which store has them."""
+    response = conditional(body, content_type, services().cache_max_age_s())
+    response.headers["X-Data-Source"] = source.value
+    return response
 
 
 def conditional(body: list[bytes], content_type: str, max_age_s: int) -> Response:

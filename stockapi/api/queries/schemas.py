@@ -1,6 +1,6 @@
 """What each route accepts: every parameter is parsed here, once, into the types the floors below work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
@@ -77,6 +77,13 @@ class TickersQuery:
     shape: Shape = Shape.ROWS
     fields: tuple[str, ...] = _AVAILABLE_FIELDS[False, True]
     is_every_market: bool = False
+
+    @property
+    def of_each_market(self) -> list[QueryParameters]:
+        """The query as it is put to the stores: once for each market asked for."""
+        if not self.is_every_market:
+            return [self.parameters]
+        return [replace(self.parameters, mode=mode) for mode in Mode]
 
     @property
     def is_default_json(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import orjson
 from flask import Blueprint, Response, request
 
-from stockapi.api.http import overload, responses
+from stockapi.api.http import limits, overload, responses
 from stockapi.api.queries.analysis_schemas import (
     TopPerformersQuery,
     end_of_day,
@@ -22,6 +22,7 @@ from stockapi.calc.volume_profile import volume_profile
 from stockapi.context import services
 from stockapi.errors import NotFoundError
 from stockapi.markets.tickers import groups_for, sector_of
+from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import QueryParameters
@@ -36,25 +37,24 @@ def top_performers() -> Response:
     query = parse_top_performers_query(request.args)
     groups = groups_for(query.mode, services().settings)
     sectors = sector_of(groups if query.sector is None else _group_named(query.sector, groups))
-    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day))
+    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day), limits.current())
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
     if query.sector is not None:
         section = section.keep(sectors.__contains__)
     data: dict[str, object] = {**rank(section, sectors, query.ranking), "hourly": None}
-    source = result.source
+    sources = [result.source]
     if query.with_hour:
         hours = _hours(query, section)
         data["hourly"] = rank_hours(hours.bars, sectors, query.ranking) if hours else []
-        if hours and hours.source is not source:
-            source = DataSource.MIXED
-    return _answer("top_performers", format_day(query.day), len(section.symbols), data, source)
+        sources += [hours.source] if hours else []
+    return _answer("top_performers", format_day(query.day), len(section.symbols), data, DataSource.of_all(sources))
 
 
 @blueprint.get("/ma-scores-by-sector")
 def sector_scores() -> Response:
     """How far the stocks of each sector are above or below a moving average."""
     query = parse_sector_scores_query(request.args)
-    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day))
+    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day), limits.current())
     groups = groups_for(query.mode, services().settings)
     grouped = result.section.keep(sector_of(groups).__contains__)
     stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period)
@@ -77,7 +77,7 @@ def profile() -> Response:
     """
     query = parse_volume_profile_query(request.args)
     overload.admit(query.minutes)
-    result = services().data_store.get_data_smart_sqlite(query.minutes)
+    result = services().data_store.get_data_smart_sqlite(query.minutes, limits.current())
     minutes = result.bars.get(query.symbol)
     if minutes is None:
         raise NotFoundError(
@@ -95,7 +95,7 @@ def profile() -> Response:
     return _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
 
 
-def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult | None:
+def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult[Bars] | None:
     """The hours of the newest day of the section, of its symbols; None when it has none."""
     day = section.newest_day
     if day is None:
@@ -108,7 +108,7 @@ def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult | No
         end=end_of_day(day),
         limit=None,
     )
-    return services().data_store.get_data_smart_sqlite(parameters)
+    return services().data_store.get_data_smart_sqlite(parameters, limits.current())
 
 
 def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
@@ -130,6 +130,5 @@ def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[s
 
 def _answer(kind: str, dates: str, total: int, data: object, source: DataSource) -> Response:
     body = orjson.dumps({"analysis_date": dates, "analysis_type": kind, "total_analyzed": total, "data": data})
-    response = responses.conditional([body], responses.JSON_TYPE, services().cache_max_age_s())
-    response.headers["X-Data-Source"] = source.value
-    return response
+    limits.current().check("an analysis")
+    return responses.of_bars([body], responses.JSON_TYPE, source)

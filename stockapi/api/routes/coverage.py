@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response, request
 
-from stockapi.api.http import overload, responses
+from stockapi.api.http import limits, overload, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
 from stockapi.models.interval import Interval
@@ -22,11 +22,9 @@ def coverage() -> Response:
     if query.symbols is None:
         # Some time of every day is looked up, and from CSV every bar is read.
         overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
-    result = services().coverage.read(query.mode, query.interval, query.symbols)
+    result = services().coverage.read(query.mode, query.interval, query.symbols, limits.current())
     body = orjson.dumps({symbol: _entry(each, query.interval) for symbol, each in result.tickers.items()})
-    response = responses.conditional([body], responses.JSON_TYPE, services().cache_max_age_s())
-    response.headers["X-Data-Source"] = result.source.value
-    return response
+    return responses.of_bars([body], responses.JSON_TYPE, result.source)
 
 
 def _entry(ticker: TickerCoverage, interval: Interval) -> dict[str, object]:

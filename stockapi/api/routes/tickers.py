@@ -3,21 +3,27 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 from flask import Blueprint, Response, request
 
-from stockapi.api.http import overload, responses
+from stockapi.api.http import limits, overload, responses
 from stockapi.api.http.responses import Series
 from stockapi.api.queries.schemas import Format, Shape, TickersQuery, parse_tickers_query
 from stockapi.context import services
 from stockapi.logs import key_values
+from stockapi.models.bars import Bars
+from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
-from stockapi.services.data_store import DataSource, QueryResult
+from stockapi.services.data_store import DataSource, QueryResult, RecentJson
 
 blueprint = Blueprint("tickers", __name__)
 logger = logging.getLogger(__name__)
+
+
+_Rows = TypeVar("_Rows", bound=Bars | RecentJson)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +37,37 @@ class _Answer:
     rows: int
     timings_ms: Mapping[str, float]
 
+    @classmethod
+    def of(
+        cls,
+        results: Collection[QueryResult[Bars | RecentJson]],
+        pieces: Iterable[bytes],
+        content_type: str,
+        left: Limits,
+    ) -> Self:
+        """:param results: of each market."""
+        timings_ms: dict[str, float] = {}
+        for result in results:
+            for store, spent_ms in result.timings_ms.items():
+                timings_ms[store] = timings_ms.get(store, 0.0) + spent_ms
+        return cls(
+            body=[*left.within(pieces, "rendering")],
+            content_type=content_type,
+            source=DataSource.of_all(result.source for result in results),
+            tickers=sum(len(result.bars) for result in results),
+            rows=left.row_budget.spent,
+            timings_ms=timings_ms,
+        )
+
 
 @blueprint.get("/tickers")
 def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
     query = parse_tickers_query(request.args)
-    every = [replace(query.parameters, mode=mode) for mode in Mode] if query.is_every_market else [query.parameters]
-    overload.admit(*every)
-    answer = _ready(query) or _rendered(query)
-    response = responses.conditional(answer.body, answer.content_type, services().cache_max_age_s())
-    response.headers["X-Data-Source"] = answer.source.value
+    overload.admit(*query.of_each_market)
+    answer = _answer(query, limits.current())
+    response = responses.of_bars(answer.body, answer.content_type, answer.source)
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
@@ -49,43 +75,30 @@ def tickers() -> Response:
     return response
 
 
-def _ready(query: TickersQuery) -> _Answer | None:
-    """The answer that SQLite holds as text, if it does."""
-    result = services().data_store.get_recent_json(query.parameters) if query.is_default_json else None
-    if result is None:
-        return None
-    body = responses.json_text_body(result.texts)
-    return _Answer(body, responses.JSON_TYPE, DataSource.SQLITE, len(result.texts), result.rows, result.timings_ms)
-
-
-def _rendered(query: TickersQuery) -> _Answer:
-    """The answer made of bars."""
+def _answer(query: TickersQuery, left: Limits) -> _Answer:
     store = services().data_store
-    if query.is_every_market:
-        results = store.get_data_of_every_market(query.parameters)
-    else:
-        results = {query.parameters.mode: store.get_data_smart_sqlite(query.parameters)}
-    series = _series(results)
-    body, content_type = _render(query, series)
-    timings_ms = Counter[str]()
-    for result in results.values():
-        timings_ms.update(result.timings_ms)
-    source = DataSource.of_all(result.source for result in results.values())
-    return _Answer(body, content_type, source, len(series), sum(len(each.bars) for each in series), timings_ms)
+    if query.is_default_json:
+        result = store.get_json(query.parameters, left)
+        series = _series({query.parameters.mode: result})
+        pieces = responses.json_body(series, query.parameters.interval, query.fields)
+        return _Answer.of([result], pieces, responses.JSON_TYPE, left)
+    results = {each.mode: store.get_data_smart_sqlite(each, left) for each in query.of_each_market}
+    pieces, content_type = _render(query, _series(results))
+    return _Answer.of(results.values(), pieces, content_type, left)
 
 
-def _series(results: dict[Mode, QueryResult]) -> list[Series]:
+def _series(results: Mapping[Mode, QueryResult[_Rows]]) -> list[Series[_Rows]]:
     """By key: the symbol, or `<market>:<symbol>` for one that more than one market has bars of."""
-    markets = Counter(symbol for result in results.values() for symbol in result.bars)
+    markets = Counter(symbol for result in results.values() for symbol in result.bars) if len(results) > 1 else {}
     series = [
-        Series(symbol if markets[symbol] == 1 else f"{mode.value}:{symbol}", symbol, mode, bars)
+        Series(f"{mode.value}:{symbol}" if markets.get(symbol, 1) > 1 else symbol, symbol, mode, bars)
         for mode, result in results.items()
         for symbol, bars in result.bars.items()
     ]
     return sorted(series, key=lambda each: each.key)
 
 
-def _render(query: TickersQuery, series: list[Series]) -> tuple[list[bytes], str]:
+def _render(query: TickersQuery, series: list[Series[Bars]]) -> tuple[Iterator[bytes], str]:
     interval, fields = query.parameters.interval, query.fields
     # In lines, unlike in an object, a symbol of both markets stands where its name belongs.
     by_symbol = sorted(series, key=lambda each: each.symbol)

@@ -1,13 +1,12 @@
 """How far the stored bars of each ticker reach, and on which trading days between they are missing."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stockapi.calc.gaps import Extent, Gap
-from stockapi.errors import DeadlineError
 from stockapi.markets import market_of
 from stockapi.models.interval import Interval
+from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store.fallback import DataSource, Fallback
@@ -36,44 +35,40 @@ class CoverageReader:
     """Answers what is stored. Reads only, and keeps nothing between queries."""
 
     def __init__(self, stores: Stores) -> None:
-        self._settings = stores.settings
         self._sqlite = stores.sqlite_store
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
 
-    def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None) -> CoverageResult:
+    def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, limits: Limits) -> CoverageResult:
         """The coverage of the tickers asked for (None: all), from SQLite and CSV by the rules of `Fallback`.
 
         A gap is made of days on which the market traded; a coin is traded every day of UTC.
 
         :raises DeadlineError, StoreError: as `Fallback.find`.
         """
-        deadline = time.monotonic() + self._settings.query_deadline_ms / 1000
         found = self._fallback.find(
             mode,
             symbols,
-            from_sqlite=lambda: self._sqlite.extents(mode, interval, symbols, deadline=deadline),
-            from_csv=lambda missing: self._from_csv(mode, interval, missing, deadline),
+            from_sqlite=lambda: self._sqlite.extents(mode, interval, symbols, deadline=limits.deadline),
+            from_csv=lambda missing: self._from_csv(mode, interval, missing, limits),
         )
-        return CoverageResult(_covered(mode, found.series), found.source)
+        return CoverageResult(_covered(mode, found.series, limits), found.source)
 
-    def _from_csv(self, mode: Mode, interval: Interval, symbols: Sequence[str], deadline: float) -> dict[str, Extent]:
+    def _from_csv(self, mode: Mode, interval: Interval, symbols: Sequence[str], limits: Limits) -> dict[str, Extent]:
         extents: dict[str, Extent] = {}
-        for symbol in symbols:
-            if time.monotonic() > deadline:
-                raise DeadlineError("reading CSV files was stopped at the deadline")
+        for symbol in limits.within(symbols, "reading CSV files"):
             bars = self._csv.read(SeriesKey(mode, symbol, interval)).bars
             if len(bars):
                 extents[symbol] = Extent.of_times(bars.time)
         return extents
 
 
-def _covered(mode: Mode, extents: Mapping[str, Extent]) -> dict[str, TickerCoverage]:
+def _covered(mode: Mode, extents: Mapping[str, Extent], limits: Limits) -> dict[str, TickerCoverage]:
     if not extents:
         return {}
     first, last = min(each.first for each in extents.values()), max(each.last for each in extents.values())
     expected = market_of(mode).calendar.trading_days(first, last)
     return {
         symbol: TickerCoverage(each.first, each.last, each.count, each.gaps(expected))
-        for symbol, each in extents.items()
+        for symbol, each in limits.within(extents.items(), "looking for gaps")
     }

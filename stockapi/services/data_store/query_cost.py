@@ -21,14 +21,17 @@ class QueryCost:
         self._sqlite = stores.sqlite_store
         self._csv = stores.csv_store
 
-    def is_heavy(self, queries: Iterable[QueryParameters], now: datetime) -> bool:
-        """Whether these together read HEAVY_QUERY_ROWS or more. Costs nothing for a few symbols and a few bars."""
+    def is_heavy(self, queries: Iterable[QueryParameters], now: datetime, deadline: float) -> bool:
+        """Whether these together read HEAVY_QUERY_ROWS or more. Costs nothing for a few symbols and a few bars.
+
+        :raises DeadlineError: when not even that could be told in time (`time.monotonic()`).
+        """
         rows = 0
         for query in queries:
-            rows += self._rows(query, now, self._heavy_rows - rows)
+            rows += self._rows(query, now, self._heavy_rows - rows, deadline)
         return rows >= self._heavy_rows
 
-    def _rows(self, query: QueryParameters, now: datetime, enough: int) -> int:
+    def _rows(self, query: QueryParameters, now: datetime, enough: int, deadline: float) -> int:
         """An upper bound where that is less than `enough`; else an estimate from what the ledger says is stored."""
         plan = ReadPlan.of(query)
         of_one = most_rows(plan, int(now.timestamp()))
@@ -36,7 +39,7 @@ class QueryCost:
         if of_one * count < enough:
             return of_one * count
         try:
-            return self._sqlite.about_rows(query.mode, plan.base, query.symbols, plan.window)
+            return self._sqlite.about_rows(query.mode, plan.base, query.symbols, plan.window, deadline=deadline)
         except SqliteError:
             # CSV answers, or nobody. Then only the bound is known.
             return of_one * (len(self._csv.tickers(query.mode)) if query.symbols is None else count)

@@ -2,29 +2,32 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
-from stockapi.errors import DeadlineError, SqliteError, SqliteFault
+from stockapi.errors import SqliteError, SqliteFault
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
 from stockapi.models.interval import Interval
-from stockapi.models.limits import RowBudget
+from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.read_plan import ReadPlan
+from stockapi.services.sqlite_store import RecentJson
 from stockapi.services.stores import Stores
 
-__all__ = ["DataSource", "DataStore", "JsonResult", "LastBars", "QueryResult"]
+__all__ = ["DataSource", "DataStore", "LastBars", "QueryResult", "RecentJson"]
 
 log = logging.getLogger(__name__)
 
@@ -32,24 +35,18 @@ _LEGACY_DIVISOR = 1000.0
 _PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
 
 
+_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentJson, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class QueryResult:
+class QueryResult(Generic[_Rows_co]):
     """Bars by symbol in alphabetical order, symbols without bars left out; and where they came from.
 
     `timings_ms`: wall time spent in each store that was asked, by its name.
     """
 
-    bars: dict[str, Bars]
+    bars: Mapping[str, _Rows_co]
     source: DataSource
-    timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class JsonResult:
-    """Otherwise as `QueryResult`, all of it from SQLite: the bars as JSON objects with commas between."""
-
-    texts: dict[str, bytes]
-    rows: int
     timings_ms: dict[str, float]
 
 
@@ -70,17 +67,33 @@ class DataStore:
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
 
-    def get_data_smart_sqlite(self, params: QueryParameters) -> QueryResult:
+    def get_data_smart_sqlite(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
         """The bars a query asks for, from SQLite and CSV by the rules of `Fallback`.
 
+        :param limits: of the request; the rows of this answer are taken off them.
         :raises DeadlineError: when the answer was not ready in time.
         :raises StoreError: when neither store could answer.
         :raises TooManyRowsError: past the row budget.
         """
-        return self._answer(params, self._deadline(), self._row_budget())
+        found = self._fallback.find(
+            params.mode,
+            params.symbols,
+            from_sqlite=lambda: self._query_from_sqlite(params, limits),
+            from_csv=lambda missing: self._query_from_csv(params, missing, limits),
+            use_sqlite=params.use_sqlite,
+        )
+        limits.row_budget.spend(sum(map(len, found.series.values())))
+        return QueryResult(self._presented(found.series, params), found.source, found.timings_ms)
 
-    def get_recent_json(self, params: QueryParameters) -> JsonResult | None:
-        """The same answer, each bar as a JSON object of all fields, where SQLite has all of it ready; else None.
+    def get_json(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars | RecentJson]:
+        """The same for an answer in the default form of JSON: as text where SQLite holds all of it so.
+
+        :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
+        """
+        return self.get_recent_json(params, limits) or self.get_data_smart_sqlite(params, limits)
+
+    def get_recent_json(self, params: QueryParameters, limits: Limits) -> QueryResult[RecentJson] | None:
+        """None where SQLite does not hold all of the answer as text.
 
         :raises DeadlineError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
@@ -95,8 +108,8 @@ class DataStore:
                 plan.base,
                 params.symbols,
                 plan.window,
-                deadline=self._deadline(),
-                row_budget=self._row_budget(),
+                deadline=limits.deadline,
+                row_budget=limits.row_budget,
             )
         except SqliteError as exc:
             log.warning("the ready answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
@@ -104,94 +117,63 @@ class DataStore:
         if found is None or self._fallback.may_lack(params.mode, params.symbols, found):
             return None
         timings_ms = {DataSource.SQLITE.value: (time.perf_counter() - started) * 1000}
-        texts = {symbol: each.text for symbol, each in found.items() if each.rows}
-        return JsonResult(texts, sum(each.rows for each in found.values()), timings_ms)
+        texts = {symbol: each for symbol, each in found.items() if each.rows}
+        limits.row_budget.spend(sum(each.rows for each in texts.values()))
+        return QueryResult(texts, DataSource.SQLITE, timings_ms)
 
-    def get_last_bars(self, mode: Mode, end: int | None) -> LastBars:
+    def get_last_bars(self, mode: Mode, end: int | None, limits: Limits) -> LastBars:
         """The last bar of days up to `end` (Unix seconds; None: the newest) of every ticker.
 
         :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
-        deadline, row_budget = self._deadline(), self._row_budget()
         if self._fallback.uses_sqlite:
             try:
-                section, without = self._sqlite.last_of_each(mode, Interval.DAILY, end, deadline=deadline)
+                section, without = self._sqlite.last_of_each(mode, Interval.DAILY, end, deadline=limits.deadline)
             except SqliteError as exc:
                 log.warning("the last bars of %s are asked for series by series: %s", mode.value, exc)
             else:
                 if not self._fallback.may_lack(mode, None, {*section.symbols, *without}):
-                    row_budget.require(len(section.symbols))
+                    limits.row_budget.spend(len(section.symbols))
                     return LastBars(section, DataSource.SQLITE)
-        result = self._answer(QueryParameters(mode=mode, end=end, limit=1), deadline, row_budget)
+        result = self.get_data_smart_sqlite(QueryParameters(mode=mode, end=end, limit=1), limits)
         is_whole = market_of(mode).has_whole_volume
         return LastBars(CrossSection.of_last(result.bars, whole_volume=is_whole), result.source)
 
-    def get_data_of_every_market(self, params: QueryParameters) -> dict[Mode, QueryResult]:
-        """The same query put to each market; `params.mode` does not matter.
-
-        Deadline and row budget are for all together.
-
-        :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`, for any of them.
-        """
-        deadline, row_budget = self._deadline(), self._row_budget()
-        return {mode: self._answer(replace(params, mode=mode), deadline, row_budget) for mode in Mode}
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._settings.query_deadline_ms / 1000
-
-    def _row_budget(self) -> RowBudget:
-        return RowBudget(self._settings.max_response_rows)
-
-    def _answer(self, params: QueryParameters, deadline: float, row_budget: RowBudget) -> QueryResult:
-        found = self._fallback.find(
-            params.mode,
-            params.symbols,
-            from_sqlite=lambda: self._query_from_sqlite(params, deadline, row_budget),
-            from_csv=lambda missing: self._query_from_csv(params, missing, deadline, row_budget),
-            use_sqlite=params.use_sqlite,
-        )
-        row_budget.spend(sum(map(len, found.series.values())))
-        return QueryResult(self._presented(found.series, params), found.source, found.timings_ms)
-
-    def _query_from_sqlite(self, params: QueryParameters, deadline: float, row_budget: RowBudget) -> dict[str, Bars]:
+    def _query_from_sqlite(self, params: QueryParameters, limits: Limits) -> dict[str, Bars]:
         """By ticker, those with an empty window included."""
-        plan = ReadPlan.of(params)
-        # The rows of an aggregated answer are counted once they are aggregated: they are far fewer than those read.
-        to_read = row_budget if plan.aggregated is None else None
-
-        def read(*, from_rows: bool) -> dict[str, Bars]:
-            each = self._sqlite.read_each(
-                params.mode,
-                plan.base,
-                params.symbols,
-                plan.window,
-                deadline=deadline,
-                row_budget=to_read,
-                from_rows=from_rows,
-            )
-            return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
-
         try:
-            return read(from_rows=False)
+            return self._read_sqlite(params, limits, from_rows=False)
         except SqliteError as exc:
             if exc.fault not in (SqliteFault.CORRUPT, SqliteFault.WRONG_SCHEMA):
                 raise
             log.warning("the blocks of %s do not answer, the rows are asked: %s", params.mode.value, exc)
-            return read(from_rows=True)
+            return self._read_sqlite(params, limits, from_rows=True)
 
-    def _query_from_csv(
-        self, params: QueryParameters, symbols: Sequence[str], deadline: float, row_budget: RowBudget
-    ) -> dict[str, Bars]:
+    def _read_sqlite(self, params: QueryParameters, limits: Limits, *, from_rows: bool) -> dict[str, Bars]:
+        plan = ReadPlan.of(params)
+        held = self._sqlite.read_each(
+            params.mode,
+            plan.base,
+            params.symbols,
+            plan.window,
+            deadline=limits.deadline,
+            # The rows of an aggregated answer are counted once they are aggregated: they are far fewer than those read.
+            row_budget=limits.row_budget if plan.aggregated is None else None,
+            from_rows=from_rows,
+        )
+        with closing(held):  # at once, in this thread: it has a connection of it
+            each = limits.within(held, "working on what SQLite holds")
+            return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
+
+    def _query_from_csv(self, params: QueryParameters, symbols: Sequence[str], limits: Limits) -> dict[str, Bars]:
         plan = ReadPlan.of(params)
         found: dict[str, Bars] = {}
         rows = 0
-        for symbol in symbols:
-            if time.monotonic() > deadline:
-                raise DeadlineError("reading CSV files was stopped at the deadline")
+        for symbol in limits.within(symbols, "reading CSV files"):
             bars = self._read_csv(SeriesKey(params.mode, symbol, plan.base), plan.window)
             found[symbol] = self._finish(symbol, bars, plan, params)
             rows += len(found[symbol])
-            row_budget.require(rows)
+            limits.row_budget.require(rows)
         return found
 
     def _read_csv(self, key: SeriesKey, window: Window) -> Bars:

@@ -5,8 +5,7 @@ offer the public methods of `SqliteStore` and nothing else.
 """
 
 import logging
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -16,7 +15,6 @@ import orjson
 
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.gaps import Extent
-from stockapi.errors import DeadlineError
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
@@ -83,14 +81,15 @@ class SqliteStore:
         deadline: float | None = None,
         row_budget: RowBudget | None = None,
         from_rows: bool = False,
-    ) -> Iterator[tuple[str, Bars]]:
+    ) -> Generator[tuple[str, Bars], None, None]:
         """The window of every ticker asked for (None: all) that SQLite holds, in alphabetical order, one at a time.
 
         All come from one state of the database. A ticker whose window is empty comes with empty bars. Blocks of columns
         answer, and rows where those cannot; rows alone with `from_rows`.
 
         :raises TooManyRowsError: before reading, when the rows without warm-up are more than the budget has left.
-        :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away.
+        :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away. Of blocks SQLite
+            makes too few steps to look at the clock by itself: whoever takes them looks at it between two tickers.
         """
         table = TableInfo.of(mode, interval)
         with self._db.snapshot(mode, deadline) as connection:
@@ -102,9 +101,6 @@ class SqliteStore:
             else:
                 found = BlockTable.of(mode, interval).read(connection, symbols, window)
             for ticker, bars in found:
-                # Of blocks SQLite makes too few steps to look at the clock by itself.
-                if deadline is not None and time.monotonic() > deadline:
-                    raise DeadlineError("SQLite error: reading was stopped at its deadline")
                 if bars is None:
                     bars = read_window(connection, SeriesKey(mode, ticker, interval), window)
                 yield ticker, bars
@@ -178,12 +174,14 @@ class SqliteStore:
             entries = [to_entry(row) for row in connection.execute(SELECT_LEDGER).fetchall()]
         return {SeriesKey(mode, entry.ticker, entry.interval): entry for entry in entries}
 
-    def about_rows(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, window: Window) -> int:
+    def about_rows(
+        self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, window: Window, *, deadline: float
+    ) -> int:
         """How many rows the windows of these tickers (None: all) have if the bars of each are spread evenly in time.
 
         Told from the ledger alone, in some 0.1 ms of 287 tickers.
 
-        :raises SqliteError: when the database cannot be read.
+        :raises SqliteError, DeadlineError: when the database cannot be read, or not in time (`time.monotonic()`).
         """
         start, end = window.bounds
         values = {
@@ -194,7 +192,7 @@ class SqliteStore:
             "limit": MAX_TIME if window.limit is None else window.limit,
             "warmup": window.warmup,
         }
-        with self._db.reading(mode) as connection:
+        with self._db.reading(mode, deadline) as connection:
             (rows,) = connection.execute(ABOUT_ROWS, values).fetchone()
         return int(rows)
 

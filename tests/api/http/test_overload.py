@@ -139,7 +139,7 @@ def test_a_turn_ends_with_its_request_however_that_ends(
                     assert answer.json != REFUSAL
         case "broken":
             with monkeypatch.context() as patched:
-                patched.setattr("stockapi.api.http.responses.json_text_body", None)
+                patched.setattr("stockapi.api.http.responses.json_body", None)
                 with client.get(path) as answer:
                     assert answer.status_code == 500
     for _ in range(3):
@@ -191,6 +191,19 @@ def test_the_next_one_waits_a_little_and_no_more_than_one(
         assert ask() == 503, "at once, for one is waiting already"
         running.close()
         assert waiting.result() == 200
+
+
+def test_the_wait_for_a_turn_is_a_part_of_the_time_of_the_request(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(QUERY_DEADLINE_MS="1000").test_client()
+    monkeypatch.setattr(overload, "_PATIENCE_S", 60.0)
+    with client.get("/tickers?limit=1000") as running:
+        assert running.status_code == 200
+        started = time.monotonic()
+        refused = client.get("/tickers?limit=1000")
+        assert (refused.status_code, refused.json) == (503, REFUSAL)
+        assert 0.9 < time.monotonic() - started < 30.0
 
 
 # Under load, over a real gunicorn

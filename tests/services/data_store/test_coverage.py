@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, DeadlineError, SqliteError, SqliteFault
 from stockapi.markets import VN, market_of
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.limits import Limits
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource
 from stockapi.services.data_store.coverage import CoverageReader, CoverageResult, TickerCoverage
@@ -44,7 +44,7 @@ def days(*texts: str) -> Bars:
 def coverage(
     stores: Stores, symbols: tuple[str, ...] | None = None, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN
 ) -> CoverageResult:
-    return CoverageReader(stores).read(mode, interval, symbols)
+    return CoverageReader(stores).read(mode, interval, symbols, stores.limits)
 
 
 # The right figures
@@ -260,10 +260,10 @@ def test_sqlite_is_stopped_at_the_deadline(stores: Stores) -> None:
         stores.sqlite_store.extents(Mode.VN, Interval.DAILY, None, deadline=time.monotonic() - 1)
 
 
-def test_csv_is_stopped_at_the_deadline(make_stores: MakeStores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_is_stopped_at_the_deadline(make_stores: MakeStores) -> None:
     stores = make_stores(SQLITE_READS="false")
     stores.csv_store.write(SeriesKey(Mode.VN, "VCB", Interval.DAILY), days("2024-03-04"))
     clock = iter([0.0, 9.9, 10.1])
-    monkeypatch.setattr("stockapi.services.data_store.coverage.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    limits = Limits.begin(10_000, 1, lambda: next(clock))
     with pytest.raises(DeadlineError):
-        CoverageReader(stores).read(Mode.VN, Interval.DAILY, ("VCB", "VIC"))
+        CoverageReader(stores).read(Mode.VN, Interval.DAILY, ("VCB", "VIC"), limits)

@@ -17,7 +17,7 @@ from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, StoreError, TooManyRowsError
-from stockapi.models import AggregatedInterval, Interval, Mode, QueryParameters
+from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.data_store.fallback import Fallback
@@ -37,16 +37,16 @@ class Reader:
 
     stores: Stores
 
-    def query(self, **params: object) -> QueryResult:
+    def query(self, **params: object) -> QueryResult[Bars]:
         stores = self.stores
         store = DataStore(stores)
-        return store.get_data_smart_sqlite(QueryParameters(**params))  # type: ignore[arg-type]
+        return store.get_data_smart_sqlite(QueryParameters(**params), stores.limits)  # type: ignore[arg-type]
 
     def ready_json(self) -> list[str] | None:
         """The tickers of the ready answers."""
         stores = self.stores
-        found = DataStore(stores).get_recent_json(QueryParameters())
-        return None if found is None else list(found.texts)
+        found = DataStore(stores).get_recent_json(QueryParameters(), stores.limits)
+        return None if found is None else list(found.bars)
 
     def assert_right(self, source: DataSource) -> None:
         """Every series is answered in full by that store, stored intervals and longer ones."""
@@ -126,7 +126,7 @@ def spoil_a_page_of_the_days(database: Path) -> None:
         faults.spoil_page(database, root)
 
 
-def ask_for_days(reader: Reader) -> QueryResult:
+def ask_for_days(reader: Reader) -> QueryResult[Bars]:
     return reader.query(interval=DAY, **EVERYTHING)
 
 
@@ -394,7 +394,8 @@ def test_the_last_bars_come_from_whoever_has_them(
     end: int | None,
 ) -> None:
     damage(database)
-    last = DataStore(reader_with(**variables).stores).get_last_bars(Mode.VN, end)
+    stores = reader_with(**variables).stores
+    last = DataStore(stores).get_last_bars(Mode.VN, end, stores.limits)
     assert (last.source, last.section.symbols) == (source, list(TICKERS))
     for position, ticker in enumerate(TICKERS):
         bar = last.section.bars.take(slice(position, position + 1))
@@ -405,14 +406,15 @@ def test_a_ticker_that_csv_alone_has_is_among_the_last_bars(reader_with: ReaderW
     reader = reader_with()
     bars = make_bars(20)
     reader.stores.csv_store.write(SeriesKey(Mode.VN, "FPT", DAY), bars)
-    last = DataStore(reader.stores).get_last_bars(Mode.VN, None)
+    last = DataStore(reader.stores).get_last_bars(Mode.VN, None, reader.stores.limits)
     assert (last.source, last.section.symbols) == (DataSource.MIXED, ["ACB", "FPT", "VCB", "VIC"])
     assert last.section.bars.take(slice(1, 2)).equals(bars.tail(1))
 
 
 def test_the_row_budget_is_for_last_bars_too(reader_with: ReaderWith) -> None:
+    few = reader_with(MAX_RESPONSE_ROWS="2").stores
     with pytest.raises(TooManyRowsError, match="more than 2 rows"):
-        DataStore(reader_with(MAX_RESPONSE_ROWS="2").stores).get_last_bars(Mode.VN, None)
+        DataStore(few).get_last_bars(Mode.VN, None, few.limits)
 
 
 # The schema is another program's: readers are not turned away by its number, only by what they do not find

@@ -17,6 +17,9 @@ AVERAGES_OF_MINUTES = 4_296
 """Warm-up of exponential averages, in bars."""
 
 
+NEVER = float("inf")
+
+
 def cost(stores: Stores) -> QueryCost:
     return QueryCost(stores)
 
@@ -59,7 +62,7 @@ def test_what_is_read_of_stored_tickers_is_told_from_the_ledger(stores: Stores, 
     for ticker in ("ACB", "VCB"):
         stores.save(ticker, make_bars(100))
     for symbols, count in ((None, 2), (("VCB",), 1), (("ACB", "VCB", "XXX"), 2), (("XXX",), 0)):
-        assert stores.sqlite_store.about_rows(Mode.VN, Interval.DAILY, symbols, window) == count * rows
+        assert stores.sqlite_store.about_rows(Mode.VN, Interval.DAILY, symbols, window, deadline=NEVER) == count * rows
 
 
 @pytest.fixture
@@ -94,12 +97,12 @@ def filled(make_stores: MakeStores) -> Callable[..., Stores]:
 def test_a_query_is_large_by_what_is_stored(
     filled: Callable[..., Stores], parameters: QueryParameters, is_heavy: bool
 ) -> None:
-    assert cost(filled()).is_heavy([parameters], NOW) is is_heavy
+    assert cost(filled()).is_heavy([parameters], NOW, NEVER) is is_heavy
 
 
 def test_queries_of_one_request_are_added_up(filled: Callable[..., Stores]) -> None:
     estimate, half = cost(filled()), query(limit=1_000, symbols=("FPT", "VCB"))
-    assert [estimate.is_heavy([half] * count, NOW) for count in (0, 1, 2)] == [False, False, True]
+    assert [estimate.is_heavy([half] * count, NOW, NEVER) for count in (0, 1, 2)] == [False, False, True]
 
 
 def test_a_small_query_costs_no_look_at_the_database(
@@ -107,9 +110,9 @@ def test_a_small_query_costs_no_look_at_the_database(
 ) -> None:
     estimate = cost(filled())
     monkeypatch.setattr("stockapi.services.sqlite_store.SqliteStore.about_rows", None)
-    assert not estimate.is_heavy([query(symbols=("VCB",), limit=249)], NOW)
+    assert not estimate.is_heavy([query(symbols=("VCB",), limit=249)], NOW, NEVER)
     with pytest.raises(TypeError):
-        estimate.is_heavy([query(symbols=("VCB",), limit=250)], NOW)
+        estimate.is_heavy([query(symbols=("VCB",), limit=250)], NOW, NEVER)
 
 
 def test_without_a_database_what_the_parameters_allow_counts(filled: Callable[..., Stores]) -> None:
@@ -117,5 +120,5 @@ def test_without_a_database_what_the_parameters_allow_counts(filled: Callable[..
     stores.db_manager.close()
     stores.settings.vn_database_path.unlink()
     estimate = cost(stores)
-    assert [estimate.is_heavy([query(limit=limit)], NOW) for limit in (83, 84)] == [False, True]
-    assert estimate.is_heavy([query(limit=250, symbols=("VCB",))], NOW)
+    assert [estimate.is_heavy([query(limit=limit)], NOW, NEVER) for limit in (83, 84)] == [False, True]
+    assert estimate.is_heavy([query(limit=250, symbols=("VCB",))], NOW, NEVER)

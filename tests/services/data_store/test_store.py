@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stockapi import create_app
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance, with_exponential_averages
 from stockapi.config import Settings
@@ -90,8 +91,8 @@ def filled(directory: Path) -> Iterator[Stores]:
     stores.db_manager.close()
 
 
-def query(stores: Stores, params: QueryParameters) -> QueryResult:
-    return DataStore(stores).get_data_smart_sqlite(params)
+def query(stores: Stores, params: QueryParameters) -> QueryResult[Bars]:
+    return DataStore(stores).get_data_smart_sqlite(params, stores.limits)
 
 
 def sources(stores: Stores, **params: object) -> tuple[str, list[str]]:
@@ -491,13 +492,15 @@ def test_a_query_past_its_deadline_is_stopped(make_stores: MakeStores, interval:
     assert time.monotonic() - started < 5.0
 
 
+def in_every_market(stores: Stores, params: QueryParameters) -> dict[Mode, QueryResult[Bars]]:
+    """As one request asks for them."""
+    store, limits = DataStore(stores), stores.limits
+    return {mode: store.get_data_smart_sqlite(replace(params, mode=mode), limits) for mode in Mode}
+
+
 @pytest.mark.parametrize("use_sqlite", [True, False])
 def test_every_market_at_once(filled: Stores, use_sqlite: bool) -> None:
-    params = QueryParameters(limit=3, use_sqlite=use_sqlite)
-    store = DataStore(filled)
-    results = store.get_data_of_every_market(params)
-    assert list(results) == list(Mode)
-    for mode, result in results.items():
+    for mode, result in in_every_market(filled, QueryParameters(limit=3, use_sqlite=use_sqlite)).items():
         assert result.bars["ABC"].equals(expected(mode, DAY, None, None, 3))
         assert result.source is (DataSource.SQLITE if use_sqlite else DataSource.CSV)
 
@@ -508,13 +511,12 @@ def test_the_row_budget_is_for_every_market_together(make_stores: MakeStores, us
         stores = make_stores(MAX_RESPONSE_ROWS=str(budget))
         for mode, count in ((Mode.VN, 5), (Mode.CRYPTO, 3)):
             stores.save("ABC", make_bars(count, mode=mode), mode=mode)
-        store = DataStore(stores)
         params = QueryParameters(use_sqlite=use_sqlite)
         if budget == 8:
-            assert sum(len(result.bars["ABC"]) for result in store.get_data_of_every_market(params).values()) == 8
+            assert sum(len(result.bars["ABC"]) for result in in_every_market(stores, params).values()) == 8
         else:
             with pytest.raises(TooManyRowsError, match="more than 7 rows"):
-                store.get_data_of_every_market(params)
+                in_every_market(stores, params)
         stores.db_manager.close()
 
 
@@ -527,7 +529,7 @@ def test_the_deadline_is_for_every_market_together(filled: Stores, monkeypatch: 
         return original(self, *query, **bounds)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SqliteStore, "read_each", read_each)
-    DataStore(filled).get_data_of_every_market(QueryParameters())
+    assert create_app(filled.settings).test_client().get("/tickers?mode=all").status_code == 200
     assert len(deadlines) == 2
     assert len(set(deadlines)) == 1
 
@@ -551,4 +553,4 @@ def test_both_stores_share_one_deadline(stores: Stores) -> None:
     hurried = replace(stores, settings=replace(stores.settings, query_deadline_ms=1))
     # Blocks would be read in time.
     with without_blocks(stores), pytest.raises(DeadlineError, match=r"SQLite error: .+ was stopped at its deadline"):
-        DataStore(hurried).get_data_smart_sqlite(QueryParameters(start=0, limit=None))
+        DataStore(stores).get_data_smart_sqlite(QueryParameters(start=0, limit=None), hurried.limits)

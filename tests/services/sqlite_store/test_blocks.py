@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -143,9 +144,9 @@ def test_each_statement_goes_by_the_index_and_sorts_nothing(filled: Stores, whic
 
 def test_the_deadline_holds_between_two_series(filled: Stores) -> None:
     """SQLite itself looks at the clock after thousands of steps, and a block takes few."""
-    each = filled.sqlite_store.read_each(Mode.VN, DAY, None, Window(limit=1), deadline=time.monotonic() - 1)
+    late = replace(filled.limits, deadline=time.monotonic() - 1)
     with pytest.raises(DeadlineError, match="deadline"):
-        next(each)
+        DataStore(filled).get_data_smart_sqlite(QueryParameters(limit=1), late)
 
 
 # Kept true by every save
@@ -247,7 +248,7 @@ def test_without_blocks_the_rows_answer(filled: Stores) -> None:
 
 def answer(stores: Stores, ticker: str) -> Bars:
     store = DataStore(stores)
-    result = store.get_data_smart_sqlite(QueryParameters(symbols=(ticker,), limit=300))
+    result = store.get_data_smart_sqlite(QueryParameters(symbols=(ticker,), limit=300), stores.limits)
     assert result.source.value == "sqlite"
     return result.bars[ticker]
 

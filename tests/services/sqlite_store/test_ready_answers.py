@@ -18,7 +18,7 @@ from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParam
 from stockapi.models.query import Indicators
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
-from stockapi.services.data_store import DataStore
+from stockapi.services.data_store import DataStore, QueryResult, RecentJson
 from stockapi.services.sqlite_store.ready_answers import RECENT_BARS, RecentTable
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars
@@ -43,13 +43,16 @@ def store_of(stores: Stores) -> DataStore:
 
 
 def ready(stores: Stores, params: QueryParameters) -> bytes | None:
-    result = store_of(stores).get_recent_json(params)
-    return None if result is None else b"".join(responses.json_text_body(result.texts))
+    result = store_of(stores).get_recent_json(params, stores.limits)
+    return None if result is None else text_of(result, params)
 
 
 def from_rows(stores: Stores, params: QueryParameters) -> bytes:
-    found = store_of(stores).get_data_smart_sqlite(params).bars
-    series = [Series(symbol, symbol, params.mode, bars) for symbol, bars in found.items()]
+    return text_of(store_of(stores).get_data_smart_sqlite(params, stores.limits), params)
+
+
+def text_of(result: QueryResult[Bars | RecentJson], params: QueryParameters) -> bytes:
+    series = [Series(symbol, symbol, params.mode, bars) for symbol, bars in result.bars.items()]
     return b"".join(responses.json_body(series, params.interval, DEFAULT_FIELDS))
 
 
@@ -243,7 +246,7 @@ def test_a_ticker_that_csv_alone_has_is_not_forgotten(filled: Stores) -> None:
     filled.csv_store.write(SeriesKey(Mode.VN, "FPT", DAY), SHORT)
     assert ready(filled, QueryParameters()) is None
     alone = replace(filled, settings=replace(filled.settings, fallback_to_csv=False))
-    assert DataStore(alone).get_recent_json(QueryParameters()) is not None
+    assert DataStore(alone).get_recent_json(QueryParameters(), filled.limits) is not None
 
 
 @pytest.mark.parametrize("setting", ["SQLITE_READS", "SQLITE_WRITES"])

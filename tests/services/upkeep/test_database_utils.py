@@ -457,9 +457,9 @@ def test_readers_get_whole_answers_while_a_backup_is_restored_again_and_again(st
 
     def read() -> None:
         reader = another(stores)
-        query = DataStore(reader).get_data_smart_sqlite
+        store = DataStore(reader)
         while not stop.is_set():
-            result = query(QueryParameters(symbols=("VCB",), limit=1_000))
+            result = store.get_data_smart_sqlite(QueryParameters(symbols=("VCB",), limit=1_000), reader.limits)
             bars = result.bars["VCB"]
             assert bars.equals(versions[len(bars)])
             lengths[len(bars)] += 1

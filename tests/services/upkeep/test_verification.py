@@ -77,7 +77,7 @@ def queries() -> Iterator[QueryParameters]:
 
 def answers(stores: Stores) -> list[dict[str, Bars]]:
     store = DataStore(stores)
-    return [store.get_data_smart_sqlite(query).bars for query in queries()]
+    return [store.get_data_smart_sqlite(query, stores.limits).bars for query in queries()]
 
 
 def are_same(these: list[dict[str, Bars]], those: list[dict[str, Bars]]) -> bool:
