@@ -53,8 +53,8 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     compression.install(app)
     assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.LIBRARY, explorer.OWN)
     answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
-    for room in (*answering, document, docs, explorer, assets):
-        app.register_blueprint(room.blueprint)
+    for module in (*answering, document, docs, explorer, assets):
+        app.register_blueprint(module.blueprint)
     overload.install(app, settings.max_heavy_queries)
     cli.register(app)
     return app

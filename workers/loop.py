@@ -48,7 +48,7 @@ With cycles one after the other the 99th percentile was then 1.0 to 1.3 times th
 
 WAL_ALARM_BYTES: Final = 64 << 20
 
-HEALING: Final = {mode: threading.Lock() for mode in Mode}
+REPAIRING: Final = {mode: threading.Lock() for mode in Mode}
 """Held by the thread that may put another database in the place of the market's."""
 
 
@@ -106,7 +106,7 @@ class WorkerLoop:
         self._beaten = float("-inf")
         self._damaged: tuple[int, int] | None = None
         """Device and inode of the database in which this cycle has met damage."""
-        self._heal_not_before = float("-inf")
+        self._repair_not_before = float("-inf")
 
     def run(self) -> None:
         """Run each job when it is due, counted from when it last ran in any process, until `stop`."""
@@ -186,7 +186,7 @@ class WorkerLoop:
     def _bring_up_to_date(self, job: Job) -> int:
         started = self._monotonic()
         tally = _Tally()
-        has_healed = not self._is_usable(job.mode) and self._heal(job.mode, settle_out_of_step)
+        has_healed = not self._is_usable(job.mode) and self._repair(job.mode, settle_out_of_step)
         try:
             tickers = job.tickers(self._provider)
         except AppError as exc:
@@ -203,7 +203,7 @@ class WorkerLoop:
         finally:
             # One that another thread has put in its place meanwhile is not the one that was damaged.
             if self._damaged is not None and not has_healed and self._damaged == self._identity(job.mode):
-                self._heal(job.mode, rebuild)
+                self._repair(job.mode, rebuild)
         return tally.failed
 
     def _is_usable(self, mode: Mode) -> bool:
@@ -219,14 +219,14 @@ class WorkerLoop:
             return False
         return True
 
-    def _heal(self, mode: Mode, heal: Callable[..., object]) -> bool:
+    def _repair(self, mode: Mode, heal: Callable[..., object]) -> bool:
         """Fill a database that is gone or damaged anew from CSV, in one thread; the others go on.
 
         :param heal: `settle_out_of_step`, which finds out whether it is damaged, or `rebuild`.
         :returns: whether it was tried.
         """
         started = self._monotonic()
-        if started < self._heal_not_before or not HEALING[mode].acquire(blocking=False):
+        if started < self._repair_not_before or not REPAIRING[mode].acquire(blocking=False):
             return False
         try:
             heal(self._stores, mode, self._clock(), self._stop)
@@ -236,10 +236,10 @@ class WorkerLoop:
         else:
             is_well = self._is_usable(mode)
         finally:
-            HEALING[mode].release()
+            REPAIRING[mode].release()
         if not is_well:
             ended = self._monotonic()
-            self._heal_not_before = ended + max(_HEAL_AGAIN_AFTER_S, _HEAL_AGAIN_AFTER_TIMES * (ended - started))
+            self._repair_not_before = ended + max(_HEAL_AGAIN_AFTER_S, _HEAL_AGAIN_AFTER_TIMES * (ended - started))
         return True
 
     def _note(self, mode: Mode, fault: SqliteFault | None) -> None:

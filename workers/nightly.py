@@ -11,16 +11,16 @@ from stockapi.logs import key_values
 from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.services.stores import Stores
-from stockapi.services.upkeep.reconcile import PartitionReport
+from stockapi.services.upkeep.reconcile import SeriesReport
 from stockapi.services.upkeep.verification import verify_and_repair
 from workers.clocks import Clocks
-from workers.loop import HEALING
+from workers.loop import REPAIRING
 
 log = logging.getLogger(__name__)
 
-FIRST_LOOK_AFTER_S: Final = 600.0
+FIRST_CHECK_AFTER_S: Final = 600.0
 """A start has enough to do, and a process that keeps being restarted would verify without end."""
-_LOOK_EVERY_S: Final = 60.0
+_CHECK_EVERY_S: Final = 60.0
 _RETRY_AFTER_S: Final = 3_600.0
 _LONGEST_PAUSE_S: Final = 1.0
 
@@ -56,16 +56,16 @@ class NightlyVerification:
         self._stop = stop
         self._clock = clocks.now
         self._monotonic = clocks.monotonic
-        self._not_before = dict.fromkeys(modes, clocks.monotonic() + FIRST_LOOK_AFTER_S)
+        self._not_before = dict.fromkeys(modes, clocks.monotonic() + FIRST_CHECK_AFTER_S)
 
     def run(self) -> None:
         try:
-            while not self._stop.wait(_LOOK_EVERY_S):
-                self.look()
+            while not self._stop.wait(_CHECK_EVERY_S):
+                self.verify_due()
         finally:
             self._stores.db_manager.close_readers()
 
-    def look(self) -> None:
+    def verify_due(self) -> None:
         """Verify the markets that are due. Whatever goes wrong is logged, and tried again an hour later."""
         if not self._stores.settings.sqlite_writes:
             return
@@ -85,7 +85,7 @@ class NightlyVerification:
                 log.exception(key_values(event="verification_failed", mode=mode.value))
 
     def _verify(self, mode: Mode) -> None:
-        with HEALING[mode]:
+        with REPAIRING[mode]:
             before, done, left = verify_and_repair(
                 self._stores,
                 mode,
@@ -110,7 +110,7 @@ class NightlyVerification:
             )
         )
 
-    def _gently(self, reports: Iterator[PartitionReport]) -> Iterator[PartitionReport]:
+    def _gently(self, reports: Iterator[SeriesReport]) -> Iterator[SeriesReport]:
         """With a pause after each series as long as it took, a second at most: half of the time is the readers'."""
         started = self._monotonic()
         for report in reports:

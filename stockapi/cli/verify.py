@@ -11,8 +11,8 @@ from stockapi.context import Services, services
 from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
 from stockapi.services.csv_enhancer import EnhancementStats
-from stockapi.services.upkeep.reconcile import PartitionReport, settle_out_of_step
-from stockapi.services.upkeep.verification import Findings, Repair, Watch, look, verify_and_repair
+from stockapi.services.upkeep.reconcile import SeriesReport, settle_out_of_step
+from stockapi.services.upkeep.verification import CheckReport, Repair, Watch, check, verify_and_repair
 from stockapi.services.writer_lock import writer_of
 
 
@@ -46,9 +46,9 @@ def _verify(app: Services, mode: Mode) -> bool:
         click.echo(f"{mode.value}: nothing is stored")
         return True
     others_write = writer_of(app.settings, mode) is not None
-    findings = look(app.stores, mode, others_write=others_write, watch=_watch(mode))
-    _print_findings(mode, findings)
-    return _is_well(findings)
+    result = check(app.stores, mode, others_write=others_write, watch=_watch(mode))
+    _print_result(mode, result)
+    return _is_well(result)
 
 
 def _repair(app: Services, mode: Mode) -> bool:
@@ -62,31 +62,31 @@ def _repair(app: Services, mode: Mode) -> bool:
         click.echo(f"{mode.value}: nothing is stored")
         return True
     before, done, left = verify_and_repair(app.stores, mode, app.clock, others_write=False, watch=_watch(mode))
-    _print_findings(mode, before)
-    if before.are_damage or before.differing:
+    _print_result(mode, before)
+    if before.is_damaged or before.differing:
         _print_repair(mode, done)
-        _print_findings(mode, left)
+        _print_result(mode, left)
     return _is_well(left)
 
 
-def _is_well(findings: Findings) -> bool:
-    return findings.integrity == "ok" and not findings.differing
+def _is_well(result: CheckReport) -> bool:
+    return result.integrity == "ok" and not result.differing
 
 
 def _watch(mode: Mode) -> Watch:
     return partial(with_progress, total=None, description=f"verify {mode.value}", unit="series")
 
 
-def _print_findings(mode: Mode, findings: Findings) -> None:
-    if findings.integrity != "ok":
-        click.echo(f"  {mode.value}: the database file is damaged: {findings.integrity}", err=True)
-    differing = findings.differing
-    rows = sum(report.csv_rows for report in findings.reports)
-    click.echo(f"{mode.value}: {len(findings.reports)} series, {rows:,} bars in CSV, {len(differing)} differences")
+def _print_result(mode: Mode, result: CheckReport) -> None:
+    if result.integrity != "ok":
+        click.echo(f"  {mode.value}: the database file is damaged: {result.integrity}", err=True)
+    differing = result.differing
+    rows = sum(report.csv_rows for report in result.reports)
+    click.echo(f"{mode.value}: {len(result.reports)} series, {rows:,} bars in CSV, {len(differing)} differences")
     print_some([_difference(report) for report in differing])
 
 
-def _difference(report: PartitionReport) -> str:
+def _difference(report: SeriesReport) -> str:
     evidence = f"; {report.evidence.value}" if report.evidence is not None and not report.is_gone else ""
     return f"  {report.key}: {', '.join(report.problems)}{evidence}"
 
@@ -106,5 +106,5 @@ def _print_repair(mode: Mode, done: Repair) -> None:
 def _told(stats: EnhancementStats) -> str:
     """What settling a series has changed, in bars."""
     why = "".join(f"; {evidence.value}" for evidence in stats.evidence)
-    aside = f", {stats.set_aside} set aside in the quarantine" if stats.set_aside else ""
+    aside = f", {stats.quarantined} set aside in the quarantine" if stats.quarantined else ""
     return f"{why}; {stats.csv_changed:,} bars changed in CSV, {stats.sqlite_changed:,} in SQLite{aside}"

@@ -1,4 +1,4 @@
-"""Values that every floor shares."""
+"""Values that every layer shares."""
 
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval, parse_interval

@@ -12,7 +12,7 @@ from stockapi.errors import SqliteError
 from stockapi.models import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.upkeep.verification import look
+from stockapi.services.upkeep.verification import check
 from tests.faults.clients import Question, get
 from tests.faults.market import all_series
 from tests.faults.outcome import Outcome
@@ -109,8 +109,8 @@ def _is_as(expected: bytes, question: Question, connection: HTTPConnection, outc
 def _is_found(settings: Settings) -> bool:
     stores = Stores.of(settings)
     try:
-        findings = look(stores, Mode.VN)
-        return findings.integrity != "ok" or bool(findings.differing)
+        result = check(stores, Mode.VN)
+        return result.integrity != "ok" or bool(result.differing)
     except SqliteError:
         return True
     finally:

@@ -19,7 +19,7 @@ from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import enhancer, settle, stored_tickers
-from stockapi.services.csv_enhancer.both_sides import Sides
+from stockapi.services.csv_enhancer.replicas import ReplicaPair
 from stockapi.services.csv_store import CsvStore, Recovery
 from stockapi.services.data_store import DataSource, DataStore
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
@@ -415,7 +415,7 @@ def test_what_neither_store_gives_is_left_out_if_csv_would_answer_for_it(
 
 def test_without_the_copy_the_series_would_be_gone(unreadable: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(unreadable)
-    monkeypatch.setattr(reconcile, "_carry_over", lambda *_: None)
+    monkeypatch.setattr(reconcile, "_copy_series", lambda *_: None)
     heal(unreadable)
     assert not len(unreadable.in_sqlite("FPT"))
 
@@ -425,11 +425,11 @@ def test_a_file_that_cannot_be_read_any_more_once_sqlite_has_failed_is_a_problem
 ) -> None:
     stores.save("FPT", BARS["FPT"])
 
-    def both_fail(*_: object) -> Sides:
+    def both_fail(*_: object) -> ReplicaPair:
         spoil(stores, "a loop of symbolic links")
         raise SqliteError("database disk image is malformed", SqliteFault.CORRUPT)
 
-    monkeypatch.setattr(reconcile, "read_sides", both_fail)
+    monkeypatch.setattr(reconcile, "read_replicas", both_fail)
     (report,) = reconcile.verify(stores, VN, [DAY])
     assert (report.csv_rows, report.sqlite_rows, report.sqlite_fault) == (0, 0, SqliteFault.CORRUPT)
     of_sqlite, of_csv = report.problems

@@ -11,12 +11,12 @@ from stockapi.errors import SqliteError
 from stockapi.models import Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
-from stockapi.services.upkeep.reconcile import PartitionReport
+from stockapi.services.upkeep.reconcile import SeriesReport
 from tests.support.stores import MakeStores, Stores, make_bars
 from workers import nightly
 from workers.clocks import Clocks
-from workers.loop import HEALING
-from workers.nightly import FIRST_LOOK_AFTER_S, NightlyVerification, is_due
+from workers.loop import REPAIRING
+from workers.nightly import FIRST_CHECK_AFTER_S, NightlyVerification, is_due
 
 VN, CRYPTO = Mode
 
@@ -101,7 +101,7 @@ def test_once_a_night_what_differs_is_mended(
     spoil(filled)
     for _ in range(24 * 6):
         clocks.move(minutes=10)
-        worker.look()
+        worker.verify_due()
     assert caplog.text.count("event=verified") == 2, "the one missed before the start, and that of the night"
     found = "1 bars with other values, the ledger does not describe the rows"
     copies = "the blocks of columns are not those of the rows, the ready answers are not those of the rows"
@@ -112,23 +112,23 @@ def test_once_a_night_what_differs_is_mended(
 
 def test_a_start_is_left_in_peace(filled: Stores, clocks: MovedClocks) -> None:
     worker = nightly_of(filled, clocks)
-    worker.look()
-    clocks.move(seconds=FIRST_LOOK_AFTER_S - 1)
-    worker.look()
+    worker.verify_due()
+    clocks.move(seconds=FIRST_CHECK_AFTER_S - 1)
+    worker.verify_due()
     assert verified_at(filled) is None
     clocks.move(seconds=1)
-    worker.look()
+    worker.verify_due()
     assert verified_at(filled) == clocks.now.timestamp()
 
 
 def test_each_market_has_its_hour(filled: Stores, clocks: MovedClocks) -> None:
     worker = nightly_of(filled, clocks, VN, CRYPTO)
     clocks.move(hours=1)
-    worker.look()
+    worker.verify_due()
     first = verified_at(filled, CRYPTO)
     assert verified_at(filled, VN) == first
     clocks.move(hours=2)
-    worker.look()
+    worker.verify_due()
     assert verified_at(filled, VN) == first
     assert verified_at(filled, CRYPTO) == clocks.now.timestamp()
 
@@ -149,20 +149,20 @@ def test_what_goes_wrong_is_logged_and_tried_again_in_an_hour(
     with monkeypatch.context() as patch:
         patch.setattr(nightly, "verify_and_repair", fail)
         for _ in range(59):
-            worker.look()
+            worker.verify_due()
             clocks.move(minutes=1)
     assert caplog.text.count("event=verification_failed mode=vn") == 1
     assert verified_at(filled) is None
     clocks.move(minutes=1)
-    worker.look()
+    worker.verify_due()
     assert verified_at(filled) == clocks.now.timestamp()
-    assert not HEALING[VN].locked()
+    assert not REPAIRING[VN].locked()
 
 
 def test_without_sqlite_there_is_nothing_to_verify(make_stores: MakeStores, clocks: MovedClocks) -> None:
     worker = nightly_of(make_stores(SQLITE_WRITES="false"), clocks)
     clocks.move(hours=12)
-    worker.look()
+    worker.verify_due()
 
 
 def test_no_more_than_half_of_the_time_is_taken(
@@ -171,10 +171,10 @@ def test_no_more_than_half_of_the_time_is_taken(
     pauses: list[float] = []
     monkeypatch.setattr(threading.Event, "wait", lambda _event, seconds: pauses.append(seconds))
 
-    def reports() -> Iterator[PartitionReport]:
+    def reports() -> Iterator[SeriesReport]:
         for seconds in (0.25, 0.5, 60.0):
             clocks.move(seconds=seconds)
-            yield PartitionReport(SeriesKey(VN, "VCB", Interval.DAILY), 0, 0, ())
+            yield SeriesReport(SeriesKey(VN, "VCB", Interval.DAILY), 0, 0, ())
 
     assert len([*nightly_of(filled, clocks)._gently(reports())]) == 3
     assert pauses == [0.25, 0.5, 1.0]

@@ -1,4 +1,4 @@
-"""Query parameters: one text each, parsed into a type the floors below work with, and described for OpenAPI.
+"""Query parameters: one text each, parsed into a type the layers below work with, and described for OpenAPI.
 
 The functions make marshmallow fields. Metadata of a field is its JSON schema (2020-12), as `/openapi.json` shows it.
 """

@@ -1,4 +1,4 @@
-"""What each route accepts: every parameter is parsed here, once, into the types the floors below work with."""
+"""What each route accepts: every parameter is parsed here, once, into the types the layers below work with."""
 
 from dataclasses import dataclass, replace
 from enum import Enum

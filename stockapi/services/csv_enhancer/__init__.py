@@ -2,7 +2,7 @@
 
 from stockapi.services.csv_enhancer.enhancer import (
     enhance_interval_filtered_with_sqlite,
-    rescue,
+    recover_to_csv,
     save_enhanced_csv_and_sqlite,
     settle,
     settle_if_out_of_step,
@@ -18,7 +18,7 @@ __all__ = [
     "csv_alone_if_allowed",
     "enhance_interval_filtered_with_sqlite",
     "open_series",
-    "rescue",
+    "recover_to_csv",
     "save_enhanced_csv_and_sqlite",
     "series_lock",
     "settle",

@@ -56,7 +56,7 @@ def settle(
     Writes only the side that differs; with `rewrite` the CSV file in any case. Lines of the file that are no bars, and
     bars that only one side has although the ledger proves they were never stored, go to the quarantine first.
 
-    :param prefer_possible: see `choose`.
+    :param prefer_possible: see `resolve`.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     with open_series(stores, key, now) as series:
@@ -64,14 +64,14 @@ def settle(
     return stats
 
 
-def rescue(stores: Stores, key: SeriesKey, now: datetime) -> None:
+def recover_to_csv(stores: Stores, key: SeriesKey, now: datetime) -> None:
     """Bring to CSV what a damaged database still has and CSV lacks or has wrong. The database is not written.
 
     :raises SqliteError: when the series cannot be read from it, whatever FALLBACK_TO_CSV says.
     :raises CsvError: when the file cannot be read or written.
     """
     with open_series(stores, key, now) as series:
-        series.rescue()
+        series.recover_to_csv()
 
 
 def settle_if_out_of_step(stores: Stores, key: SeriesKey, now: datetime) -> SqliteError | None:

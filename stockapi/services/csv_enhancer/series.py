@@ -12,8 +12,8 @@ from stockapi.errors import SqliteError, StoreError
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
-from stockapi.services.csv_enhancer.both_sides import Sides, read_sides, set_aside
-from stockapi.services.csv_enhancer.evidence import Difference, Evidence
+from stockapi.services.csv_enhancer.conflict import Difference, Evidence
+from stockapi.services.csv_enhancer.replicas import ReplicaPair, quarantine_rejected, read_replicas
 from stockapi.services.csv_enhancer.stats import EnhancementStats, SaveResult
 from stockapi.services.sqlite_store.ledger import LedgerEntry
 from stockapi.services.stores import Stores
@@ -127,11 +127,11 @@ class OpenSeries:
         :returns: what it did, and SQLite's error when it went on without it.
         """
         started = time.perf_counter()
-        sides, error = self._read_sides(prefer_possible=prefer_possible)
+        pair, error = self._read_replicas(prefer_possible=prefer_possible)
         read_done = time.perf_counter()
-        bars = self.enhanced(sides.choice.bars)
+        bars = self.enhanced(pair.resolution.bars)
         computed = time.perf_counter()
-        csv_bytes = self._settle_csv(sides, bars, rewrite=rewrite)
+        csv_bytes = self._settle_csv(pair, bars, rewrite=rewrite)
         csv_done = time.perf_counter()
         # What could not be read must not be replaced: it may hold the only copy of a bar.
         if error is None and len(bars):
@@ -146,21 +146,21 @@ class OpenSeries:
             csv_seconds=csv_done - computed,
             sqlite_seconds=sqlite_done - csv_done,
             bytes_written=csv_bytes,
-            csv_changed=Difference.between(sides.in_csv, bars).total,
-            sqlite_changed=Difference.between(sides.in_sqlite, bars).total if has_written else 0,
-            set_aside=len(sides.choice.refused) + len(sides.unstorable),
-            evidence=() if sides.choice.evidence is Evidence.SAME else (sides.choice.evidence,),
+            csv_changed=Difference.between(pair.in_csv, bars).total,
+            sqlite_changed=Difference.between(pair.in_sqlite, bars).total if has_written else 0,
+            quarantined=len(pair.resolution.refused) + len(pair.unstorable),
+            evidence=() if pair.resolution.evidence is Evidence.SAME else (pair.resolution.evidence,),
             sqlite_faults=() if error is None else (error.fault,),
         )
         return stats, error
 
-    def rescue(self) -> None:
+    def recover_to_csv(self) -> None:
         """Bring to CSV what SQLite has and CSV lacks or has wrong; SQLite is not written.
 
         :raises SqliteError: when SQLite cannot be read, whatever FALLBACK_TO_CSV says.
         """
-        sides = read_sides(self._stores, self.key)
-        self._settle_csv(sides, self.enhanced(sides.choice.bars), rewrite=False)
+        pair = read_replicas(self._stores, self.key)
+        self._settle_csv(pair, self.enhanced(pair.resolution.bars), rewrite=False)
 
     def _write_csv(self, part: Bars, cutoff: int | None) -> int:
         """:returns: the bytes written."""
@@ -181,11 +181,11 @@ class OpenSeries:
                 log.warning("%s was not the same in both stores; settling it", self.key)
                 _, error = self.settle()
                 return error
-            self._compare_sides(part)
+            self._compare_replicas(part)
         return errors[0] if errors else None
 
-    def _compare_sides(self, part: Bars) -> None:
-        """Read what was saved back from both sides, the newest batch of it at most.
+    def _compare_replicas(self, part: Bars) -> None:
+        """Read what was saved back from both stores: the newest batch of it at most.
 
         :raises StoreError: when they differ; the next save or start settles it.
         """
@@ -194,18 +194,18 @@ class OpenSeries:
             self._stores.sqlite_store.set_csv_stamp(self.key, "")
             raise StoreError(f"{self.key} reads back differently from CSV and from SQLite")
 
-    def _read_sides(self, *, prefer_possible: bool) -> tuple[Sides, SqliteError | None]:
+    def _read_replicas(self, *, prefer_possible: bool) -> tuple[ReplicaPair, SqliteError | None]:
         """CSV alone when SQLite is not in use, and with its error when it cannot be read. Makes a missing database."""
         errors: list[SqliteError] = []
         if self._settings.sqlite_writes:
             with csv_alone_if_allowed(self._stores, self.key) as errors:
                 self._stores.db_manager.upgrade(self.key.mode)
-                return read_sides(self._stores, self.key, prefer_possible=prefer_possible), None
-        return read_sides(self._stores, self.key, with_sqlite=False), errors[0] if errors else None
+                return read_replicas(self._stores, self.key, prefer_possible=prefer_possible), None
+        return read_replicas(self._stores, self.key, with_sqlite=False), errors[0] if errors else None
 
-    def _settle_csv(self, sides: Sides, bars: Bars, *, rewrite: bool) -> int:
+    def _settle_csv(self, pair: ReplicaPair, bars: Bars, *, rewrite: bool) -> int:
         """:returns: bytes written, 0 when the file holds just `bars` already."""
-        set_aside(self._stores, self.key, sides, self._now)
-        if not (rewrite or sides.parsed.damaged) and bars.equals(sides.in_csv):
+        quarantine_rejected(self._stores, self.key, pair, self._now)
+        if not (rewrite or pair.parsed.damaged) and bars.equals(pair.in_csv):
             return 0
         return self._write_csv(bars, None)

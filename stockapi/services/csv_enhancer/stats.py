@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 
 from stockapi.errors import SqliteError, SqliteFault
-from stockapi.services.csv_enhancer.evidence import Evidence
+from stockapi.services.csv_enhancer.conflict import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class EnhancementStats:
     """What enhancing an interval did. Seconds are wall time; `duration` covers everything, reading included.
 
     `sqlite_faults`: one for each time SQLite failed and the work went on with CSV alone.
-    `csv_changed`, `sqlite_changed`: bars that were added to, changed in or taken out of a store. `set_aside`: bars put
-    into the quarantine, as no stored ones. `evidence`: for each series that differed, why its bars were chosen.
+    `csv_changed`, `sqlite_changed`: how many bars were added to, changed in or removed from a store.
+    `quarantined`: how many bars went to the quarantine because the ledger proves that they were never stored.
+    `evidence`: for each series that differed, why its bars were chosen.
     """
 
     tickers: int = 0
@@ -50,7 +51,7 @@ class EnhancementStats:
     sqlite_faults: tuple[SqliteFault, ...] = ()
     csv_changed: int = 0
     sqlite_changed: int = 0
-    set_aside: int = 0
+    quarantined: int = 0
     evidence: tuple[Evidence, ...] = ()
 
     @property

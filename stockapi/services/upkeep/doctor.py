@@ -20,13 +20,13 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_time
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
-from stockapi.services.csv_enhancer.both_sides import Sides, read_sides
-from stockapi.services.csv_enhancer.evidence import Difference, is_impossible
+from stockapi.services.csv_enhancer.conflict import Difference, is_impossible
+from stockapi.services.csv_enhancer.replicas import ReplicaPair, read_replicas
 from stockapi.services.database_manager import NEVER
 from stockapi.services.stores import Stores
 
 _CLOCK_SLACK_S: Final = 60
-_BETWEEN_LOOKS_S: Final = 0.5
+_BETWEEN_COMPARISONS_S: Final = 0.5
 
 
 class Kind(Enum):
@@ -108,7 +108,7 @@ def examine(
             key = SeriesKey(mode, ticker, interval)
             findings = examine_series(stores, key, now)
             if others_write and any(finding.kind.is_repairable for finding in findings):
-                NEVER.wait(_BETWEEN_LOOKS_S)
+                NEVER.wait(_BETWEEN_COMPARISONS_S)
                 findings = examine_series(stores, key, now)
             yield findings
 
@@ -124,19 +124,19 @@ def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Findin
     in_use = settings.sqlite_writes and settings.database_path(key.mode).exists()
     findings = []
     try:
-        sides = read_sides(stores, key, with_sqlite=in_use, prefer_possible=True)
+        pair = read_replicas(stores, key, with_sqlite=in_use, prefer_possible=True)
     except SqliteError:
         findings.append(found(Kind.UNREADABLE, 1))
         try:
-            in_use, sides = False, read_sides(stores, key, with_sqlite=False)
+            in_use, pair = False, read_replicas(stores, key, with_sqlite=False)
         except CsvError as exc:
             return [*findings, Finding(key, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
     except CsvError as exc:
         return [Finding(key, Kind.UNREADABLE_FILE, 1, reason=str(exc))]
-    counts = {Kind.DAMAGED: len(sides.parsed.damaged), Kind.DUPLICATE: sides.parsed.duplicates}
-    counts[Kind.DIFFERENT] = _differing(sides) if in_use else 0
+    counts = {Kind.DAMAGED: len(pair.parsed.damaged), Kind.DUPLICATE: pair.parsed.duplicates}
+    counts[Kind.DIFFERENT] = _differing(pair) if in_use else 0
     findings += [found(kind, count) for kind, count in counts.items() if count]
-    bars = sides.choice.bars
+    bars = pair.resolution.bars
     for kind, mask in _odd_bars(bars, key, settings, now).items():
         if mask.any():
             findings.append(found(kind, int(mask.sum()), bars.time[mask]))
@@ -169,11 +169,11 @@ def fix(stores: Stores, findings: list[Finding], now: datetime) -> tuple[Enhance
     return stats, examine_series(stores, key, now)
 
 
-def _differing(sides: Sides) -> int:
-    difference = Difference.between(sides.in_csv, sides.in_sqlite).total
-    if difference or sides.is_described:
+def _differing(pair: ReplicaPair) -> int:
+    difference = Difference.between(pair.in_csv, pair.in_sqlite).total
+    if difference or pair.is_described:
         return difference
-    return len(sides.in_sqlite) or (sides.entry.rows if sides.entry else 0)
+    return len(pair.in_sqlite) or (pair.entry.rows if pair.entry else 0)
 
 
 def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> dict[Kind, NDArray[np.bool_]]:

@@ -18,18 +18,18 @@ from stockapi.models.window import Window
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
     csv_alone_if_allowed,
-    rescue,
+    recover_to_csv,
     series_lock,
     settle,
     stored_tickers,
 )
-from stockapi.services.csv_enhancer.both_sides import Sides, read_sides
-from stockapi.services.csv_enhancer.evidence import Difference, Evidence
+from stockapi.services.csv_enhancer.conflict import Difference, Evidence
+from stockapi.services.csv_enhancer.replicas import ReplicaPair, read_replicas
 from stockapi.services.database_manager import NEVER
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
-from stockapi.services.upkeep.salvage import salvage_tables
+from stockapi.services.upkeep.table_recovery import recover_tables
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, Sqli
 """What a database does not recover from. One that is busy, full or out of reach does."""
 
 
-_MOST_LOOKS: Final = 5
-_BETWEEN_LOOKS_S: Final = 0.5
+_MOST_COMPARISONS: Final = 5
+_BETWEEN_COMPARISONS_S: Final = 0.5
 """A save has both stores done within milliseconds, a long rewrite within seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionReport:
+class SeriesReport:
     """One ticker and interval compared; `problems` is empty when both stores and the ledger hold the same.
 
     `evidence`: which side is right where they do not. `sqlite_fault`: why SQLite could not be read.
@@ -110,17 +110,17 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
         is_there = live.exists()
         for suffix in DATABASE_FILES:
             beside(building, suffix).unlink(missing_ok=True)
-    unsaved = _rescue_each(stores, mode, now, stop) if is_there else []
+    unsaved = _recover_each(stores, mode, now, stop) if is_there else []
     new = stores.with_settings(_elsewhere(stores.settings, mode, building))
     try:
         for each in unsaved:
-            _carry_over(each, stores, new, now)
+            _copy_series(each, stores, new, now)
         settled = _settle_each(new, mode, now, stop, must_be_whole=not stores.settings.fallback_to_csv)
         if stop.is_set():
             log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
             return {}
         if is_there:
-            salvage_tables(mode, stores.db_manager, new.db_manager)
+            recover_tables(mode, stores.db_manager, new.db_manager)
         result = DatabaseUtils(new.db_manager).check_integrity(mode, now, stop)
     finally:
         new.close()
@@ -140,7 +140,7 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
 
 def verify(
     stores: Stores, mode: Mode, intervals: Iterable[Interval], stop: Event = NEVER, *, others_write: bool = False
-) -> Iterator[PartitionReport]:
+) -> Iterator[SeriesReport]:
     """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
 
     :param others_write: a writer may be between the two stores. One of this process is waited for; of another process
@@ -154,8 +154,8 @@ def verify(
                 return
             key = SeriesKey(mode, ticker, interval)
             report = _compare(stores, key)
-            for _ in range(_MOST_LOOKS if others_write else 0):
-                if not report.problems or stop.wait(_BETWEEN_LOOKS_S):
+            for _ in range(_MOST_COMPARISONS if others_write else 0):
+                if not report.problems or stop.wait(_BETWEEN_COMPARISONS_S):
                     break
                 earlier = report
                 with series_lock(key):
@@ -165,44 +165,44 @@ def verify(
             yield report
 
 
-def _compare(stores: Stores, key: SeriesKey) -> PartitionReport:
+def _compare(stores: Stores, key: SeriesKey) -> SeriesReport:
     try:
-        sides = read_sides(stores, key)
+        pair = read_replicas(stores, key)
     except SqliteError as exc:
         rows, problems = 0, [str(exc)]
         try:
             rows = len(stores.csv_store.read(key).bars)
         except CsvError as also:
             problems.append(str(also))
-        return PartitionReport(key, rows, 0, tuple(problems), sqlite_fault=exc.fault)
+        return SeriesReport(key, rows, 0, tuple(problems), sqlite_fault=exc.fault)
     except CsvError as exc:
-        return PartitionReport(key, 0, 0, (str(exc),))
-    report = PartitionReport(key, len(sides.in_csv), len(sides.in_sqlite), tuple(_problems(sides)))
+        return SeriesReport(key, 0, 0, (str(exc),))
+    report = SeriesReport(key, len(pair.in_csv), len(pair.in_sqlite), tuple(_problems(pair)))
     if not report.problems:
         return report
-    return replace(report, evidence=sides.choice.evidence, state=sides.state, is_gone=sides.are_empty)
+    return replace(report, evidence=pair.resolution.evidence, state=pair.state, is_gone=pair.is_empty)
 
 
-def _problems(sides: Sides) -> Iterator[str]:
-    if sides.parsed.damaged:
-        yield f"{len(sides.parsed.damaged)} damaged lines in the CSV file"
-    if sides.entry is not None and sides.are_empty:
-        yield f"the ledger tells of {sides.entry.rows} bars that neither store has"
+def _problems(pair: ReplicaPair) -> Iterator[str]:
+    if pair.parsed.damaged:
+        yield f"{len(pair.parsed.damaged)} damaged lines in the CSV file"
+    if pair.entry is not None and pair.is_empty:
+        yield f"the ledger tells of {pair.entry.rows} bars that neither store has"
         return
-    difference = Difference.between(sides.in_csv, sides.in_sqlite)
+    difference = Difference.between(pair.in_csv, pair.in_sqlite)
     counts = (
         (difference.only_first, "only in CSV"),
         (difference.only_second, "only in SQLite"),
         (difference.differing, "with other values"),
     )
     yield from (f"{count} bars {what}" for count, what in counts if count)
-    if sides.entry is None and len(sides.in_sqlite):
+    if pair.entry is None and len(pair.in_sqlite):
         yield "no ledger entry"
-    elif not sides.is_described:
+    elif not pair.is_described:
         yield "the ledger does not describe the rows"
-    if not sides.has_true_blocks:
+    if not pair.has_true_blocks:
         yield "the blocks of columns are not those of the rows"
-    if not sides.has_true_texts:
+    if not pair.has_true_texts:
         yield "the ready answers are not those of the rows"
 
 
@@ -220,7 +220,7 @@ class _Unsaved:
     error: CsvError
 
 
-def _rescue_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> list[_Unsaved]:
+def _recover_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> list[_Unsaved]:
     """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give.
 
     :returns: the series whose file could not be read or written.
@@ -236,7 +236,7 @@ def _rescue_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> list
         if stop.is_set():
             break
         try:
-            rescue(stores, key, now)
+            recover_to_csv(stores, key, now)
         except SqliteError as exc:
             unreadable.append(f"{key}: {exc}")
         except CsvError as exc:
@@ -246,7 +246,7 @@ def _rescue_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> list
     return unsaved
 
 
-def _carry_over(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> None:
+def _copy_series(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> None:
     """Copy a series that could not be brought to CSV, with its place in the ledger, so that its file is compared later.
 
     :raises CsvError: that of the series, when the ledger does not prove what the old database has of it: which bars

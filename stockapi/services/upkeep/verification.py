@@ -16,23 +16,23 @@ from stockapi.services.database_manager import NEVER
 from stockapi.services.database_manager.bookkeeping import Verification
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import DAMAGE, PartitionReport, rebuild, verify
+from stockapi.services.upkeep.reconcile import DAMAGE, SeriesReport, rebuild, verify
 
 log = logging.getLogger(__name__)
 
-Reports = Iterator[PartitionReport]
+Reports = Iterator[SeriesReport]
 Watch = Callable[[Reports], Reports]
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class CheckReport:
     """What a look at a market has found. `integrity`: `ok`, or what SQLite's own check found first."""
 
     integrity: str
-    reports: list[PartitionReport]
+    reports: list[SeriesReport]
 
     @property
-    def differing(self) -> list[PartitionReport]:
+    def differing(self) -> list[SeriesReport]:
         return [report for report in self.reports if report.problems]
 
     @property
@@ -40,14 +40,14 @@ class Findings:
         return sum(max(report.csv_rows, report.sqlite_rows) for report in self.reports)
 
     @property
-    def are_damage(self) -> bool:
+    def is_damaged(self) -> bool:
         """Whether the database as a whole has to be filled anew: no single series of a damaged file can be trusted."""
         return self.integrity != "ok" or any(report.sqlite_fault in DAMAGE for report in self.reports)
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done about the findings.
+    """What was done about the result.
 
     `settled`: what settling each series did, a rebuild included. `gone`: series taken out of the ledger, with the bars
     it had told of, since neither store has any of them. `failed`: why a series could not be settled.
@@ -59,14 +59,14 @@ class Repair:
     failed: dict[SeriesKey, str] = field(default_factory=dict)
 
 
-def look(
+def check(
     stores: Stores,
     mode: Mode,
     stop: Event = NEVER,
     *,
     others_write: bool = False,
     watch: Watch = iter,
-) -> Findings:
+) -> CheckReport:
     """Check the whole file, then compare every series. Everybody else goes on meanwhile.
 
     :param watch: is given the reports and gives them on, for progress or for pauses.
@@ -75,21 +75,21 @@ def look(
     """
     integrity = DatabaseUtils(stores.db_manager).integrity(mode, stop)
     reports = watch(verify(stores, mode, Interval, stop, others_write=others_write))
-    findings = Findings(integrity, list(reports))
+    result = CheckReport(integrity, list(reports))
     if stop.is_set():
         raise DeadlineError(f"the verification of the {mode.value} market was stopped")
-    return findings
+    return result
 
 
-def repair(stores: Stores, mode: Mode, findings: Findings, now: datetime, stop: Event = NEVER) -> Repair:
+def repair(stores: Stores, mode: Mode, result: CheckReport, now: datetime, stop: Event = NEVER) -> Repair:
     """Bring the differing series in step, by a new database where the old one is damaged.
 
     :raises StoreError: when a rebuild fails; the old database is then still in its place.
     """
-    if findings.are_damage:
+    if result.is_damaged:
         return Repair(is_rebuilt=True, settled=rebuild(stores, mode, now, stop))
     done = Repair()
-    for report in findings.differing:
+    for report in result.differing:
         if stop.is_set():
             break
         try:
@@ -103,7 +103,7 @@ def repair(stores: Stores, mode: Mode, findings: Findings, now: datetime, stop: 
     return done
 
 
-def _forget(stores: Stores, report: PartitionReport, done: Repair) -> None:
+def _forget(stores: Stores, report: SeriesReport, done: Repair) -> None:
     entry = report.state[1] if report.state else None
     if entry is not None and stores.sqlite_store.forget(report.key):
         log.error("%s: %d bars are in neither store; taken out of the ledger", report.key, entry.rows)
@@ -118,18 +118,18 @@ def verify_and_repair(
     *,
     others_write: bool = False,
     watch: Watch = iter,
-) -> tuple[Findings, Repair, Findings]:
+) -> tuple[CheckReport, Repair, CheckReport]:
     """Look, mend, look again at what was mended, and record how it went. The second findings are what is left.
 
-    :raises StoreError: as `look` and `repair`; nothing is recorded then.
+    :raises StoreError: as `check` and `repair`; nothing is recorded then.
     :raises DeadlineError: once `stop` is set; nothing is recorded then.
     """
     started = time.perf_counter()
-    before = look(stores, mode, stop, others_write=others_write, watch=watch)
+    before = check(stores, mode, stop, others_write=others_write, watch=watch)
     done, left = Repair(), before
-    if before.are_damage or before.differing:
+    if before.is_damaged or before.differing:
         done = repair(stores, mode, before, clock(), stop)
-        left = look(stores, mode, stop, others_write=others_write, watch=watch)
+        left = check(stores, mode, stop, others_write=others_write, watch=watch)
     now = clock()
     verification = Verification(
         done_at=int(now.timestamp()),

@@ -193,7 +193,7 @@ def test_a_save_half_way_is_no_finding(stores: Stores, monkeypatch: pytest.Monke
     stores.save("VCB", BARS)
     looks = iter([[Finding(SeriesKey(VN, "VCB", DAY), Kind.DIFFERENT, 1)], []])
     monkeypatch.setattr(doctor, "examine_series", lambda *_: next(looks))
-    monkeypatch.setattr(doctor, "_BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(doctor, "_BETWEEN_COMPARISONS_S", 0.0)
     assert [*examine(stores, VN, [DAY], NOW, others_write=True)] == [[]]
 
 

@@ -17,7 +17,7 @@ from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import PartitionReport, rebuild, settle_out_of_step, verify
+from stockapi.services.upkeep.reconcile import SeriesReport, rebuild, settle_out_of_step, verify
 from tests import faults
 from tests.faults import assert_in_step, heal, problems
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
@@ -75,7 +75,7 @@ def damage_lines(stores: Stores) -> None:
 @pytest.mark.parametrize("mode", list(Mode))
 def test_after_saves_there_is_nothing_to_report(filled: Stores, mode: Mode) -> None:
     reports = list(verify(filled, mode, Interval))
-    expected = [PartitionReport(SeriesKey(*key), 160, 160, ()) for key in EVERYTHING if key[0] is mode]
+    expected = [SeriesReport(SeriesKey(*key), 160, 160, ()) for key in EVERYTHING if key[0] is mode]
     assert sorted(reports, key=str) == sorted(expected, key=str)
 
 

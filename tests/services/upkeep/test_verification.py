@@ -14,14 +14,14 @@ import pytest
 from stockapi.errors import CsvError, DeadlineError, SqliteError
 from stockapi.models import Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer import evidence, settle
+from stockapi.services.csv_enhancer import conflict, settle
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Verification
 from stockapi.services.upkeep import reconcile, verification
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import PartitionReport, settle_out_of_step
-from stockapi.services.upkeep.verification import Findings, Repair, look, verify_and_repair
+from stockapi.services.upkeep.reconcile import SeriesReport, settle_out_of_step
+from stockapi.services.upkeep.verification import CheckReport, Repair, check, verify_and_repair
 from tests import faults
 from tests.faults import assert_in_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars
@@ -44,12 +44,12 @@ def filled(make_stores: MakeStores) -> Stores:
     return stores
 
 
-def mend(stores: Stores) -> tuple[Findings, Repair, Findings]:
+def repaired(stores: Stores) -> tuple[CheckReport, Repair, CheckReport]:
     return verify_and_repair(stores, Mode.VN, lambda: NOW)
 
 
-def look_at(stores: Stores, *, others_write: bool = False) -> Findings:
-    return look(stores, Mode.VN, others_write=others_write)
+def check_vn(stores: Stores, *, others_write: bool = False) -> CheckReport:
+    return check(stores, Mode.VN, others_write=others_write)
 
 
 def database(stores: Stores) -> Path:
@@ -102,10 +102,10 @@ def flip(path: Path, chance: random.Random) -> str:
 
 def is_found(stores: Stores) -> bool:
     try:
-        findings = look_at(stores)
+        result = check_vn(stores)
     except SqliteError:
         return True
-    return findings.integrity != "ok" or bool(findings.differing)
+    return result.integrity != "ok" or bool(result.differing)
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_every_flip_that_shows_in_an_answer_is_found_and_mended(filled: Stores, 
         shown += is_shown
         assert is_found(filled) or not is_shown, what
         settle_out_of_step(filled, Mode.VN, NOW)
-        mend(filled)
+        repaired(filled)
         assert are_same(answers(filled), truth), what
         assert not is_found(filled), what
         filled.db_manager.close()
@@ -152,7 +152,7 @@ def spoil_row(stores: Stores) -> None:
 @pytest.mark.parametrize("damage", [rot, spoil_row])
 def test_a_damaged_value_is_found_and_mended_from_the_sound_side(filled: Stores, damage: object) -> None:
     damage(filled)  # type: ignore[operator]
-    before, done, left = mend(filled)
+    before, done, left = repaired(filled)
     (report,) = before.differing
     assert (report.key.ticker, report.key.interval, report.problems[0]) == ("VCB", DAY, "1 bars with other values")
     assert [*done.settled] == [SeriesKey(Mode.VN, "VCB", DAY)]
@@ -162,9 +162,9 @@ def test_a_damaged_value_is_found_and_mended_from_the_sound_side(filled: Stores,
 
 def test_without_the_digest_the_damage_would_spread(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: where CSV simply wins, both stores end up with the damaged value, and nothing differs any more."""
-    monkeypatch.setattr(evidence, "_by_digest", lambda *_: None)
+    monkeypatch.setattr(conflict, "_by_digest", lambda *_: None)
     rot(filled)
-    _, _, left = mend(filled)
+    _, _, left = repaired(filled)
     assert left.differing == []
     assert not filled.in_sqlite("VCB").equals(bars_of("VCB", DAY))
 
@@ -174,7 +174,7 @@ def test_an_edit_by_hand_is_taken_over(filled: Stores) -> None:
     path = csv_path(filled)
     rot(filled)
     os.utime(path)
-    mend(filled)
+    repaired(filled)
     assert filled.in_sqlite("VCB").close[19] == bars_of("VCB", DAY).close[19] + 10
     assert filled.in_csv("VCB").equals(filled.in_sqlite("VCB"))
 
@@ -193,16 +193,16 @@ def test_an_older_copy_of_a_file_does_not_undo_what_came_after(filled: Stores, t
 def test_damage_in_both_stores_is_undone_bar_by_bar(filled: Stores) -> None:
     rot(filled)
     spoil_row(filled)
-    _, done, left = mend(filled)
-    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].evidence == (evidence.Evidence.DIGEST_OF_BOTH,)
+    _, done, left = repaired(filled)
+    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].evidence == (conflict.Evidence.DIGEST_OF_BOTH,)
     assert left.differing == []
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
 
 
 def test_a_row_that_was_never_stored_goes_to_the_quarantine(filled: Stores) -> None:
     execute(filled, f"UPDATE vn_daily SET time = time + 86400000 WHERE ticker = 'VCB' AND time = {FIRST_DAY}")
-    _, done, _ = mend(filled)
-    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].set_aside == 1
+    _, done, _ = repaired(filled)
+    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].quarantined == 1
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
     kept = Quarantine(filled.settings).path(Mode.VN).read_text()
     assert "in one store alone, and not in the digest of the ledger" in kept
@@ -220,7 +220,7 @@ def test_a_row_that_could_not_even_be_stored_is_replaced(filled: Stores, assignm
         expected = make_bars(COUNTS[DAY], seed=99)
         filled.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), expected)
     execute(filled, f"UPDATE vn_daily SET {assignment} WHERE ticker = 'VCB' AND time = {FIRST_DAY}")
-    _, _, left = mend(filled)
+    _, _, left = repaired(filled)
     assert (left.integrity, left.differing) == ("ok", [])
     assert_in_step(filled, "VCB", expected)
     if "text" not in assignment:
@@ -239,7 +239,7 @@ def test_a_series_that_cannot_be_written_does_not_keep_the_others_from_it(
         return settle(stores, key, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(verification, "settle", settle_but_one)
-    _, done, left = mend(filled)
+    _, done, left = repaired(filled)
     assert done.failed == {SeriesKey(Mode.VN, "ACB", DAY): "read-only file system"}
     assert [report.key.ticker for report in left.differing] == ["ACB"]
     recorded = Bookkeeping(filled.db_manager).last_verification(Mode.VN)
@@ -251,7 +251,7 @@ def test_a_series_that_cannot_be_written_does_not_keep_the_others_from_it(
 
 
 def test_a_verification_is_recorded(filled: Stores) -> None:
-    mend(filled)
+    repaired(filled)
     recorded = Bookkeeping(filled.db_manager).last_verification(Mode.VN)
     assert recorded is not None
     bars = 3 * sum(COUNTS.values())
@@ -261,7 +261,7 @@ def test_a_verification_is_recorded(filled: Stores) -> None:
 
 def test_a_look_alone_writes_nothing(filled: Stores) -> None:
     rot(filled)
-    assert len(look_at(filled).differing) == 1
+    assert len(check_vn(filled).differing) == 1
     assert Bookkeeping(filled.db_manager).last_verification(Mode.VN) is None
     assert not filled.in_csv("VCB").equals(bars_of("VCB", DAY))
 
@@ -270,7 +270,7 @@ def test_a_look_alone_writes_nothing(filled: Stores) -> None:
 def test_once_stopped_nothing_more_is_done_and_nothing_recorded(filled: Stores, when: str) -> None:
     stop = threading.Event()
 
-    def watch(reports: Iterator[PartitionReport]) -> Iterator[PartitionReport]:
+    def watch(reports: Iterator[SeriesReport]) -> Iterator[SeriesReport]:
         for report in reports:
             yield report
             stop.set()
@@ -323,25 +323,25 @@ def grow(stores: Stores, stop: threading.Event) -> None:
 
 @pytest.mark.slow
 def test_a_writer_at_work_makes_no_difference(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "_BETWEEN_LOOKS_S", 0.02)
+    monkeypatch.setattr(reconcile, "_BETWEEN_COMPARISONS_S", 0.02)
     filled.save("VIC", make_bars(3_000).take(slice(99)))
     stop = threading.Event()
     writer = threading.Thread(target=grow, args=(filled, stop))
     writer.start()
     try:
-        found = [each for _ in range(15) for each in look_at(filled, others_write=True).differing]
+        found = [each for _ in range(15) for each in check_vn(filled, others_write=True).differing]
     finally:
         stop.set()
         writer.join()
     assert found == []
-    assert look_at(filled).differing == []
+    assert check_vn(filled).differing == []
 
 
 def test_without_a_second_look_it_would(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control, with the writer held between the two stores."""
     longer = bars_of("VCB", DAY)
     filled.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), make_bars(95, seed=ord("V")))
-    assert [each.key.ticker for each in look_at(filled).differing] == ["VCB"]
+    assert [each.key.ticker for each in check_vn(filled).differing] == ["VCB"]
 
     def finish(_seconds: float) -> bool:
         filled.csv_store.write(SeriesKey(Mode.VN, "VCB", DAY), longer)
@@ -349,7 +349,7 @@ def test_without_a_second_look_it_would(filled: Stores, monkeypatch: pytest.Monk
         return False
 
     monkeypatch.setattr(threading.Event, "wait", lambda _event, seconds: finish(seconds))
-    assert look_at(filled, others_write=True).differing == []
+    assert check_vn(filled, others_write=True).differing == []
 
 
 def test_a_repair_and_a_save_of_the_same_series_take_turns(filled: Stores) -> None:
@@ -372,11 +372,11 @@ def test_a_repair_and_a_save_of_the_same_series_take_turns(filled: Stores) -> No
 # A new database in the place of a damaged one
 
 
-def test_what_the_old_database_has_and_csv_has_wrong_is_rescued_first(filled: Stores) -> None:
+def test_what_the_old_database_has_and_csv_has_wrong_is_recovered_first(filled: Stores) -> None:
     """CSV is damaged, and the database elsewhere: filled from CSV alone it would take the damage for the truth."""
     rot(filled, "FPT")
     faults.spoil_days_of(filled, "VCB")
-    _, done, left = mend(filled)
+    _, done, left = repaired(filled)
     assert done.is_rebuilt
     assert (left.integrity, left.differing) == ("ok", [])
     for ticker, interval in SERIES:
@@ -387,7 +387,7 @@ def test_the_workers_reports_and_the_adjustments_are_taken_over(filled: Stores) 
     bookkeeping = Bookkeeping(filled.db_manager)
     bookkeeping.beat(Mode.VN, "daily", 15, 1_000)
     bookkeeping.record_adjustment(Mode.VN, "VCB", FIRST_DAY, 2.0, 1_000)
-    mend(filled)
+    repaired(filled)
     states, adjustments = bookkeeping.worker_states(Mode.VN), bookkeeping.adjustments(Mode.VN, 0)
     verified = bookkeeping.last_verification(Mode.VN)
     faults.spoil_days_of(filled, "VCB")

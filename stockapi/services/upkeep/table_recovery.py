@@ -16,12 +16,12 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {"TEXT": (str,), "INTEGER": (int,),
 Row = tuple[object, ...]
 
 
-def salvage_tables(mode: Mode, damaged: DatabaseManager, new: DatabaseManager) -> dict[str, int]:
+def recover_tables(mode: Mode, damaged: DatabaseManager, new: DatabaseManager) -> dict[str, int]:
     """Rows taken over, by table. What cannot be read begins anew, which the log says.
 
     :raises SqliteError: when the new database cannot be written.
     """
-    salvaged = {}
+    recovered = {}
     for table in _TABLES:
         types = _types_of(mode, new, table)
         try:
@@ -33,8 +33,8 @@ def salvage_tables(mode: Mode, damaged: DatabaseManager, new: DatabaseManager) -
         if len(sound) < len(rows):
             log.error("%s %s: %d rows are damaged and were left out", mode.value, table, len(rows) - len(sound))
         _write(mode, new, table, [*types], sound)
-        salvaged[table] = len(sound)
-    return salvaged
+        recovered[table] = len(sound)
+    return recovered
 
 
 def _types_of(mode: Mode, db_manager: DatabaseManager, table: str) -> dict[str, tuple[type, ...]]:

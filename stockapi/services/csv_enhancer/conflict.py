@@ -59,7 +59,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Resolution:
     """The bars to go on with. `refused`: those which one side alone has and the ledger proves were never stored."""
 
     bars: Bars
@@ -67,9 +67,9 @@ class Choice:
     refused: Bars
 
 
-def choose(
+def resolve(
     in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileState, *, prefer_possible: bool = False
-) -> Choice:
+) -> Resolution:
     """The right bars of a series, their indicators as they are.
 
     :param recorded: the digest in the ledger; None when the ledger does not know the series.
@@ -78,24 +78,24 @@ def choose(
     """
     nothing = in_csv.take(slice(0))
     if not len(in_sqlite):
-        return Choice(in_csv, Evidence.ONLY_CSV, nothing)
+        return Resolution(in_csv, Evidence.ONLY_CSV, nothing)
     if not len(in_csv):
-        return Choice(in_sqlite, Evidence.ONLY_SQLITE, nothing)
+        return Resolution(in_sqlite, Evidence.ONLY_SQLITE, nothing)
     if in_csv.equals(in_sqlite):
-        return Choice(in_csv, Evidence.SAME, nothing)
+        return Resolution(in_csv, Evidence.SAME, nothing)
     proven = None if recorded is None else _by_digest(in_csv, in_sqlite, recorded, file)
     if proven is not None:
         return proven
     if recorded is not None and file is FileState.OLDER:
-        return Choice(in_csv.merge(in_sqlite), Evidence.SQLITE_NEWER, nothing)
+        return Resolution(in_csv.merge(in_sqlite), Evidence.SQLITE_NEWER, nothing)
     bars = in_sqlite.merge(in_csv)
     # What came after the ledger was written may look impossible and yet be what the source has sent.
     is_damaged = recorded is not None and file is FileState.RECORDED
     if prefer_possible or is_damaged:
         bars = _with_possible(bars, in_sqlite)
     if is_damaged:
-        return Choice(bars, Evidence.NOTHING, nothing)
-    return Choice(bars, Evidence.UNRECORDED if recorded is None else Evidence.CSV_NEWER, nothing)
+        return Resolution(bars, Evidence.NOTHING, nothing)
+    return Resolution(bars, Evidence.UNRECORDED if recorded is None else Evidence.CSV_NEWER, nothing)
 
 
 def is_impossible(bars: Bars) -> NDArray[np.bool_]:
@@ -111,25 +111,25 @@ def _with_possible(bars: Bars, others: Bars) -> Bars:
     return bars.merge(others.take(np.isin(others.time, doubtful) & ~is_impossible(others)))
 
 
-def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileState) -> Choice | None:
+def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileState) -> Resolution | None:
     """The choice that has the digest of the ledger, if any.
 
     A file of another state than the recorded one may hold what came later, so then CSV must have it as a whole.
     """
     csv_hashes, sqlite_hashes = hashes(in_csv), hashes(in_sqlite)
     if _total(csv_hashes) == recorded:
-        return Choice(in_csv, Evidence.DIGEST_OF_CSV, _without(in_sqlite, in_csv))
+        return Resolution(in_csv, Evidence.DIGEST_OF_CSV, _without(in_sqlite, in_csv))
     if file is not FileState.RECORDED:
         return None
     if _total(sqlite_hashes) == recorded:
-        return Choice(in_sqlite, Evidence.DIGEST_OF_SQLITE, _without(in_csv, in_sqlite))
+        return Resolution(in_sqlite, Evidence.DIGEST_OF_SQLITE, _without(in_csv, in_sqlite))
     csv_own = in_csv.take(~np.isin(csv_hashes, sqlite_hashes))
     sqlite_own = in_sqlite.take(~np.isin(sqlite_hashes, csv_hashes))
     shared = in_csv.take(np.isin(csv_hashes, sqlite_hashes))
     mixed = _mixture(shared, csv_own, sqlite_own, recorded)
     if mixed is None:
         return None
-    return Choice(mixed, Evidence.DIGEST_OF_BOTH, _without(in_sqlite.merge(in_csv), mixed))
+    return Resolution(mixed, Evidence.DIGEST_OF_BOTH, _without(in_sqlite.merge(in_csv), mixed))
 
 
 def _mixture(shared: Bars, csv_own: Bars, sqlite_own: Bars, recorded: int) -> Bars | None:

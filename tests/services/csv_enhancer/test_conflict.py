@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stockapi.calc.digest import digest
 from stockapi.models import Bars
-from stockapi.services.csv_enhancer.evidence import Choice, Difference, Evidence, FileState, choose, is_impossible
+from stockapi.services.csv_enhancer.conflict import Difference, Evidence, FileState, Resolution, is_impossible, resolve
 from tests.support.stores import make_bars
 
 RECORDED, NEWER, OLDER = FileState
@@ -85,14 +85,14 @@ IMPOSSIBLE = with_price(TRUE, 7, 1.0, row=1)  # its high is below all others
 def test_the_right_side_is_chosen(
     in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileState, evidence: Evidence, expected: Bars
 ) -> None:
-    choice = choose(in_csv, in_sqlite, recorded, file)
-    assert choice.evidence is evidence
-    assert choice.bars.equals(expected)
+    resolution = resolve(in_csv, in_sqlite, recorded, file)
+    assert resolution.evidence is evidence
+    assert resolution.bars.equals(expected)
 
 
 def test_of_impossible_bars_a_possible_one_is_taken_when_asked_for() -> None:
-    assert choose(IMPOSSIBLE, TRUE, DIGEST, NEWER, prefer_possible=True).bars.equals(TRUE)
-    assert choose(IMPOSSIBLE, IMPOSSIBLE, DIGEST, NEWER, prefer_possible=True).bars.equals(IMPOSSIBLE)
+    assert resolve(IMPOSSIBLE, TRUE, DIGEST, NEWER, prefer_possible=True).bars.equals(TRUE)
+    assert resolve(IMPOSSIBLE, IMPOSSIBLE, DIGEST, NEWER, prefer_possible=True).bars.equals(IMPOSSIBLE)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_of_impossible_bars_a_possible_one_is_taken_when_asked_for() -> None:
     [(STRAY, TRUE, 1), (TRUE, STRAY, 1), (STRAY, without(TRUE, 9), 1), (DAMAGED, TRUE, 0), (without(TRUE, 3), TRUE, 0)],
 )
 def test_only_what_was_never_stored_is_refused(in_csv: Bars, in_sqlite: Bars, refused: int) -> None:
-    choice = choose(in_csv, in_sqlite, DIGEST, RECORDED)
-    assert len(choice.refused) == refused
-    assert set(choice.refused.time.tolist()) <= {int(STRAY.time[-1])}
+    resolution = resolve(in_csv, in_sqlite, DIGEST, RECORDED)
+    assert len(resolution.refused) == refused
+    assert set(resolution.refused.time.tolist()) <= {int(STRAY.time[-1])}
 
 
-def has_lost(choice: Choice, in_csv: Bars, in_sqlite: Bars) -> bool:
-    kept = {*choice.bars.time.tolist(), *choice.refused.time.tolist()}
+def has_lost(resolution: Resolution, in_csv: Bars, in_sqlite: Bars) -> bool:
+    kept = {*resolution.bars.time.tolist(), *resolution.refused.time.tolist()}
     return not {*in_csv.time.tolist(), *in_sqlite.time.tolist()} <= kept
 
 
@@ -134,7 +134,7 @@ def test_no_bar_of_either_side_is_ever_dropped_silently(
     recorded: int | None,
 ) -> None:
     in_csv, in_sqlite = flipped(TRUE, csv_flips), flipped(TRUE, sqlite_flips)
-    assert not has_lost(choose(in_csv, in_sqlite, recorded, file), in_csv, in_sqlite)
+    assert not has_lost(resolve(in_csv, in_sqlite, recorded, file), in_csv, in_sqlite)
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,7 +146,7 @@ def test_damage_of_both_sides_in_different_places_is_undone(csv_flips: list[Flip
     in_sqlite = flipped(TRUE, [flip for flip in sqlite_flips if flip[0] not in taken][:4])
     if is_clash(in_csv) or is_clash(in_sqlite):
         return
-    assert choose(in_csv, in_sqlite, DIGEST, RECORDED).bars.equals(TRUE)
+    assert resolve(in_csv, in_sqlite, DIGEST, RECORDED).bars.equals(TRUE)
 
 
 def is_clash(bars: Bars) -> bool:
@@ -155,14 +155,14 @@ def is_clash(bars: Bars) -> bool:
 
 
 def test_past_sixteen_differing_bars_nothing_tells() -> None:
-    """2^17 ways to choose are more than a repair should try for each series."""
+    """2^17 ways to resolve are more than a repair should try for each series."""
     in_csv, in_sqlite = TRUE, TRUE
     for position in range(8):
         in_csv = with_price(in_csv, position, 50_001.0)
         in_sqlite = with_price(in_sqlite, 39 - position, 50_001.0)
-    assert choose(in_csv, in_sqlite, DIGEST, RECORDED).evidence is Evidence.DIGEST_OF_BOTH
+    assert resolve(in_csv, in_sqlite, DIGEST, RECORDED).evidence is Evidence.DIGEST_OF_BOTH
     in_csv = with_price(in_csv, 20, 50_001.0)
-    assert choose(in_csv, in_sqlite, DIGEST, RECORDED).evidence is Evidence.NOTHING
+    assert resolve(in_csv, in_sqlite, DIGEST, RECORDED).evidence is Evidence.NOTHING
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from stockapi.formats.csv_lenient_reader import SHOWN_CHARS
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer.evidence import Choice, FileState, choose
+from stockapi.services.csv_enhancer.conflict import FileState, Resolution, resolve
 from stockapi.services.csv_store import is_older, is_storable
 from stockapi.services.sqlite_store import Recorded
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class ReplicaPair:
     """`in_sqlite` in order of time, even where a damaged index gave it otherwise. `stamp`: of the CSV file as read.
 
     `has_true_blocks`, `has_true_texts`: whether SQLite's blocks, and its ready texts, are those of its rows.
@@ -32,7 +32,7 @@ class Sides:
     entry: LedgerEntry | None
     in_sqlite: Bars
     unstorable: Bars
-    choice: Choice
+    resolution: Resolution
     has_true_blocks: bool
     has_true_texts: bool
 
@@ -41,7 +41,7 @@ class Sides:
         return self.parsed.bars
 
     @property
-    def are_empty(self) -> bool:
+    def is_empty(self) -> bool:
         return not len(self.in_csv) and not len(self.in_sqlite)
 
     @property
@@ -55,13 +55,15 @@ class Sides:
         return describes(self.entry, self.in_sqlite)
 
 
-def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, prefer_possible: bool = False) -> Sides:
-    """Read a series from both stores, or from CSV alone, and choose.
+def read_replicas(
+    stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, prefer_possible: bool = False
+) -> ReplicaPair:
+    """Read a series from both stores, or from CSV alone, and resolve the conflict.
 
     A file whose columns are not known has no bars where SQLite has at least as many as it has lines: its lines are
     damaged then. Otherwise somebody has to look at it.
 
-    :param prefer_possible: see `choose`.
+    :param prefer_possible: see `resolve`.
     :raises StoreError: when a store cannot be read.
     """
     nothing = Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)
@@ -77,7 +79,7 @@ def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, pref
     storable = is_storable(in_sqlite, key.interval)
     if refusal is not None and int(storable.sum()) < len(parsed.damaged) - 1:  # one of them was the header
         raise refusal
-    choice = choose(
+    resolution = resolve(
         parsed.bars,
         in_sqlite.take(storable),
         None if entry is None else int(entry.digest, 16),
@@ -85,7 +87,7 @@ def read_sides(stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, pref
         prefer_possible=prefer_possible,
     )
     unstorable, are_true = in_sqlite.take(~storable), (recorded.has_true_blocks, recorded.has_true_texts)
-    return Sides(parsed, stamp, entry, in_sqlite, unstorable, choice, *are_true)
+    return ReplicaPair(parsed, stamp, entry, in_sqlite, unstorable, resolution, *are_true)
 
 
 def _lines(refusal: LayoutError) -> list[DamagedLine]:
@@ -99,17 +101,17 @@ def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:
     return FileState.OLDER if is_older(stamp, entry.csv_stamp) else FileState.NEWER
 
 
-def set_aside(stores: Stores, key: SeriesKey, sides: Sides, now: datetime) -> None:
+def quarantine_rejected(stores: Stores, key: SeriesKey, pair: ReplicaPair, now: datetime) -> None:
     """Into the quarantine with what is about to vanish: lines that are no bars, and bars proven never stored.
 
     :raises CsvError: when it cannot be written; then nothing may vanish.
     """
     path = stores.csv_store.path(key)
-    if sides.parsed.damaged:
-        stores.quarantine.add(key.mode, str(path), sides.parsed.damaged, now)
-    rows = format_rows(key, sides.choice.refused).splitlines()
+    if pair.parsed.damaged:
+        stores.quarantine.add(key.mode, str(path), pair.parsed.damaged, now)
+    rows = format_rows(key, pair.resolution.refused).splitlines()
     lines = [DamagedLine(0, "in one store alone, and not in the digest of the ledger", row) for row in rows]
-    unstorable = _plain_rows(key.ticker, sides.unstorable)
+    unstorable = _plain_rows(key.ticker, pair.unstorable)
     lines += [DamagedLine(0, "a row of SQLite that is no bar", row) for row in unstorable]
     if lines:
         log.warning("%s: %d bars of one store were never stored; set aside in the quarantine", path, len(lines))
