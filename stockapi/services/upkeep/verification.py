@@ -26,7 +26,7 @@ Watch = Callable[[Reports], Reports]
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a look at a market has found. `integrity`: `ok`, or what SQLite's own check found first."""
+    """What the check of a market found. `integrity`: `ok`, or what SQLite's own check found first."""
 
     integrity: str
     reports: list[SeriesReport]
@@ -47,7 +47,7 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done about the result.
+    """What was done about the differences.
 
     `settled`: what settling each series did, a rebuild included. `gone`: series taken out of the ledger, with the bars
     it had told of, since neither store has any of them. `failed`: why a series could not be settled.
@@ -119,7 +119,7 @@ def verify_and_repair(
     others_write: bool = False,
     watch: Watch = iter,
 ) -> tuple[CheckReport, Repair, CheckReport]:
-    """Look, mend, look again at what was mended, and record how it went. The second findings are what is left.
+    """Check, repair, check again, and record how it went. The second report is what is left.
 
     :raises StoreError: as `check` and `repair`; nothing is recorded then.
     :raises DeadlineError: once `stop` is set; nothing is recorded then.
