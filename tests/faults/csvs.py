@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from stockapi.errors import LayoutError
 from stockapi.models import Interval, Mode
 from stockapi.models.series import SeriesKey
 from tests.faults.market import Series, not_as_in
@@ -32,7 +33,10 @@ def tampered(rig: Rig, name: str, times: int = 1) -> Outcome:
 
 def _is_whole(rig: Rig, series: Series, version: int) -> bool:
     with rig.stores() as stores:
-        parsed = stores.csv_store.read(SeriesKey(Mode.VN, *series))
+        try:
+            parsed = stores.csv_store.read(SeriesKey(Mode.VN, *series))
+        except LayoutError:
+            return False
     return not parsed.damaged and not not_as_in(rig.truth, series, parsed.bars, version)
 
 

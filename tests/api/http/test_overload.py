@@ -252,11 +252,11 @@ def put_under_load(server: Server, heavy_clients: int, seconds: float) -> Load:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 tickers of 3,000 days: all of them are 60,000 rows, 24 MB of JSON."""
+    """60 tickers of 3,000 days: all of them are 180,000 rows, 72 MB of JSON."""
     directory = tmp_path_factory.mktemp("overload")
     settings = Settings.from_mapping(environment(directory))
     stores = Stores.of(settings)
-    for number in range(20):
+    for number in range(60):
         stores.save(f"T{number:02}", make_bars(3_000, seed=number))
     stores.db_manager.close()
     return directory

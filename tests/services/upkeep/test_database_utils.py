@@ -283,9 +283,9 @@ from datetime import datetime, UTC
 from pathlib import Path
 from stockapi.config import Settings
 from stockapi.models import Mode
-from stockapi.services import backup_files
+from stockapi.services.upkeep import backup_files
 from stockapi.services.database_manager import DatabaseManager
-from stockapi.services.database_utils import DatabaseUtils
+from stockapi.services.upkeep.database_utils import DatabaseUtils
 
 directory, is_guarded, delay_s = Path(sys.argv[1]), sys.argv[2] == "guarded", float(sys.argv[3])
 now = datetime.now(UTC)
