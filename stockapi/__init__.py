@@ -1,7 +1,7 @@
 """OHLCV bars of Vietnamese stocks and crypto coins over HTTP: SQLite first, CSV always."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flask import Flask
 
@@ -11,6 +11,7 @@ from stockapi.api.openapi import document
 from stockapi.api.pages import assets, docs, explorer
 from stockapi.api.routes import adjustments, coverage, groups, health, tickers
 from stockapi.api.routes import analysis as analysis_routes
+from stockapi.clock import utc_now
 from stockapi.config import Settings
 from stockapi.logs import configure_logging
 from stockapi.markets.tickers import groups_for
@@ -19,11 +20,7 @@ from stockapi.models.mode import Mode
 __all__ = ["create_app"]
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime] = _utc_now) -> Flask:
+def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime] = utc_now) -> Flask:
     """The WSGI application.
 
     Without `settings` this is the start of a process: they come from the environment, and logging is set up.

@@ -3,17 +3,15 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+from stockapi.clock import utc_now
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """`now`: the present moment, with a time zone. `monotonic` and `cpu_seconds` (of the thread) count seconds."""
 
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     cpu_seconds: Callable[[], float] = time.thread_time

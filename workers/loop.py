@@ -21,7 +21,6 @@ from stockapi.logs import key_values
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import Window
 from stockapi.providers.base import Provider
 from stockapi.services.database_manager.bookkeeping import Cycle
 from stockapi.services.ingest.sync import sync_ticker
@@ -105,7 +104,7 @@ class WorkerLoop:
         self._due: dict[str, float] = {}
         self._beaten = float("-inf")
         self._damaged: tuple[int, int] | None = None
-        """Device and inode of the database in which this cycle has met damage."""
+        """The database file in which this cycle has met damage, as `DatabaseManager.file` names it."""
         self._repair_not_before = float("-inf")
 
     def run(self) -> None:
@@ -202,7 +201,7 @@ class WorkerLoop:
             raise
         finally:
             # One that another thread has put in its place meanwhile is not the one that was damaged.
-            if self._damaged is not None and not has_healed and self._damaged == self._identity(job.mode):
+            if self._damaged is not None and not has_healed and self._damaged == self._stores.db_manager.file(job.mode):
                 self._repair(job.mode, rebuild)
         return tally.failed
 
@@ -213,8 +212,7 @@ class WorkerLoop:
         if not self._stores.db_manager.health(mode).reachable:
             return False
         try:
-            for interval in Interval:
-                self._stores.sqlite_store.read(SeriesKey(mode, "", interval), Window(limit=1))
+            self._stores.sqlite_store.require_tables(mode)
         except SqliteError:
             return False
         return True
@@ -245,15 +243,7 @@ class WorkerLoop:
     def _note(self, mode: Mode, fault: SqliteFault | None) -> None:
         """What a save or a report has met. A database that is busy, full or out of reach is left alone."""
         if fault in DAMAGE and self._damaged is None:
-            self._damaged = self._identity(mode)
-
-    def _identity(self, mode: Mode) -> tuple[int, int] | None:
-        """Device and inode; None when there is no file: the next cycle makes one."""
-        try:
-            status = self._stores.settings.database_path(mode).stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+            self._damaged = self._stores.db_manager.file(mode)
 
     def _sync_all(self, job: Job, tickers: Sequence[str], tally: _Tally) -> None:
         for interval in job.intervals:

@@ -7,10 +7,11 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from stockapi.clock import utc_now
 from stockapi.config import Settings
 from stockapi.errors import WriterLockedError
 from stockapi.models.mode import Mode
@@ -34,12 +35,8 @@ def _let_go_in_child() -> None:
 os.register_at_fork(after_in_child=_let_go_in_child)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @contextmanager
-def writer_lock(settings: Settings, modes: Iterable[Mode], clock: Callable[[], datetime] = _now) -> Iterator[None]:
+def writer_lock(settings: Settings, modes: Iterable[Mode], clock: Callable[[], datetime] = utc_now) -> Iterator[None]:
     """Makes this process the only writer of the markets until it leaves the context or dies, however it dies.
 
     :raises WriterLockedError: when another process (or another context of this one) is; says which and what to do.

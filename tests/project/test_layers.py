@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stockapi.config",),
     ("stockapi.markets.*",),
     (
+        "stockapi.clock",
         "stockapi.constants",
         "stockapi.errors",
         "stockapi.logs",

@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from stockapi.services.durable import fsync_directory, locked, make_newer, read_range, replace_file, write_range
+from stockapi.services.durable import (
+    FileState,
+    fsync_directory,
+    locked,
+    make_newer,
+    read_range,
+    replace_file,
+    write_range,
+)
 
-Identity = tuple[int, int, int, int, str]
+Identity = tuple[FileState, str]
+"""Differs between any two states of a file as readers see it; the text tells the journal over it, "" for none."""
 
 _JOURNAL_MAGIC: Final = b"journal-1"
 
@@ -112,9 +121,7 @@ def _work_in(path: Path, journal: Journal) -> None:
 
 
 def identity_of(status: os.stat_result, journal: Journal | None = None) -> Identity:
-    """Differs between any two states of a file: device, inode, size, time of change, and the journal over it."""
-    checksum = "" if journal is None else journal.checksum
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, checksum
+    return FileState.of(status), "" if journal is None else journal.checksum
 
 
 @dataclass(frozen=True, slots=True)

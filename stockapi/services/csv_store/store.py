@@ -93,7 +93,10 @@ class CsvStore:
         """Differs between any two states of the series' file, by inode, size and time of change; "" for no file."""
         with self._reading(key) as view:
             # Without the device: its number may be another after every start of the machine.
-            return "" if view is None else ":".join(map(str, view.identity[1:])).rstrip(":")
+            if view is None:
+                return ""
+            (_, *state), journal = view.identity
+            return ":".join(map(str, [*state, journal])).rstrip(":")
 
     def read(self, key: SeriesKey, window: Window = WHOLE) -> ParsedCsv:
         """The bars of the window, those of its warm-up before them. No file, no bars.

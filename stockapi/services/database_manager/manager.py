@@ -295,6 +295,12 @@ class DatabaseManager:
         last_check = f"{checked[0]} at {format_moment(checked[1])}" if checked else None
         return DatabaseHealth(str(path), size, version, True, None, last_check)
 
+    def file(self, mode: Mode) -> tuple[int, int] | None:
+        """Device and inode of the database; None when there is no file, or the system does not tell."""
+        with suppress(SqliteError):
+            return _identity(self.settings.database_path(mode))[1]
+        return None
+
     def close_readers(self) -> None:
         """Close the connections of this thread, which is about to end."""
         for mode in Mode:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stockapi.errors import CsvError, LayoutError
+from stockapi.errors import CsvError, LayoutError, os_errors
 from stockapi.formats.csv_format import DamagedLine, ParsedCsv, parse_rows
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
@@ -121,8 +121,6 @@ def _parse(path: Path, key: SeriesKey) -> ParsedCsv:
 
 
 def _read_text(path: Path) -> str:
-    try:
+    with os_errors(CsvError, f"{path} cannot be read"):
         # A byte that is no UTF-8 damages its own line, not the file.
         return path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as exc:
-        raise CsvError(f"{path} cannot be read: {exc.strerror}") from exc

@@ -3,14 +3,17 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stockapi.calc.digest import digest, replaced, to_text
-from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.query import is_symbol
 from stockapi.models.series import SeriesKey
+from stockapi.services.database_manager.damage import damage_in, has_types
 from stockapi.services.sqlite_store.tables import SELECT_LEDGER_ENTRY, SELECT_LEDGER_OF_INTERVAL
+
+_TYPES = (str, str, int, int, int, str, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +75,10 @@ def _find(connection: sqlite3.Connection, ticker: str, interval: Interval) -> Le
     return None if row is None else to_entry(row)
 
 
-def to_entry(row: Sequence[object]) -> LedgerEntry:
-    """:raises SqliteError: when it is none that was ever written: a damaged page may still be a row to SQLite."""
+def to_entry(row: tuple[Any, ...]) -> LedgerEntry:
+    """:raises SqliteError: when it is none that was ever written."""
     ticker, interval, rows, first_time, last_time, text, stamp = row
-    try:
-        if not is_symbol(str(ticker)) or int(str(text), 16) < 0:
-            raise ValueError(ticker, text)
-        return LedgerEntry(
-            str(ticker), Interval(interval), _int(rows), _int(first_time), _int(last_time), str(text), str(stamp)
-        )
-    except ValueError as exc:
-        raise SqliteError(f"a row of the ledger cannot be one: {row!r}", SqliteFault.CORRUPT) from exc
-
-
-def _int(value: object) -> int:
-    """:raises ValueError: for anything else."""
-    if not isinstance(value, int):
-        raise ValueError(value)
-    return value
+    with damage_in("a row of the ledger"):
+        if not has_types(row, _TYPES) or not is_symbol(ticker) or int(text, 16) < 0:
+            raise ValueError(repr(row))
+        return LedgerEntry(ticker, Interval(interval), rows, first_time, last_time, text, stamp)

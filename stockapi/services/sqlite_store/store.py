@@ -145,6 +145,11 @@ class SqliteStore:
         with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
             return read_window(connection, key, window)
 
+    def require_tables(self, mode: Mode) -> None:
+        """:raises SqliteError: unless each table of bars can be read. Damage inside of one shows when that is read."""
+        for interval in Interval:
+            self.read(SeriesKey(mode, "", interval), Window(limit=1))  # no bar has this ticker
+
     def extents(
         self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
     ) -> dict[str, Extent]:

@@ -8,7 +8,6 @@ import orjson
 
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.gaps import midnights
-from stockapi.errors import SqliteError, SqliteFault
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Int
 from stockapi.models.interval import Interval
@@ -16,6 +15,7 @@ from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME, Window
+from stockapi.services.database_manager.damage import damage_in
 from stockapi.services.sqlite_store.ledger import ledger_entries
 from stockapi.services.sqlite_store.tables import MOST_ROWS, TableInfo, to_bars
 
@@ -70,11 +70,9 @@ def read_days(connection: sqlite3.Connection, key: SeriesKey) -> Int:
     """
     table = TableInfo.of(key.mode, key.interval)
     (text,) = connection.execute(table.select_days, (key.ticker,)).fetchone()
-    try:
+    with damage_in(f"a time in {table.name}"):
         # Each day comes once. Sorted, since SQL promises no order within a text.
         return midnights(np.sort(np.array(orjson.loads(text), dtype=np.int64)))
-    except (ValueError, TypeError, OverflowError) as exc:
-        raise SqliteError(f"a time in {table.name} is no number: {exc}", SqliteFault.CORRUPT) from exc
 
 
 def check_budget(

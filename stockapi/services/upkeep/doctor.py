@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -24,9 +25,9 @@ from stockapi.services.csv_enhancer.conflict import Difference, is_impossible
 from stockapi.services.csv_enhancer.replicas import ReplicaPair, read_replicas
 from stockapi.services.database_manager import NEVER
 from stockapi.services.stores import Stores
+from stockapi.services.upkeep.second_look import compare_again
 
 _CLOCK_SLACK_S: Final = 60
-_BETWEEN_COMPARISONS_S: Final = 0.5
 
 
 class Kind(Enum):
@@ -100,17 +101,22 @@ def examine(
 ) -> Iterator[list[Finding]]:
     """The findings of each stored series, in turn; none for a series that is well.
 
-    :param others_write: what could be mended counts when it is there at a second look: a writer may be in mid-save.
+    :param others_write: a writer may be in mid-save: see `compare_again`, of what could be mended.
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
     """
     for interval in intervals:
         for ticker in stored_tickers(stores, mode, interval):
             key = SeriesKey(mode, ticker, interval)
             findings = examine_series(stores, key, now)
-            if others_write and any(finding.kind.is_repairable for finding in findings):
-                NEVER.wait(_BETWEEN_COMPARISONS_S)
-                findings = examine_series(stores, key, now)
+            if others_write:
+                findings = compare_again(
+                    key, findings, partial(examine_series, stores, key, now), _are_repairable, NEVER
+                )
             yield findings
+
+
+def _are_repairable(findings: list[Finding]) -> bool:
+    return any(finding.kind.is_repairable for finding in findings)
 
 
 def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Finding]:

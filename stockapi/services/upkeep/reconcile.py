@@ -2,24 +2,24 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Final
 
 from stockapi.config import Settings
-from stockapi.errors import CsvError, SqliteError, SqliteFault
+from stockapi.errors import CsvError, SqliteError, SqliteFault, cannot_open, os_errors
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import Window
+from stockapi.models.timestamps import moment_in_name
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
     csv_alone_if_allowed,
     recover_to_csv,
-    series_lock,
     settle,
     stored_tickers,
 )
@@ -29,17 +29,13 @@ from stockapi.services.database_manager import NEVER
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
+from stockapi.services.upkeep.second_look import compare_again
 from stockapi.services.upkeep.table_recovery import recover_tables
 
 log = logging.getLogger(__name__)
 
 DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
 """What a database does not recover from. One that is busy, full or out of reach does."""
-
-
-_MOST_COMPARISONS: Final = 5
-_BETWEEN_COMPARISONS_S: Final = 0.5
-"""A save has both stores done within milliseconds, a long rewrite within seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
     """
     live = stores.settings.database_path(mode)
     building = beside(live, ".rebuilding")
-    with _file_errors(live):
+    with _out_of_reach(live):
         is_there = live.exists()
         for suffix in DATABASE_FILES:
             beside(building, suffix).unlink(missing_ok=True)
@@ -126,10 +122,8 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
         new.close()
     if result != "ok":
         raise SqliteError(f"the new database failed its integrity check: {result}", SqliteFault.CORRUPT)
-    with _file_errors(live):
-        aside = DatabaseUtils(stores.db_manager).swap_in(
-            mode, building, f"damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-        )
+    with _out_of_reach(live):
+        aside = DatabaseUtils(stores.db_manager).swap_in(mode, building, f"damaged-{moment_in_name(now)}")
     rows = sum(stats.records for stats in settled.values())
     if aside is None:
         log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(settled), rows)
@@ -143,8 +137,7 @@ def verify(
 ) -> Iterator[SeriesReport]:
     """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
 
-    :param others_write: a writer may be between the two stores. One of this process is waited for; of another process
-        nobody knows, so that a difference counts when it is the same at two looks.
+    :param others_write: a writer may be between the two stores: see `compare_again`.
     :raises SqliteError: when the ledger cannot be read: then there is nothing to compare.
     """
     stores.sqlite_store.ledger(mode)
@@ -154,15 +147,13 @@ def verify(
                 return
             key = SeriesKey(mode, ticker, interval)
             report = _compare(stores, key)
-            for _ in range(_MOST_COMPARISONS if others_write else 0):
-                if not report.problems or stop.wait(_BETWEEN_COMPARISONS_S):
-                    break
-                earlier = report
-                with series_lock(key):
-                    report = _compare(stores, key)
-                if earlier == report:
-                    break
+            if others_write:
+                report = compare_again(key, report, partial(_compare, stores, key), _has_problems, stop)
             yield report
+
+
+def _has_problems(report: SeriesReport) -> bool:
+    return bool(report.problems)
 
 
 def _compare(stores: Stores, key: SeriesKey) -> SeriesReport:
@@ -271,7 +262,7 @@ def _settle_what_is_there(
 ) -> tuple[dict[SeriesKey, EnhancementStats], bool]:
     """:returns: also whether the database is there and undamaged, as far as the settling has seen of it."""
     path = stores.settings.database_path(mode)
-    with _file_errors(path):
+    with _out_of_reach(path):
         if not path.exists():
             return {}, False
     try:
@@ -314,10 +305,7 @@ def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntr
     store = stores.sqlite_store
     try:
         stores.db_manager.upgrade(mode)
-        for interval in Interval:
-            store.read(
-                SeriesKey(mode, "", interval), Window(limit=1)
-            )  # no bar has this ticker; that the table is there counts
+        store.require_tables(mode)
         return store.ledger(mode)
     except SqliteError as exc:
         if exc.fault in DAMAGE:
@@ -325,9 +313,5 @@ def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntr
         return {}  # `settle` tries each partition, and raises or says for each that SQLite does not work
 
 
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise SqliteError(f"{path} is out of reach: {exc.strerror}", SqliteFault.CANNOT_OPEN) from exc
+def _out_of_reach(path: Path) -> AbstractContextManager[None]:
+    return os_errors(cannot_open, f"{path} is out of reach")

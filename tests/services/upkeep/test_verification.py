@@ -18,7 +18,7 @@ from stockapi.services.csv_enhancer import conflict, settle
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Verification
-from stockapi.services.upkeep import reconcile, verification
+from stockapi.services.upkeep import reconcile, second_look, verification
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import SeriesReport, settle_out_of_step
 from stockapi.services.upkeep.verification import CheckReport, Repair, check, verify_and_repair
@@ -323,7 +323,7 @@ def grow(stores: Stores, stop: threading.Event) -> None:
 
 @pytest.mark.slow
 def test_a_writer_at_work_makes_no_difference(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "_BETWEEN_COMPARISONS_S", 0.02)
+    monkeypatch.setattr(second_look, "_BETWEEN_COMPARISONS_S", 0.02)
     filled.save("VIC", make_bars(3_000).take(slice(99)))
     stop = threading.Event()
     writer = threading.Thread(target=grow, args=(filled, stop))
