@@ -14,18 +14,17 @@ from stockapi.config import Settings
 from stockapi.errors import ConfigError
 from stockapi.markets import cache_max_age_s
 from stockapi.markets.tickers import groups_for
-from stockapi.models.mode import Mode
 
 try:
     _settings = Settings.load()
     # A list that a setting names must stop the start here: a worker that fails is only started again, for ever.
-    for _mode in Mode:
+    for _mode in _settings.markets:
         groups_for(_mode, _settings)
 except ConfigError as exc:
     sys.exit(f"stockapi: {exc}")
 
 # The calendar of public holidays takes 70 ms to load: once, here, and not in the first request of each process.
-cache_max_age_s(datetime.now(UTC), Mode)
+cache_max_age_s(datetime.now(UTC), _settings.markets)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency

@@ -15,7 +15,6 @@ from stockapi.clock import utc_now
 from stockapi.config import Settings
 from stockapi.logs import configure_logging
 from stockapi.markets.tickers import groups_for
-from stockapi.models.mode import Mode
 
 __all__ = ["create_app"]
 
@@ -39,7 +38,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it would redirect, where this API has errors only
-    for mode in Mode:
+    for mode in settings.markets:
         groups_for(mode, settings)  # a list that cannot be read stops the start, not the first request for it
     services = context.services_of(settings, clock)
     context.install(app, services)

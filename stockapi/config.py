@@ -92,6 +92,17 @@ def _list_of(allowed: str, is_allowed: Callable[[str], object]) -> _Parser:
     return _Parser(f"{allowed}, separated by commas", parse)
 
 
+def _markets() -> _Parser:
+    """At least one; in the order of `Mode`, whatever that of the text."""
+    modes = {mode.value: mode for mode in Mode}
+
+    def parse(text: str) -> tuple[Mode, ...]:
+        named = {modes[item.strip().lower()] for item in text.split(",")}
+        return tuple(mode for mode in Mode if mode in named)
+
+    return _Parser(f"{', '.join(modes)}, or several of them separated by commas", parse)
+
+
 def _text(allowed: str, pattern: str) -> _Parser:
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text, re.ASCII):
@@ -136,6 +147,11 @@ class Settings:
     )
     sqlite_reads: bool = _setting("true", _boolean(), "rollout flag: answer from SQLite first")
     sqlite_writes: bool = _setting("true", _boolean(), "rollout flag: write SQLite beside CSV")
+    markets: tuple[Mode, ...] = _setting(
+        ",".join(mode.value for mode in Mode),
+        _markets(),
+        "the markets that are served and kept up to date; others are left alone",
+    )
     vn_database_path: Path = _setting(VN_DATABASE_PATH, _path(), "database of the VN market")
     crypto_database_path: Path = _setting(CRYPTO_DATABASE_PATH, _path(), "database of the crypto market")
     market_data_dir: Path = _setting("market_data", _path(), "CSV tree of the VN market")
@@ -227,6 +243,12 @@ class Settings:
         # A symbol may exist in several markets: in one shared tree the later write would replace the earlier.
         _require_different(settings, [market_of(mode).settings.database_path for mode in Mode])
         _require_different(settings, [market_of(mode).settings.data_dir for mode in Mode])
+        for mode in settings.markets:
+            if settings.data_provider != SIMULATED and not market_of(mode).live_sources:
+                raise ConfigError(
+                    f"DATA_PROVIDER={settings.data_provider!r} is not allowed; allowed: {SIMULATED}, "
+                    f"as there is no live source of {mode.value}"
+                )
         return settings
 
     @classmethod
@@ -236,6 +258,11 @@ class Settings:
         :raises ConfigError: as `from_mapping`, and for a `.env` that cannot be read or understood.
         """
         return cls.from_mapping(_read_dotenv(Path(".env")) | os.environ)
+
+    @property
+    def default_market(self) -> Mode:
+        """The one that is meant where none is named."""
+        return self.markets[0]
 
     def database_path(self, mode: Mode) -> Path:
         path: Path = getattr(self, market_of(mode).settings.database_path)

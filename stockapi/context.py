@@ -10,7 +10,6 @@ from flask import Flask, current_app
 
 from stockapi.config import Settings
 from stockapi.markets import cache_max_age_s
-from stockapi.models.mode import Mode
 from stockapi.services.data_store import DataStore
 from stockapi.services.data_store.coverage import CoverageReader
 from stockapi.services.data_store.query_cost import QueryCost
@@ -40,7 +39,7 @@ class Services:
 
     def cache_max_age_s(self) -> int:
         """Seconds for which an answer with bars, given now, may be kept."""
-        return cache_max_age_s(self.clock(), Mode)
+        return cache_max_age_s(self.clock(), self.settings.markets)
 
 
 def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from stockapi.config import Settings
-from stockapi.errors import AppError
+from stockapi.errors import AppError, ConfigError
 from stockapi.logs import configure_logging, key_values
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
@@ -36,7 +36,8 @@ def main() -> None:
         settings = Settings.load()
         configure_logging(settings.log_level)
         yield_to_readers()
-        is_well = _run(settings, arguments.only, arguments.once, _stop_on_signals())
+        threads = _enabled_threads(settings, arguments.only)
+        is_well = _run(settings, threads, arguments.once, _stop_on_signals())
     except AppError as exc:
         sys.exit(f"workers: {exc}")
     sys.exit(0 if is_well else 1)
@@ -44,7 +45,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers", description="Keep both stores current.")
-    parser.add_argument("--only", type=_thread_names, default=list(THREADS), help="some of: " + ",".join(THREADS))
+    parser.add_argument("--only", type=_thread_names, help="some of: " + ",".join(THREADS))
     parser.add_argument("--once", action="store_true", help="run each job once and exit, 1 when a series failed")
     return parser.parse_args()
 
@@ -56,13 +57,27 @@ def _thread_names(text: str) -> list[str]:
     return [name for name in THREADS if name in names]
 
 
+def _enabled_threads(settings: Settings, only: Sequence[str] | None) -> list[str]:
+    """Those of the markets that are enabled; `only` these of them.
+
+    :raises ConfigError: for one of a market that is not.
+    """
+    enabled = [name for name, jobs in THREADS.items() if jobs[0].mode in settings.markets]
+    if only is not None and not set(only) <= set(enabled):
+        raise ConfigError(
+            f"--only {','.join(only)!r} is not allowed, as MARKETS leaves some of these out; "
+            f"allowed: {', '.join(enabled)}, separated by commas"
+        )
+    return enabled if only is None else list(only)
+
+
 def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.Event) -> bool:
     """Hold the writer's lock, finish what a crash left, then keep the markets current until `stop`.
 
     :returns: whether all went well: with `once`, that no series failed; otherwise that no thread died or hung.
     :raises AppError: when the start fails: another writer, a source that is not available.
     """
-    modes = [mode for mode in Mode if any(job.mode is mode for name in names for job in THREADS[name])]
+    modes = list(dict.fromkeys(THREADS[name][0].mode for name in names))
     stores, clocks = Stores.of(settings), Clocks()
     with writer_lock(settings, modes):
         for mode in modes:

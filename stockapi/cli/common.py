@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
+from flask.cli import ScriptInfo
 from tqdm import tqdm
 
 from stockapi.context import Services, services
@@ -62,23 +63,51 @@ def _parse_stored_interval(text: str) -> Interval:
     return interval
 
 
+def _enabled_markets(ctx: click.Context) -> tuple[Mode, ...]:
+    # While options are parsed the application is not the current one yet.
+    with ctx.ensure_object(ScriptInfo).load_app().app_context():
+        return services().settings.markets
+
+
+class _Market(click.ParamType[Any]):
+    """One of the markets that are enabled."""
+
+    name = "mode"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Mode:
+        try:
+            return parse_mode(value, _enabled_markets(cast(click.Context, ctx)))
+        except QueryError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def _market_or_first(ctx: click.Context, _param: click.Parameter, market: Mode | None) -> Mode:
+    return market or _enabled_markets(ctx)[0]
+
+
+def _markets_or_all(ctx: click.Context, param: click.Parameter, markets: Iterable[Mode]) -> tuple[Mode, ...]:
+    return _each_once(ctx, param, markets) or _enabled_markets(ctx)
+
+
 def _each_once(_ctx: click.Context, _param: click.Parameter, values: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(dict.fromkeys(values))
 
 
-MODE = _Parsed("mode", parse_mode)
 _INTERVAL = _Parsed("interval", _parse_stored_interval)
 _TICKER = _Parsed("ticker", parse_symbol)
 
-one_mode_option = click.option("--mode", type=MODE, default="vn", show_default=True, help="vn or crypto.")
+MODE = _Market()
+MODES: Final = " or ".join(mode.value for mode in Mode)
+one_mode_option = click.option(
+    "--mode", type=MODE, callback=_market_or_first, help=f"{MODES}. Default: the first that is enabled."
+)
 modes_option = click.option(
     "--mode",
     "modes",
     type=MODE,
     multiple=True,
-    default=tuple(Mode),
-    callback=_each_once,
-    help="vn or crypto. Default: both.",
+    callback=_markets_or_all,
+    help=f"{MODES}; repeatable. Default: all that are enabled.",
 )
 intervals_option = click.option(
     "--interval",

@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 
 from stockapi.cli.common import (
     MODE,
+    MODES,
     fail_on_sqlite_errors,
     intervals_option,
     modes_option,
@@ -68,7 +69,11 @@ def _report_import(results: list[ImportResult], mode: Mode) -> None:
 
 @commands.command()
 @click.option(
-    "--mode", "modes", type=MODE, multiple=True, help="vn or crypto. Default: both, or vn where tickers are named."
+    "--mode",
+    "modes",
+    type=MODE,
+    multiple=True,
+    help=f"{MODES}; repeatable. Default: all that are enabled, or the first of them where tickers are named.",
 )
 @intervals_option
 @tickers_option
@@ -80,11 +85,12 @@ def pull(
     modes: tuple[Mode, ...], intervals: tuple[Interval, ...], tickers: tuple[str, ...], full: bool, if_empty: bool
 ) -> None:
     """Fetch what is new from the source of each market into both stores, now."""
-    # The same ticker may exist in both markets, so naming one does not tell which is meant.
-    wanted = set(modes or ([Mode.VN] if tickers else Mode))
+    enabled = services().settings.markets
+    # The same ticker may exist in several markets, so naming one does not tell which is meant.
+    wanted = [mode for mode in enabled if mode in (modes or (enabled[:1] if tickers else enabled))]
     outcomes: list[SyncStats | str] = []
     with writing(wanted) as app:
-        for mode in [mode for mode in Mode if mode in wanted]:
+        for mode in wanted:
             if if_empty and app.stores.csv_store.tickers(mode):
                 click.echo(f"{mode.value}: has bars already, left out")
             else:

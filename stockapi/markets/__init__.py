@@ -1,6 +1,6 @@
 """What is true of a market: a record each (`market`), its calendar, its tickers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -18,26 +18,25 @@ CLOSED_MAX_AGE_S: Final = 120
 _MARKETS: Final[Mapping[Mode, Market]] = {market.mode: market for market in (VN, CRYPTO)}
 assert list(_MARKETS) == list(Mode), "each mode has a record, in the order of the modes"
 
-_BY_NAME: Final = {name: mode for mode, market in _MARKETS.items() for name in (mode.value, *market.aliases)}
-
 
 def market_of(mode: Mode) -> Market:
     """The record of a market."""
     return _MARKETS[mode]
 
 
-def parse_mode(text: str) -> Mode:
-    """:raises QueryError: for a name that is neither a market nor an alias of one (any case)."""
-    try:
-        return _BY_NAME[text.lower()]
-    except KeyError:
-        names, aliases = ", ".join(mode_names()[: len(Mode)]), ", ".join(mode_names()[len(Mode) :])
-        raise QueryError(f"mode {text!r} is unknown; allowed: {names} (aliases {aliases})") from None
+def parse_mode(text: str, modes: Collection[Mode] = tuple(Mode)) -> Mode:
+    """:raises QueryError: for a name that is neither one of these markets nor an alias of one (any case)."""
+    for mode in modes:
+        if text.lower() in (mode.value, *market_of(mode).aliases):
+            return mode
+    names, aliases = mode_names(modes)[: len(modes)], mode_names(modes)[len(modes) :]
+    allowed = ", ".join(names) + (f" (aliases {', '.join(aliases)})" if aliases else "")
+    raise QueryError(f"mode {text!r} is unknown; allowed: {allowed}")
 
 
-def mode_names() -> list[str]:
+def mode_names(modes: Collection[Mode] = tuple(Mode)) -> list[str]:
     """What `parse_mode` takes: the markets, then their aliases."""
-    return [*(mode.value for mode in _MARKETS), *(alias for market in _MARKETS.values() for alias in market.aliases)]
+    return [*(mode.value for mode in modes), *(alias for mode in modes for alias in market_of(mode).aliases)]
 
 
 def cache_max_age_s(now: datetime, modes: Iterable[Mode]) -> int:

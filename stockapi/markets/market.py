@@ -112,9 +112,12 @@ class Market:
     threads: Mapping[str, tuple[Schedule, ...]]
 
     def __post_init__(self) -> None:
+        name = self.mode.value
+        if not (name.isascii() and name.isalpha() and name.islower()):
+            raise ValueError(f"{name!r} is no name of a market; allowed: letters from a to z, for tables and files")
         if self.hour_grid_origin_s % SECONDS_PER_HOUR:
             raise ValueError(
-                f"hour_grid_origin_s {self.hour_grid_origin_s} of {self.mode.value} is not allowed; "
+                f"hour_grid_origin_s {self.hour_grid_origin_s} of {name} is not allowed; "
                 "allowed: whole hours, as hours are what the buckets are made of"
             )
 

@@ -18,6 +18,7 @@ DEFAULTS: list[tuple[str, str, Any]] = [
     ("FALLBACK_TO_CSV", "true", True),
     ("SQLITE_READS", "true", True),
     ("SQLITE_WRITES", "true", True),
+    ("MARKETS", "vn,crypto", (Mode.VN, Mode.CRYPTO)),
     ("VN_DATABASE_PATH", "vn_data.db", HERE / "vn_data.db"),
     ("CRYPTO_DATABASE_PATH", "crypto_data.db", HERE / "crypto_data.db"),
     ("MARKET_DATA_DIR", "market_data", HERE / "market_data"),
@@ -183,6 +184,10 @@ def test_list_files_must_exist(variable: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "value"),
     [
+        ("MARKETS", "vn", (Mode.VN,)),
+        ("MARKETS", "Crypto", (Mode.CRYPTO,)),
+        ("MARKETS", " crypto , VN ", (Mode.VN, Mode.CRYPTO)),  # in their own order, so that the default is the same
+        ("MARKETS", "vn,vn", (Mode.VN,)),
         ("INDEX_TICKERS", "VNINDEX", ("VNINDEX",)),
         ("INDEX_TICKERS", " VNINDEX , HNX-INDEX,, ", ("VNINDEX", "HNX-INDEX")),
         ("INDEX_TICKERS", "", ()),
@@ -221,6 +226,11 @@ def test_a_proxy_is_an_address_without_a_path(text: str) -> None:
     assert value_of("PROVIDER_PROXY", text) == text
 
 
+def test_the_first_of_the_markets_is_meant_where_none_is_named() -> None:
+    assert Settings.from_mapping({}).default_market is Mode.VN
+    assert Settings.from_mapping({"MARKETS": "crypto"}).default_market is Mode.CRYPTO
+
+
 def test_the_market_decides_database_and_tree() -> None:
     settings = Settings.from_mapping({})
     assert settings.database_path(Mode.VN) == settings.vn_database_path
@@ -245,6 +255,7 @@ BAD = [
         for name in ("TICKER_GROUPS_FILE", "CRYPTO_LIST_FILE")
         for text in ("no-such-file.json", ".", "a\0b", "n" * 300)  # a folder; a name longer than file systems take
     ],
+    *[("MARKETS", text) for text in ("", ",", "vn,", "stocks", "nyse", "vn crypto", "vn;crypto", "all", "ｖｎ")],
     *[
         ("INDEX_TICKERS", text)
         for text in ("vnindex", "VNINDEX VN30", "../etc", "A" * 21, "VNINDEX,VN\n30", "ＶＮ３０")

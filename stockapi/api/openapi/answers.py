@@ -75,7 +75,7 @@ BarSchema = Schema.from_dict(
         **{field.name: number(field.meaning, required=False) for field in PRICES},
         "volume": number("shares, or units of the coin; whole numbers for vn", required=False),
         "symbol": text("the ticker", required=False),
-        "mode": text("market, where mode=all asks for both", required=False, enum=[mode.value for mode in Mode]),
+        "mode": text("market, where mode=all asks for every one", required=False, enum=[mode.value for mode in Mode]),
         **{field.name: number(field.meaning, required=False) for field in INDICATORS},
     },
     name="Bar",
@@ -84,7 +84,7 @@ BarSchema = Schema.from_dict(
 
 BarColumnsSchema = Schema.from_dict(
     {
-        "mode": text("market, where mode=all asks for both", required=False, enum=[mode.value for mode in Mode]),
+        "mode": text("market, where mode=all asks for every one", required=False, enum=[mode.value for mode in Mode]),
         "time": array(text(_TIME)),
         **{field.name: array(number(field.meaning)) for field in PRICES},
         "volume": array(number("shares, or units of the coin")),

@@ -18,7 +18,8 @@ from stockapi.api.http import responses
 from stockapi.api.http.error_handlers import RETRY_AFTER_S
 from stockapi.api.openapi.answers import ErrorSchema
 from stockapi.api.openapi.operations import OPERATIONS, Content, Operation
-from stockapi.api.queries.parameters import Parameter
+from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
+from stockapi.context import services
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -120,16 +121,16 @@ class _Plugin(MarshmallowPlugin):
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """The document, made at the first request for it."""
-    return responses.conditional([_text()], responses.JSON_TYPE, _MAX_AGE_S)
+    return responses.conditional([_text(services().settings.markets)], responses.JSON_TYPE, _MAX_AGE_S)
 
 
 @cache
-def _text() -> bytes:
-    return orjson.dumps(document())
+def _text(markets: Markets) -> bytes:
+    return orjson.dumps(document(markets))
 
 
-def document() -> dict[str, Any]:
-    """The OpenAPI document of all `OPERATIONS`. Takes some 5 ms."""
+def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
+    """The OpenAPI document of all `OPERATIONS`, where these markets are enabled. Takes some 5 ms."""
     plugin = _Plugin()
     spec = APISpec(
         title="stockapi",
@@ -147,7 +148,7 @@ def document() -> dict[str, Any]:
     for status, (description, text) in _ERRORS.items():
         spec.components.response(_name(status), _error(status, description, text, converter))
     for operation in OPERATIONS:
-        spec.path(openapi_path(operation), operations={"get": _operation(operation, converter)})
+        spec.path(openapi_path(operation), operations={"get": _operation(operation, converter, markets)})
     described: dict[str, Any] = spec.to_dict()
     return described
 
@@ -157,24 +158,24 @@ def openapi_path(operation: Operation) -> str:
     return _VARIABLE.sub(r"{\1}", operation.path)
 
 
-def _operation(operation: Operation, converter: OpenAPIConverter) -> dict[str, Any]:
+def _operation(operation: Operation, converter: OpenAPIConverter, markets: Markets) -> dict[str, Any]:
     return {
         "operationId": "_".join(re.findall(r"\w+", openapi_path(operation))),
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
-        "parameters": _parameters(operation, converter),
+        "parameters": _parameters(operation, converter, markets),
         "responses": _responses(operation, converter),
     }
 
 
-def _parameters(operation: Operation, converter: OpenAPIConverter) -> list[dict[str, Any]]:
+def _parameters(operation: Operation, converter: OpenAPIConverter, markets: Markets) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = [
         {"in": "path", "name": name, "required": True, "description": description, "schema": {"type": "string"}}
         for name, description in operation.path_parameters.items()
     ]
     if operation.query is not None:
-        described += converter.schema2parameters(operation.query, location="query")
+        described += converter.schema2parameters(operation.query(markets), location="query")
     for parameter in described:
         if parameter["name"] in operation.example:
             parameter["example"] = operation.example[parameter["name"]]

@@ -44,7 +44,7 @@ class Operation:
     description: str
     answer: str
     content: Content
-    query: QuerySchema | None = None
+    query: type[QuerySchema] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     example: Mapping[str, object] = field(default_factory=dict)
     sample: object = None
@@ -80,10 +80,10 @@ _BARS: Final = (
         description=(
             "The newest `limit` bars of each symbol, or all of a range of days. Stored intervals are `1D`, `1H` and "
             "`1m`; the others are computed on read, with indicators that do not depend on the range asked for. "
-            "A symbol nobody knows is not in the answer; nothing found is `{}`. With `mode=all` a symbol that both "
-            "markets have bars of stands under `vn:<symbol>` and `crypto:<symbol>`."
+            "A symbol nobody knows is not in the answer; nothing found is `{}`. With `mode=all` a symbol that "
+            "several markets have bars of stands under `<market>:<symbol>`, as `vn:FPT`."
         ),
-        query=schemas.TICKERS,
+        query=schemas.TickersSchema,
         answer="Bars by symbol, alphabetical, each list ascending; indicators that are not defined are left out.",
         content={
             _JSON: {
@@ -105,7 +105,7 @@ _BARS: Final = (
         tag="Reference",
         summary="Which tickers belong together",
         description="The sectors of Vietnamese tickers; with `mode=crypto` the ranked coins, as one group.",
-        query=schemas.GROUP,
+        query=schemas.GroupSchema,
         answer="Symbols by group.",
         content={_JSON: _by_symbol({"type": "array", "items": _TEXT})},
         sample={"NGAN_HANG": ["ACB", "BID", "VCB"], "CONG_NGHE": ["FPT"]},
@@ -115,7 +115,7 @@ _BARS: Final = (
         tag="Reference",
         summary="What is behind each symbol",
         description="The company of a stock, the name of a coin.",
-        query=schemas.NAMES,
+        query=schemas.NamesSchema,
         answer="Names by symbol, alphabetical.",
         content={_JSON: _by_symbol(_TEXT)},
         sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
@@ -125,7 +125,7 @@ _BARS: Final = (
         tag="Reference",
         summary="How much of each ticker is stored",
         description="First and last bar, count, and the runs of trading days between them without any bar.",
-        query=schemas.COVERAGE,
+        query=schemas.CoverageSchema,
         answer="Coverage by symbol, alphabetical.",
         content={_JSON: _by_symbol(answers.CoverageSchema)},
         example={"symbol": ["VCB"]},
@@ -145,7 +145,7 @@ _BARS: Final = (
         tag="Reference",
         summary="Histories that a dividend or split has changed",
         description="What to download again: prices before `ex_date` are 1 / `ratio` of what they were.",
-        query=schemas.ADJUSTMENTS,
+        query=schemas.AdjustmentsSchema,
         answer="Adjustments by day, then symbol.",
         content={_JSON: answers.AdjustmentsAnswerSchema},
         errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
@@ -161,7 +161,7 @@ _ANALYSES: Final = (
             "The last bar of each ticker, indices left out, ranked from both ends; those without the sort key come "
             "last in both. On a day without trading the last bar before it counts."
         ),
-        query=analysis_schemas.TOP_PERFORMERS,
+        query=analysis_schemas.TopPerformersSchema,
         answer="Both ends of the ranking.",
         content={_JSON: answers.analysis_answer("top_performers", answers.TopPerformersDataSchema)},
         example={"limit": 5},
@@ -173,7 +173,7 @@ _ANALYSES: Final = (
         tag="Analysis",
         summary="How far the stocks of each sector are above or below a moving average",
         description="The last bar of each ticker that is in a sector and has the score; indices left out.",
-        query=analysis_schemas.SECTOR_SCORES,
+        query=analysis_schemas.SectorScoresSchema,
         answer="Sectors by falling average score.",
         content={_JSON: answers.analysis_answer("ma_scores_by_sector", answers.MaScoresDataSchema)},
         example={"top_per_sector": 3},
@@ -188,7 +188,7 @@ _ANALYSES: Final = (
             "From minute bars, each bar's volume spread evenly over the price ticks between its low and high. Either "
             "`date`, or `start_date` with or without `end_date`."
         ),
-        query=analysis_schemas.VOLUME_PROFILE,
+        query=analysis_schemas.VolumeProfileSchema,
         answer="The profile, its point of control and value area.",
         content={_JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
         example={"symbol": "VCB", "start_date": "2026-10-01"},
@@ -219,7 +219,7 @@ _SERVICE: Final = (
     Operation(
         path="/readyz",
         tag="Service",
-        summary="Whether queries of both markets can be answered",
+        summary="Whether queries of every market can be answered",
         description="A worker that is stale or dead is named and changes nothing: answers grow old, but are given.",
         answer="They can.",
         content={_JSON: answers.ReadySchema},

@@ -66,7 +66,7 @@ def _html(settings: Settings) -> bytes:
 def _facts(settings: Settings) -> dict[str, object]:
     intervals = map(_interval, (*Interval, *AggregatedInterval))
     return {
-        "markets": [_market(mode, settings) for mode in Mode],
+        "markets": [_market(mode, settings) for mode in settings.markets],
         "intervals": sorted(intervals, key=lambda each: each["lengthMs"]),
     }
 

@@ -7,6 +7,8 @@ from marshmallow import post_load
 from werkzeug.datastructures import MultiDict
 
 from stockapi.api.queries.parameters import (
+    EVERY_MARKET,
+    Markets,
     Parameter,
     QuerySchema,
     boolean,
@@ -212,24 +214,19 @@ class VolumeProfileSchema(QuerySchema):
         )
 
 
-TOP_PERFORMERS = TopPerformersSchema()
-SECTOR_SCORES = SectorScoresSchema()
-VOLUME_PROFILE = VolumeProfileSchema()
-
-
-def parse_top_performers_query(arguments: MultiDict[str, str]) -> TopPerformersQuery:
+def parse_top_performers_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> TopPerformersQuery:
     """:raises QueryError: as `parameters.load`."""
-    return cast(TopPerformersQuery, load(TOP_PERFORMERS, arguments))
+    return cast(TopPerformersQuery, load(TopPerformersSchema, arguments, markets))
 
 
-def parse_sector_scores_query(arguments: MultiDict[str, str]) -> SectorScoresQuery:
+def parse_sector_scores_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> SectorScoresQuery:
     """:raises QueryError: as `parameters.load`."""
-    return cast(SectorScoresQuery, load(SECTOR_SCORES, arguments))
+    return cast(SectorScoresQuery, load(SectorScoresSchema, arguments, markets))
 
 
-def parse_volume_profile_query(arguments: MultiDict[str, str]) -> VolumeProfileQuery:
+def parse_volume_profile_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> VolumeProfileQuery:
     """:raises QueryError: as `parameters.load`."""
-    return cast(VolumeProfileQuery, load(VOLUME_PROFILE, arguments))
+    return cast(VolumeProfileQuery, load(VolumeProfileSchema, arguments, markets))
 
 
 def format_day(seconds: int | None) -> str:

@@ -5,6 +5,7 @@ The functions make marshmallow fields. Metadata of a field is its JSON schema (2
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
@@ -18,9 +19,14 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
 from stockapi.models.timestamps import parse_range_end, parse_time
 
+Markets = tuple[Mode, ...]
+"""Those that are enabled, at least one; the first is meant where none is named."""
+EVERY_MARKET: Markets = tuple(Mode)
+
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _MAX_VALUE_LENGTH = 64
 _SHOWN_LENGTH = 32
+_MARKET_DESCRIPTION = "market, by its name or an alias, in any case"
 _SYMBOL_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$"}
 
 
@@ -66,27 +72,52 @@ class ListParameter(Parameter):
         return tuple(sorted({self._parse(name, _of_sane_length(name, item)) for item in items}))
 
 
+class MarketParameter(Parameter):
+    """What `make` gives for the markets of the schema that it is bound to."""
+
+    def __init__(self, make: Callable[[Markets], Parameter]) -> None:
+        super().__init__(lambda *_: None, description="", schema={})  # until it is bound
+        self._make = make
+
+    def choose_among(self, markets: Markets) -> None:
+        made = self._make(markets)
+        self._parse, self.load_default, self.metadata = made._parse, made.load_default, made.metadata
+
+
 class QuerySchema(Schema):
     """Base: each value of the input is the list of texts the parameter was given; unknown parameters are ignored."""
 
     class Meta:
         unknown = EXCLUDE
 
+    def __init__(self, markets: Markets) -> None:
+        self.markets = markets  # first: the constructor of marshmallow binds the parameters
+        super().__init__()
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002
+        if isinstance(field_obj, MarketParameter):
+            field_obj.choose_among(self.markets)
+
     @pre_load
     def _as_lists(self, arguments: MultiDict[str, str], **_: Any) -> dict[str, list[str]]:
         return dict(arguments.lists())
 
 
-def load(schema: Schema, arguments: MultiDict[str, str]) -> Any:
-    """What the schema makes of a request's arguments.
+def load(schema: type[QuerySchema], arguments: MultiDict[str, str], markets: Markets) -> Any:
+    """What the schema makes of a request's arguments, where these markets are enabled.
 
     :raises QueryError: one line that names each wrong parameter, its value and what is allowed.
     """
     try:
-        return schema.load(arguments)
+        return _made(schema, markets).load(arguments)
     except ValidationError as exc:
         messages = [text for texts in exc.messages_dict.values() for text in texts]
         raise QueryError("; ".join(messages)) from exc
+
+
+@cache
+def _made(schema: type[QuerySchema], markets: Markets) -> QuerySchema:
+    return schema(markets)
 
 
 def refusal(name: str, text: str, allowed: str) -> QueryError:
@@ -151,15 +182,25 @@ def moment(*, is_end: bool = False, default: int | None = None, description: str
 
 
 def market() -> Parameter:
-    return Parameter(
-        lambda _, text: parse_mode(text),
-        default=Mode.VN,
-        description="market; also stock, stocks and cryptos, in any case",
-        schema={
-            "type": "string",
-            "enum": mode_names(),
-            "default": Mode.VN.value,
-        },
+    """One of the markets of the schema."""
+    return MarketParameter(
+        lambda markets: Parameter(
+            lambda _, text: parse_mode(text, markets),
+            default=markets[0],
+            description=_MARKET_DESCRIPTION,
+            schema={"type": "string", "enum": mode_names(markets), "default": markets[0].value},
+        )
+    )
+
+
+def market_or_all() -> Parameter:
+    """One of the markets of the schema, or None for all of them."""
+    return MarketParameter(
+        lambda markets: choice(
+            {name: parse_mode(name, markets) for name in mode_names(markets)} | {"all": None},
+            default=markets[0],
+            description=f"{_MARKET_DESCRIPTION}; all: every market in one answer",
+        )
     )
 
 

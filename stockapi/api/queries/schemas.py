@@ -9,14 +9,16 @@ from marshmallow import post_load
 from werkzeug.datastructures import MultiDict
 
 from stockapi.api.queries.parameters import (
+    EVERY_MARKET,
     ListParameter,
-    Parameter,
+    Markets,
     QuerySchema,
     boolean,
     choice,
     interval,
     load,
     market,
+    market_or_all,
     moment,
     refusal,
     stored_interval,
@@ -26,7 +28,7 @@ from stockapi.api.queries.parameters import (
 from stockapi.constants import DEFAULT_LIMIT
 from stockapi.errors import QueryError
 from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
-from stockapi.markets import market_of, mode_names, parse_mode
+from stockapi.markets import market_of
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -69,21 +71,25 @@ class TickersQuery:
     """A parsed request for /tickers.
 
     `fields`: what each bar has, of BAR_FIELDS and in its order.
-    `is_every_market`: the query is for both markets, and the mode in `parameters` does not matter.
+    `every_market`: the markets, where the query is for all of them; () where it is for the one in `parameters`.
     """
 
     parameters: QueryParameters
     format: Format = Format.JSON
     shape: Shape = Shape.ROWS
     fields: tuple[str, ...] = _AVAILABLE_FIELDS[False, True]
-    is_every_market: bool = False
+    every_market: Markets = ()
+
+    @property
+    def is_every_market(self) -> bool:
+        return bool(self.every_market)
 
     @property
     def of_each_market(self) -> list[QueryParameters]:
         """The query as it is put to the stores: once for each market asked for."""
         if not self.is_every_market:
             return [self.parameters]
-        return [replace(self.parameters, mode=mode) for mode in Mode]
+        return [replace(self.parameters, mode=mode) for mode in self.every_market]
 
     @property
     def is_default_json(self) -> bool:
@@ -123,15 +129,6 @@ def _columns() -> ListParameter:
     )
 
 
-def _markets() -> Parameter:
-    """One market, or None for all."""
-    return choice(
-        {name: parse_mode(name) for name in mode_names()} | {"all": None},
-        default=Mode.VN,
-        description=f"{market().metadata['description']}; all: both in one answer",
-    )
-
-
 class TickersSchema(QuerySchema):
     symbol = symbols(description="symbols, repeated or separated by commas; all when absent")
     interval = interval()
@@ -154,7 +151,7 @@ class TickersSchema(QuerySchema):
         description="of JSON: rows is one object per bar, columns one array per field",
     )
     cache = boolean(default=True, description="false reads the CSV files and not SQLite")
-    mode = _markets()
+    mode = market_or_all()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> TickersQuery:
@@ -164,7 +161,7 @@ class TickersSchema(QuerySchema):
         if data["shape"] is Shape.COLUMNS and data["format"] is not Format.JSON:
             raise QueryError(f"shape=columns does not go with format={data['format'].value}; allowed: format=json")
         fields = _fields(data["columns"], has_mode=data["mode"] is None, has_indicators=data["ma"])
-        mode = data["mode"] or Mode.VN
+        mode = data["mode"] or self.markets[0]
         parameters = QueryParameters(
             mode=mode,
             interval=data["interval"],
@@ -176,7 +173,8 @@ class TickersSchema(QuerySchema):
             indicators=_indicators(fields, is_exponential=data["ema"]),
             use_sqlite=data["cache"],
         )
-        return TickersQuery(parameters, data["format"], data["shape"], fields, is_every_market=data["mode"] is None)
+        every_market = self.markets if data["mode"] is None else ()
+        return TickersQuery(parameters, data["format"], data["shape"], fields, every_market)
 
 
 def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: bool) -> tuple[str, ...]:
@@ -236,41 +234,39 @@ class CoverageSchema(QuerySchema):
         return CoverageQuery(data["mode"], data["interval"], data["symbol"])
 
 
-TICKERS = TickersSchema()
-GROUP = GroupSchema()
-ADJUSTMENTS = AdjustmentsSchema()
-NAMES = NamesSchema()
-COVERAGE = CoverageSchema()
+def parse_tickers_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> TickersQuery:
+    """`markets`, here and below: those that are enabled.
 
-
-def parse_tickers_query(arguments: MultiDict[str, str]) -> TickersQuery:
-    """:raises QueryError: as `parameters.load`."""
+    :raises QueryError: as `parameters.load`.
+    """
     pairs = tuple(arguments.items(multi=True))
     is_short = sum(len(name) + len(text) for name, text in pairs) <= _REMEMBERED_LENGTH
-    return _remembered_query(pairs) if is_short else cast(TickersQuery, load(TICKERS, arguments))
+    return (
+        _remembered_query(pairs, markets) if is_short else cast(TickersQuery, load(TickersSchema, arguments, markets))
+    )
 
 
 @lru_cache(maxsize=_REMEMBERED_QUERIES)
-def _remembered_query(pairs: tuple[tuple[str, str], ...]) -> TickersQuery:
+def _remembered_query(pairs: tuple[tuple[str, str], ...], markets: Markets) -> TickersQuery:
     """A query is the same whenever it is asked, and clients ask the same ones again and again."""
-    return cast(TickersQuery, load(TICKERS, MultiDict(pairs)))
+    return cast(TickersQuery, load(TickersSchema, MultiDict(pairs), markets))
 
 
-def parse_group_query(arguments: MultiDict[str, str]) -> Mode:
+def parse_group_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> Mode:
     """:raises QueryError: as `parameters.load`."""
-    return cast(Mode, load(GROUP, arguments))
+    return cast(Mode, load(GroupSchema, arguments, markets))
 
 
-def parse_adjustments_query(arguments: MultiDict[str, str]) -> AdjustmentsQuery:
+def parse_adjustments_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> AdjustmentsQuery:
     """:raises QueryError: as `parameters.load`."""
-    return cast(AdjustmentsQuery, load(ADJUSTMENTS, arguments))
+    return cast(AdjustmentsQuery, load(AdjustmentsSchema, arguments, markets))
 
 
-def parse_names_query(arguments: MultiDict[str, str]) -> Mode:
+def parse_names_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> Mode:
     """:raises QueryError: as `parameters.load`."""
-    return cast(Mode, load(NAMES, arguments))
+    return cast(Mode, load(NamesSchema, arguments, markets))
 
 
-def parse_coverage_query(arguments: MultiDict[str, str]) -> CoverageQuery:
+def parse_coverage_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> CoverageQuery:
     """:raises QueryError: as `parameters.load`."""
-    return cast(CoverageQuery, load(COVERAGE, arguments))
+    return cast(CoverageQuery, load(CoverageSchema, arguments, markets))

@@ -19,7 +19,7 @@ _MAX_AGE_S = 30
 @blueprint.get("/adjustments")
 def adjustments() -> Response:
     """Those of a market (`mode`) served, or if not served yet seen, at or after `since`; by day, then symbol."""
-    query = parse_adjustments_query(request.args)
+    query = parse_adjustments_query(request.args, services().settings.markets)
     found = services().stores.bookkeeping.adjustments(query.mode, query.since)
     body = orjson.dumps({"adjustments": [_entry(each) for each in found]})
     return responses.conditional([body], responses.JSON_TYPE, _MAX_AGE_S)

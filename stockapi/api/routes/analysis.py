@@ -34,7 +34,7 @@ blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
 @blueprint.get("/top-performers")
 def top_performers() -> Response:
     """The tickers of a market, or of one sector, that changed most and least."""
-    query = parse_top_performers_query(request.args)
+    query = parse_top_performers_query(request.args, services().settings.markets)
     groups = groups_for(query.mode, services().settings)
     sectors = sector_of(groups if query.sector is None else _group_named(query.sector, groups))
     result = services().data_store.get_last_bars(query.mode, end_of_day(query.day), limits.current())
@@ -53,7 +53,7 @@ def top_performers() -> Response:
 @blueprint.get("/ma-scores-by-sector")
 def sector_scores() -> Response:
     """How far the stocks of each sector are above or below a moving average."""
-    query = parse_sector_scores_query(request.args)
+    query = parse_sector_scores_query(request.args, services().settings.markets)
     result = services().data_store.get_last_bars(query.mode, end_of_day(query.day), limits.current())
     groups = groups_for(query.mode, services().settings)
     grouped = result.section.keep(sector_of(groups).__contains__)
@@ -75,7 +75,7 @@ def profile() -> Response:
 
     :raises NotFoundError: when it has no minute bars on those days.
     """
-    query = parse_volume_profile_query(request.args)
+    query = parse_volume_profile_query(request.args, services().settings.markets)
     overload.admit(query.minutes)
     result = services().data_store.get_data_smart_sqlite(query.minutes, limits.current())
     minutes = result.bars.get(query.symbol)

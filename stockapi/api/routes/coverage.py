@@ -18,7 +18,7 @@ blueprint = Blueprint("coverage", __name__)
 @blueprint.get("/tickers/coverage")
 def coverage() -> Response:
     """First bar, last bar, number of bars and gaps of each ticker; the parameters stand in `schemas`."""
-    query = parse_coverage_query(request.args)
+    query = parse_coverage_query(request.args, services().settings.markets)
     if query.symbols is None:
         # Some time of every day is looked up, and from CSV every bar is read.
         overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))

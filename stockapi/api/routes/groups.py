@@ -18,12 +18,12 @@ _MAX_AGE_S = 300
 def tickers_by_group() -> Response:
     """The groups of a market (`mode`), each a list of symbols in the order of its file."""
     # A list of one's own is read anew: the workers pick up new entries without a restart, and so does this.
-    groups = groups_for(parse_group_query(request.args), services().settings)
+    groups = groups_for(parse_group_query(request.args, services().settings.markets), services().settings)
     return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
 
 
 @blueprint.get("/tickers/names")
 def ticker_names() -> Response:
     """The company or coin behind each symbol of a market (`mode`), in alphabetical order of the symbols."""
-    names = names_for(parse_names_query(request.args), services().settings)
+    names = names_for(parse_names_query(request.args, services().settings.markets), services().settings)
     return responses.conditional([orjson.dumps(names)], responses.JSON_TYPE, _MAX_AGE_S)

@@ -64,7 +64,7 @@ class _Answer:
 def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
-    query = parse_tickers_query(request.args)
+    query = parse_tickers_query(request.args, services().settings.markets)
     overload.admit(*query.of_each_market)
     answer = _answer(query, limits.current())
     response = responses.of_bars(answer.body, answer.content_type, answer.source)

@@ -52,12 +52,12 @@ def health_report(
 ) -> dict[str, object]:
     """The body of /health. Reads the ledger and bookkeeping tables only, and never fails.
 
-    Counts are those of both markets together. A market whose database cannot be read counts as nothing stored and no
+    Counts are those of all markets together. A market whose database cannot be read counts as nothing stored and no
     worker run; `database` then says why.
     """
-    calendar = market_of(Mode.VN).calendar
+    markets, calendar = stores.settings.markets, market_of(stores.settings.default_market).calendar
     workers = _workers(stores, now)
-    stats = [stats for mode in Mode if (stats := _stats(stores, mode)) is not None]
+    stats = [stats for mode in markets if (stats := _stats(stores, mode)) is not None]
     records = {each: sum(market.records[each] for market in stats) for each in Interval}
     return {
         **_sync_report(workers),
@@ -72,9 +72,9 @@ def health_report(
         **_NO_DISK_CACHE,
         "uptime_secs": int(uptime_s),
         "current_system_time": format_moment(int(now.timestamp())),
-        "database": {mode.value: _database_report(stores, mode) for mode in Mode},
+        "database": {mode.value: _database_report(stores, mode) for mode in markets},
         "workers": {worker.name: _worker_report(worker) for of_market in workers.values() for worker in of_market},
-        "providers": {mode.value: _provider_report(stores.settings, mode, workers[mode]) for mode in Mode},
+        "providers": {mode.value: _provider_report(stores.settings, mode, workers[mode]) for mode in markets},
         "fallback_to_csv": stores.settings.fallback_to_csv,
     }
 
@@ -88,8 +88,8 @@ def _stats(stores: Stores, mode: Mode) -> DatabaseStats | None:
 
 def _workers(stores: Stores, now: datetime) -> dict[Mode, list[Worker]]:
     """None of a market whose database cannot be read."""
-    workers: dict[Mode, list[Worker]] = {mode: [] for mode in Mode}
-    for mode in Mode:
+    workers: dict[Mode, list[Worker]] = {mode: [] for mode in stores.settings.markets}
+    for mode in workers:
         with suppress(StoreError):  # not swallowed: `database` carries it
             workers[mode] = workers_of(stores, mode, int(now.timestamp()))
     return workers
@@ -196,8 +196,8 @@ def _moment(seconds: int | None) -> str | None:
 
 
 def unready_reason(stores: Stores) -> str | None:
-    """Why some market cannot be answered for by either store, without paths; None when both markets can be."""
-    for mode in Mode:
+    """Why some market cannot be answered for by either store, without paths; None when all can be."""
+    for mode in stores.settings.markets:
         sqlite_reason = _sqlite_unready_reason(stores, mode)
         csv_reason = _csv_unready_reason(stores.settings, mode)
         if sqlite_reason and csv_reason:

@@ -37,7 +37,7 @@ class StoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = int(self._clock().timestamp())
         stored, worked, files = _StoredMetrics(), _WorkerMetrics(), _FileMetrics()
-        for mode in Mode:
+        for mode in self._stores.settings.markets:
             try:
                 stats = self._stores.db_manager.stats(mode)
                 workers = workers_of(self._stores, mode, now)

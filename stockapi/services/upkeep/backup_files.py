@@ -16,7 +16,7 @@ from stockapi.models.timestamps import moment_in_name
 from stockapi.services.durable import fsync_directory, try_lock
 
 LOCK_FILE: Final = ".backup.lock"
-_NAME = re.compile(r"(vn|crypto)_data-([0-9]{8}T[0-9]{6}Z)(?:-([0-9]{1,6}))?\.db", re.ASCII)
+_NAME = re.compile(r"([a-z]+)_data-([0-9]{8}T[0-9]{6}Z)(?:-([0-9]{1,6}))?\.db", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)

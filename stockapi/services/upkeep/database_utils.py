@@ -200,7 +200,8 @@ def _chosen(modes: Collection[Mode], source: Path) -> dict[Mode, Path]:
     if source.is_dir():
         return {mode: backup_files.newest_in(source, mode) for mode in modes}
     if len(modes) != 1:
-        raise StoreError(f"{source} is one file; say which market it is to be: --mode vn or --mode crypto")
+        choices = " or ".join(f"--mode {mode.value}" for mode in modes)
+        raise StoreError(f"{source} is one file; say which market it is to be: {choices}")
     return dict.fromkeys(modes, source)
 
 

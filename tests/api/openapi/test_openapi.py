@@ -16,7 +16,7 @@ from stockapi import create_app
 from stockapi.api.openapi import document as openapi
 from stockapi.api.openapi.operations import OPERATIONS, Operation
 from stockapi.api.queries import analysis_schemas, schemas
-from stockapi.api.queries.parameters import ListParameter, Parameter, QuerySchema
+from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
 from tests.support import api_market
 from tests.support.server import ROOT
 
@@ -41,7 +41,11 @@ def described(document: dict[str, Any], operation: Operation) -> dict[str, Any]:
     return found
 
 
-PARAMETERS = [(each, name) for each in OPERATIONS if each.query for name in each.query.fields]
+def fields_of(operation: Operation) -> dict[str, Any]:
+    return operation.query(EVERY_MARKET).fields if operation.query else {}
+
+
+PARAMETERS = [(each, name) for each in OPERATIONS for name in fields_of(each)]
 
 
 def each_example() -> Iterator[tuple[Operation, dict[str, object]]]:
@@ -100,15 +104,14 @@ def test_it_has_every_route_and_no_other(app: Flask) -> None:
 
 
 def test_it_has_every_schema_that_parses_parameters() -> None:
-    assert {type(each.query) for each in OPERATIONS if each.query} == schemas_that_parse()
+    assert {each.query for each in OPERATIONS if each.query} == schemas_that_parse()
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.query], ids=lambda each: each.path)
 def test_it_has_every_parameter(document: dict[str, Any], operation: Operation) -> None:
-    assert operation.query is not None
     parameters = {each["name"]: each for each in described(document, operation)["parameters"]}
-    assert list(parameters) == list(operation.query.fields)
-    for name, field in operation.query.fields.items():
+    assert list(parameters) == list(fields_of(operation))
+    for name, field in fields_of(operation).items():
         shown = parameters[name]
         assert shown["in"] == "query"
         assert shown["required"] is field.required
@@ -125,8 +128,7 @@ def test_the_route_parses_what_the_document_says_it_does(client: FlaskClient, op
 
 @pytest.mark.parametrize(("operation", "name"), PARAMETERS, ids=lambda each: getattr(each, "path", each))
 def test_a_default_in_the_document_is_the_one_that_holds(operation: Operation, name: str) -> None:
-    assert operation.query is not None
-    field = operation.query.fields[name]
+    field = fields_of(operation)[name]
     assert isinstance(field, Parameter)
     if "default" in field.metadata:
         assert field.deserialize([str(field.metadata["default"])], name) == field.load_default
@@ -136,8 +138,7 @@ def test_a_default_in_the_document_is_the_one_that_holds(operation: Operation, n
 
 @pytest.mark.parametrize(("operation", "name"), PARAMETERS, ids=lambda each: getattr(each, "path", each))
 def test_every_name_of_a_choice_is_allowed(operation: Operation, name: str) -> None:
-    assert operation.query is not None
-    field = operation.query.fields[name]
+    field = fields_of(operation)[name]
     assert isinstance(field, Parameter)
     shown = field.metadata["items"] if isinstance(field, ListParameter) else field.metadata
     for text in shown.get("enum", ()):
@@ -170,7 +171,7 @@ def test_its_version_is_that_of_the_project() -> None:
 
 
 def test_no_part_of_it_is_left_unused(document: dict[str, Any]) -> None:
-    text = openapi._text().decode()
+    text = openapi._text(EVERY_MARKET).decode()
     for kind, components in document["components"].items():
         assert [name for name in components if f'"#/components/{kind}/{name}"' not in text] == []
 

@@ -46,7 +46,7 @@ def test_defaults() -> None:
         Format.JSON,
         Shape.ROWS,
         ("time", "open", "high", "low", "close", "volume", "symbol", *INDICATOR_FIELDS),
-        is_every_market=False,
+        every_market=(),
     )
 
 
