@@ -1,4 +1,4 @@
-"""Longer bars from stored ones: minutes into 5m 15m 30m, hours into 4h, days into 1W 2W 1M.
+"""Longer bars from stored ones: minutes into 5m 15m 30m, hours into 2h 4h, days into 1W 2W 1M.
 
 An aggregated bar carries the start of its bucket as its time. It is in the answer to a query if that start lies within
 [start, end] of the query, and its values come from every base bar of its bucket, even those after `end`: the same bar
@@ -8,9 +8,9 @@ them (`base_bars_needed`), and cuts afterwards, with `Bars.between` or `Bars.tai
 Where buckets start, in UTC:
 
 * 5m, 15m, 30m: on the clock, 02:00, 02:05, ...
-* 4h: counted from the market's `hour_grid_origin_s`. For crypto on the clock, 00:00, 04:00, ...; for vn at the open of
-  both halves of the session, 02:00 and 06:00 (09:00 and 13:00 in Ho Chi Minh City), and on that same grid for whatever
-  a feed sends outside the session.
+* 2h, 4h: counted from the market's `hour_grid_origin_s`. For crypto on the clock, 00:00, 04:00, ...; for vn at the open
+  of both halves of the session, 02:00 and 06:00 (09:00 and 13:00 in Ho Chi Minh City), and on that same grid for
+  whatever a feed sends outside the session. A 2h bucket of vn that begins at 04:00 ends with the lunch break.
 * 1W: Monday 00:00.
 * 2W: Monday 00:00 of an even ISO week. After a year of 53 weeks two odd ones meet, 53 and 1: both belong to the bucket
   that began in week 52, which is then three weeks long (2020-12-21 to 2021-01-10, for one).
@@ -40,6 +40,7 @@ _MOST_BASE_BARS: Final = {
     AggregatedInterval.MIN_5: 5,
     AggregatedInterval.MIN_15: 15,
     AggregatedInterval.MIN_30: 30,
+    AggregatedInterval.HOUR_2: 2,
     AggregatedInterval.HOUR_4: 4,
     AggregatedInterval.WEEK_1: 7,
     AggregatedInterval.WEEK_2: 21,

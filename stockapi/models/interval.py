@@ -1,4 +1,4 @@
-"""Bar lengths: three are stored, seven are computed on read from a stored one."""
+"""Bar lengths: three are stored, eight are computed on read from a stored one."""
 
 from enum import Enum
 
@@ -40,6 +40,7 @@ class AggregatedInterval(Enum):
     MIN_5 = "5m"
     MIN_15 = "15m"
     MIN_30 = "30m"
+    HOUR_2 = "2h"
     HOUR_4 = "4h"
     WEEK_1 = "1W"
     WEEK_2 = "2W"
@@ -58,6 +59,7 @@ _BASES = {
     AggregatedInterval.MIN_5: Interval.MINUTE,
     AggregatedInterval.MIN_15: Interval.MINUTE,
     AggregatedInterval.MIN_30: Interval.MINUTE,
+    AggregatedInterval.HOUR_2: Interval.HOURLY,
     AggregatedInterval.HOUR_4: Interval.HOURLY,
     AggregatedInterval.WEEK_1: Interval.DAILY,
     AggregatedInterval.WEEK_2: Interval.DAILY,

@@ -15,7 +15,7 @@ from stockapi.models import AggregatedInterval, Bars, Mode
 from stockapi.models.timestamps import parse_time
 
 MIN_5, MIN_15, MIN_30 = AggregatedInterval.MIN_5, AggregatedInterval.MIN_15, AggregatedInterval.MIN_30
-HOUR_4 = AggregatedInterval.HOUR_4
+HOUR_2, HOUR_4 = AggregatedInterval.HOUR_2, AggregatedInterval.HOUR_4
 WEEK_1, WEEK_2, MONTH_1 = AggregatedInterval.WEEK_1, AggregatedInterval.WEEK_2, AggregatedInterval.MONTH_1
 VN, CRYPTO = Mode.VN, Mode.CRYPTO
 
@@ -45,6 +45,7 @@ def starts_a_bucket(moment: datetime, interval: AggregatedInterval, mode: Mode) 
         MIN_5: minute % 5 == 0,
         MIN_15: minute in (0, 15, 30, 45),
         MIN_30: minute in (0, 30),
+        HOUR_2: minute == 0 and hour % 2 == 0,
         HOUR_4: minute == 0 and hour in four_hours,
         WEEK_1: is_monday_midnight,
         WEEK_2: is_monday_midnight and moment.isocalendar().week % 2 == 0,
@@ -122,6 +123,11 @@ def series(draw: st.DrawFn) -> tuple[Bars, AggregatedInterval, Mode]:
         (MIN_5, VN, "2025-06-02T02:14:59", "2025-06-02T02:10:00", "2025-06-02T02:15:00"),
         (MIN_15, VN, "2025-06-02T02:15:00", "2025-06-02T02:15:00", "2025-06-02T02:30:00"),
         (MIN_30, CRYPTO, "2025-06-02T23:59:00", "2025-06-02T23:30:00", "2025-06-03T00:00:00"),
+        # 2h of vn: 09:00, 11:00 and 13:00 in Ho Chi Minh City
+        (HOUR_2, VN, "2025-06-02T02:00:00", "2025-06-02T02:00:00", "2025-06-02T04:00:00"),
+        (HOUR_2, VN, "2025-06-02T04:00:00", "2025-06-02T04:00:00", "2025-06-02T06:00:00"),
+        (HOUR_2, VN, "2025-06-02T07:59:59", "2025-06-02T06:00:00", "2025-06-02T08:00:00"),
+        (HOUR_2, CRYPTO, "2025-06-02T23:00:00", "2025-06-02T22:00:00", "2025-06-03T00:00:00"),
         # 4h of vn: 09:00 and 13:00 in Ho Chi Minh City
         (HOUR_4, VN, "2025-06-02T02:00:00", "2025-06-02T02:00:00", "2025-06-02T06:00:00"),
         (HOUR_4, VN, "2025-06-02T05:59:59", "2025-06-02T02:00:00", "2025-06-02T06:00:00"),
@@ -291,6 +297,7 @@ def full_series(first: str, last: str, interval: AggregatedInterval) -> Bars:
         (MIN_5, "2025-06-02", "2025-06-02T06:04:00"),
         (MIN_15, "2025-06-02", "2025-06-02T06:44:00"),
         (MIN_30, "2025-06-02", "2025-06-02T09:59:00"),
+        (HOUR_2, "2025-06-02", "2025-06-09T21:00:00"),
         (HOUR_4, "2025-06-02", "2025-06-09T21:00:00"),
         (WEEK_1, "2024-01-01", "2025-06-01"),
         (WEEK_2, "2020-01-01", "2021-01-10"),

@@ -41,6 +41,7 @@ INTERVALS: list[tuple[AnyInterval, Interval, bool, tuple[str, ...]]] = [
     (AggregatedInterval.MIN_5, Interval.MINUTE, True, ("5m",)),
     (AggregatedInterval.MIN_15, Interval.MINUTE, True, ("15m",)),
     (AggregatedInterval.MIN_30, Interval.MINUTE, True, ("30m",)),
+    (AggregatedInterval.HOUR_2, Interval.HOURLY, True, ("2h", "2H")),
     (AggregatedInterval.HOUR_4, Interval.HOURLY, True, ("4h", "4H")),
     (AggregatedInterval.WEEK_1, Interval.DAILY, False, ("1W", "1w")),
     (AggregatedInterval.WEEK_2, Interval.DAILY, False, ("2W", "2w")),
@@ -86,7 +87,8 @@ def test_other_intervals_are_refused_with_all_there_are(text: str) -> None:
     with pytest.raises(QueryError) as caught:
         parse_interval(text)
     assert str(caught.value) == (
-        f"interval {text!r} is unknown; allowed: 1D, 1H, 1m, 5m, 15m, 30m, 4h, 1W, 2W, 1M (1m is a minute, 1M a month)"
+        f"interval {text!r} is unknown; allowed: 1D, 1H, 1m, 5m, 15m, 30m, 2h, 4h, 1W, 2W, 1M "
+        "(1m is a minute, 1M a month)"
     )
 
 

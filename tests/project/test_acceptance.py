@@ -41,6 +41,7 @@ BASES = {
     "5m": "1m",
     "15m": "1m",
     "30m": "1m",
+    "2h": "1H",
     "4h": "1H",
     "1W": "1D",
     "2W": "1D",
@@ -86,6 +87,8 @@ def bucket_of(time: datetime, interval: str) -> datetime:
     monday = midnight - timedelta(days=time.weekday())
     if interval in ("5m", "15m", "30m"):
         return time - timedelta(minutes=time.minute % int(interval[:-1]))
+    if interval == "2h":
+        return time - timedelta(hours=(time.hour + 7 - 9) % 2, minutes=time.minute)
     if interval == "4h":
         local_hour = time.hour + 7
         assert 9 <= local_hour < 17, "a bar outside the session"

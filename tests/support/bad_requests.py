@@ -153,7 +153,7 @@ NO_MOMENT = [
 ]
 WITH_BLANKS = [" 2024-01-01", "2024-01-01 ", "2024-01-01T10:00:00 07:00", "2024-01-01  10:00:00"]
 
-INTERVALS = "1D, 1H, 1m, 5m, 15m, 30m, 4h, 1W, 2W, 1M (1m is a minute, 1M a month)"
+INTERVALS = "1D, 1H, 1m, 5m, 15m, 30m, 2h, 4h, 1W, 2W, 1M (1m is a minute, 1M a month)"
 MARKETS = "vn, crypto (aliases stock, stocks, cryptos)"
 SYMBOL = "a symbol is 1 to 20 of A-Z 0-9 . _ -, beginning with a letter or digit"
 BAR_FIELDS = (
@@ -247,7 +247,7 @@ INTERVAL = Kind(
         "0m",
     ],
 )
-STORED_INTERVAL = choice("1D, 1H, 1m", "5m", "15m", "30m", "4h", "1W", "2W", "1M", "1D ", "1D\n", "1D,1H")
+STORED_INTERVAL = choice("1D, 1H, 1m", "5m", "15m", "30m", "2h", "4h", "1W", "2W", "1M", "1D ", "1D\n", "1D,1H")
 BOOLEAN = choice("true, 1, false, 0", *NO_BOOLEAN)
 MOMENT = Kind(
     of_moment, [*NO_VALUE, *WORDS, *NO_DATE, *NO_MOMENT, *WITH_BLANKS, *TOO_EARLY, "9999-12-31T23:59:59-01:00"]

@@ -285,7 +285,7 @@ def test_both_markets_are_asked_with_all(query: str, is_every_market: bool, has_
         ("format=", "format '' is not allowed; allowed: json, csv, ndjson"),
         ("shape=wide", "shape 'wide' is not allowed; allowed: rows, columns"),
         ("mode=us", "mode 'us' is not allowed; allowed: vn, crypto, stock, stocks, cryptos, all"),
-        ("interval=2m", "interval '2m' is unknown; allowed: 1D, 1H, 1m, 5m, 15m, 30m, 4h, 1W, 2W, 1M"),
+        ("interval=2m", "interval '2m' is unknown; allowed: 1D, 1H, 1m, 5m, 15m, 30m, 2h, 4h, 1W, 2W, 1M"),
         ("interval=", "interval '' is unknown; allowed: 1D, 1H, 1m"),
     ],
 )
