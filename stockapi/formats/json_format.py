@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import orjson
 
-from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 from stockapi.models.interval import AnyInterval, Interval
 from stockapi.models.timestamps import format_times
@@ -45,7 +45,7 @@ def default_rows(ticker: str, bars: Bars, interval: Interval) -> list[str]:
 def json_numbers(name: str, bars: Bars) -> bytes:
     """One field of all bars as an array, null where absent."""
     # Straight from the array; orjson writes NaN as null.
-    return orjson.dumps(np.ascontiguousarray(_numbers(name, bars)), option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(np.ascontiguousarray(bars.column(name)), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json_times(bars: Bars, interval: AnyInterval) -> Iterator[bytes]:
@@ -87,10 +87,4 @@ def _values(name: str, names: Mapping[str, str], bars: Bars, interval: AnyInterv
     """One field of some bars of a series."""
     if name in NAMING_FIELDS:
         return [names[name]] * len(bars)
-    return format_times(bars.time, interval) if name == "time" else _numbers(name, bars).tolist()
-
-
-def _numbers(name: str, bars: Bars) -> Int | Float:
-    if name == "volume":
-        return bars.volume
-    return bars.prices[PRICE_FIELDS.index(name)] if name in PRICE_FIELDS else bars.indicator(name)
+    return format_times(bars.time, interval) if name == "time" else bars.column(name).tolist()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,14 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 _INDICATOR_ROW = {name: row for row, name in enumerate(INDICATOR_FIELDS)}
+
+
+@lru_cache
+def _positions(names: tuple[str, ...]) -> list[slice | list[int]]:
+    """The rows of prices, volume and indicators that have these names; all of them as a slice, which does not copy."""
+    kinds = PRICE_FIELDS, ("volume",), INDICATOR_FIELDS
+    rows = [[row for row, name in enumerate(kind) if name in names] for kind in kinds]
+    return [slice(None) if len(some) == len(kind) else some for some, kind in zip(rows, kinds, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,10 +80,20 @@ class Bars:
         column: Float = self.indicators[_INDICATOR_ROW[name]]
         return column
 
+    @property
+    def has_whole_volume(self) -> bool:
+        return self.volume.dtype == np.int64
+
+    def column(self, name: str) -> Int | Float:
+        """A price, the volume, or an indicator."""
+        if name == "volume":
+            return self.volume
+        return self.prices[PRICE_FIELDS.index(name)] if name in PRICE_FIELDS else self.indicator(name)
+
     def named(self, names: Sequence[str]) -> Float:
-        """The columns of these indicators, a row each."""
-        rows: Float = self.indicators[[_INDICATOR_ROW[name] for name in names]]
-        return rows
+        """These prices, the volume and indicators, a row each; the names in the order of the fields."""
+        prices, volume, indicators = _positions(tuple(names))
+        return np.concatenate([self.prices[prices], self.volume[np.newaxis][volume], self.indicators[indicators]])
 
     def with_indicators(self, values: Mapping[str, Float]) -> Self:
         """The same bars with these indicators, by name; the others as they are."""

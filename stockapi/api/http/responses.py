@@ -13,7 +13,8 @@ from xxhash import xxh3_128
 from stockapi.api.http.compression import entity_tag
 from stockapi.context import services
 from stockapi.formats.csv_format import format_fields
-from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_rows, json_times, parts
+from stockapi.formats.json_fast_writer import json_rows
+from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_times, parts
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode

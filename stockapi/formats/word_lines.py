@@ -1,0 +1,67 @@
+"""Lines of text, all made of the same constant parts with columns between, put together from words."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from stockapi.formats.digits import Flags, Text, Words, as_words
+
+Part = bytes | int
+"""A constant text, or the number of a column. The first and the last are texts, and one stands before each column."""
+
+
+class _Plan(NamedTuple):
+    """Where the words of a line are. `template`: its constant ones, shape (words, 1).
+
+    Of each column `before` is the first word of the text before it, `first` its own first one, `end` the one after.
+    """
+
+    template: Words
+    before: Sequence[int]
+    first: Sequence[int]
+    end: Sequence[int]
+
+
+@lru_cache(maxsize=512)
+def _plan(parts: tuple[Part, ...], sizes: tuple[int, ...]) -> _Plan:
+    """`sizes`: how many words each column has."""
+    pieces = list[Words]()
+    before, first, end = [0] * len(sizes), [0] * len(sizes), [0] * len(sizes)
+    start = start_of_text = 0
+    for part in parts:
+        if isinstance(part, bytes):
+            piece, start_of_text = as_words(part), start
+        else:
+            piece = np.zeros(sizes[part], dtype=np.uint32)
+            before[part], first[part], end[part] = start_of_text, start, start + len(piece)
+        pieces.append(piece)
+        start += len(piece)
+    return _Plan(np.concatenate(pieces)[:, np.newaxis], before, first, end)
+
+
+class Lines:
+    """The lines of a table, a row each."""
+
+    def __init__(self, parts: tuple[Part, ...], texts: Sequence[Text], rows: int) -> None:
+        sizes = {column: len(text.words) for text in texts for column in text.columns}
+        self._plan = _plan(parts, tuple(sizes[column] for column in range(len(sizes))))
+        # All rows of one word side by side: so columns are filled, and the whole is turned round once.
+        self._words = np.empty((len(self._plan.template), rows), dtype=np.uint32)
+        self._words[:] = self._plan.template
+        for columns, words in texts:
+            for number, column in enumerate(columns):
+                self._words[self._plan.first[column] : self._plan.end[column]] = words[:, number]
+
+    def leave_out(self, column: int, is_kept: Flags, *, with_text: bool) -> None:
+        """Of other rows than those kept the column, and `with_text` the constant text before it."""
+        first = self._plan.before[column] if with_text else self._plan.first[column]
+        self._words[first : self._plan.end[column]] *= is_kept
+
+    def end(self, row: int, text: bytes) -> None:
+        """The row ends with this in place of the last constant text; either is one word at most."""
+        self._words[-1, row] = as_words(text)[0]
+
+    def text(self) -> bytes:
+        return np.ascontiguousarray(self._words.T).tobytes().translate(None, b"\0")

@@ -1,0 +1,118 @@
+"""JSON rows made of arrays: byte for byte what the plain writer makes of objects."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockapi.calc.indicators import enhance
+from stockapi.formats import digits, json_fast_writer, json_format
+from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
+from stockapi.models import AggregatedInterval, Bars, Interval, Mode
+from stockapi.models.bars import Float
+from stockapi.models.fields import INDICATOR_FIELDS
+from stockapi.models.interval import AnyInterval
+from tests.support.stores import make_bars
+
+NAMES = {"symbol": "A.B-C_9", "mode": "vn"}
+INTERVALS: tuple[AnyInterval, ...] = (*Interval, *AggregatedInterval)
+FIELDS = [
+    DEFAULT_FIELDS,
+    BAR_FIELDS,
+    BARE_FIELDS,
+    ("time", "close"),
+    ("ma10",),
+    ("ma10_score", "volume_changed"),
+    ("volume",),
+]
+
+decimals = st.integers(0, 10)
+numbers = st.one_of(
+    st.builds(lambda units, places: units / 10**places, st.integers(-(10**7), 10**12), decimals),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(
+        [0.0, -0.0, 0.1 + 0.2, 2.0**53, 2.0**53 + 2, 1e15, 1e16, 1e17, 1e21, 1e22, 1e-4, 1e-5, 1.28e-9, 5e-324]
+    ),
+)
+whole_volumes = st.one_of(st.integers(0, 10**9), st.sampled_from([0, 2**53, 2**53 + 1, 2**63 - 1]))
+times = st.one_of(st.integers(0, 4_000_000_000), st.integers(-62_135_596_800, 253_402_300_799))
+
+
+@st.composite
+def some_bars(draw: st.DrawFn) -> Bars:
+    """1 to 8 bars of anything that can be stored, and every pattern of absent indicators."""
+    count = draw(st.integers(1, 8))
+    time = np.array(sorted(draw(st.lists(times, min_size=count, max_size=count, unique=True))), dtype=np.int64)
+
+    def table(rows: int, values: st.SearchStrategy[float]) -> np.ndarray:
+        return np.array(draw(st.lists(values, min_size=rows * count, max_size=rows * count)), dtype=np.float64).reshape(
+            rows, count
+        )
+
+    indicators = table(len(INDICATOR_FIELDS), st.one_of(st.just(float("nan")), numbers))
+    if draw(st.booleans()):
+        volume = np.array(draw(st.lists(whole_volumes, min_size=count, max_size=count)), dtype=np.int64)
+        return Bars(time, table(4, numbers), volume, indicators)
+    return Bars(time, table(4, numbers), table(1, numbers)[0], indicators)
+
+
+def plain(bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
+    return b",".join(json_format.json_rows(NAMES, bars, interval, fields))
+
+
+def fast(bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
+    (text,) = json_fast_writer.rows([(NAMES, bars)], interval, fields, b",")
+    return text
+
+
+@settings(max_examples=400)
+@given(some_bars(), st.sampled_from(INTERVALS), st.sampled_from(FIELDS))
+def test_it_writes_what_the_plain_writer_writes(bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> None:
+    assert fast(bars, interval, fields) == plain(bars, interval, fields)
+
+
+@pytest.mark.parametrize("fields", FIELDS, ids=" ".join)
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("interval", list(Interval))
+def test_a_series_from_its_first_bar_on(mode: Mode, interval: Interval, fields: tuple[str, ...]) -> None:
+    """The first 200 bars lack one average after the other."""
+    bars = make_bars(300, interval, mode)
+    assert fast(bars, interval, fields) == plain(bars, interval, fields)
+
+
+@pytest.mark.parametrize("price", [0.00000000128, 1.25e-9, 123456.789, 9e12])
+def test_prices_of_very_different_size_in_one_series(price: float) -> None:
+    count = 260
+    time = np.arange(count, dtype=np.int64) * 86_400
+    close = price * (1 + np.arange(count) % 7)
+    bars = enhance(Bars.of(time, np.tile(close, (4, 1)), np.linspace(0.1, 1e9, count)), Mode.CRYPTO, is_index=False)
+    assert fast(bars, Interval.DAILY, DEFAULT_FIELDS) == plain(bars, Interval.DAILY, DEFAULT_FIELDS)
+
+
+def test_series_side_by_side_are_written_each_for_itself() -> None:
+    some = [({"symbol": f"T{number}", "mode": "vn"}, make_bars(number, seed=number)) for number in (1, 5, 210)]
+    texts = json_fast_writer.rows(some, Interval.DAILY, DEFAULT_FIELDS, b",")
+    assert texts == [
+        b",".join(json_format.json_rows(names, bars, Interval.DAILY, DEFAULT_FIELDS)) for names, bars in some
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 79, 80, 81, 4_095, 4_096, 4_097, 4_176, 4_200])
+def test_whichever_writer_is_taken_the_text_is_the_same(count: int) -> None:
+    bars = make_bars(count)
+    rows = b",".join(json_fast_writer.json_rows(NAMES, bars, Interval.DAILY, DEFAULT_FIELDS))
+    assert rows == plain(bars, Interval.DAILY, DEFAULT_FIELDS)
+
+
+def test_without_a_look_at_the_exactness_of_the_decimals_the_text_would_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: every number is taken for one of four decimals, as prices of coins are not."""
+    bars = make_bars(100, mode=Mode.CRYPTO)
+    original = digits._decimals
+
+    def careless(values: Float, *rest: Any) -> Any:
+        return original(np.round(values, 4), *rest)
+
+    monkeypatch.setattr(digits, "_decimals", careless)
+    assert fast(bars, Interval.DAILY, DEFAULT_FIELDS) != plain(bars, Interval.DAILY, DEFAULT_FIELDS)
