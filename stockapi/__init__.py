@@ -22,13 +22,13 @@ __all__ = ["create_app"]
 def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime] = utc_now) -> Flask:
     """The WSGI application.
 
-    Without `settings` this is the start of a process: they come from the environment, and logging is set up.
-    Nothing is opened here; each thread opens its own connections at its first query, after any fork.
+    Without `settings`, a process starts: the settings come from the environment, and logging is configured. This
+    function opens no connection. Each thread opens its own at its first query, and so after a fork.
 
-    :raises ConfigError: for a setting, or a file named by one, that is not allowed.
+    :raises ConfigError: for a setting that is not allowed, or when the file that a setting names is not.
     """
-    # Not before: prometheus_client finds out when imported whether several processes count together, and gunicorn
-    # tells its workers only after the master has imported this package.
+    # Import it here and not earlier. When it is imported, prometheus_client checks whether several processes count
+    # together. Gunicorn sets that for its workers only after the master has imported this package.
     from stockapi.api.routes import metrics
     from stockapi.services.status.metrics import StoreCollector
 
@@ -37,9 +37,9 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
         configure_logging(settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False  # it would redirect, where this API has errors only
+    app.url_map.merge_slashes = False  # it would redirect, but this API answers with an error
     for mode in settings.markets:
-        groups_for(mode, settings)  # a list that cannot be read stops the start, not the first request for it
+        groups_for(mode, settings)  # a list that cannot be read stops the start, and not a later request
     services = context.services_of(settings, clock)
     context.install(app, services)
     metrics.install(app, StoreCollector(services.stores, clock))

@@ -1,4 +1,4 @@
-"""The clock that this project goes by, wherever a caller does not bring another."""
+"""The clock that is used when a caller does not pass another one."""
 
 from datetime import UTC, datetime
 

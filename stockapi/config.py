@@ -1,8 +1,8 @@
 """Settings: the only reader of the environment.
 
-Every setting stands once, as a field of `Settings`: its default is the text one would write in the environment,
-its parser says what is allowed, its help line what it is for. `.env` in the working directory is read beneath the
-real environment.
+Every setting is defined once, as a field of `Settings`. Its default is the text that one would write in the
+environment. Its parser says what is allowed, and its help line says what it is for. Variables of the environment win
+over those of `.env` in the working directory.
 """
 
 import os
@@ -31,7 +31,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 
 SIMULATED: Final = "simulated"
-"""The value of DATA_PROVIDER that needs no network, and the name of that source."""
+"""The value of DATA_PROVIDER that needs no network. It is also the name of that source."""
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
@@ -42,7 +42,7 @@ _ANY_URL = "an address like https://example.org/api"
 
 @dataclass(frozen=True, slots=True)
 class _Parser:
-    """Turns text into a value; `allowed` finishes the sentence "allowed: ..."."""
+    """Turns text into a value. `allowed` completes the sentence "allowed: ..."."""
 
     allowed: str
     parse: Callable[[str], Any]
@@ -93,7 +93,7 @@ def _list_of(allowed: str, is_allowed: Callable[[str], object]) -> _Parser:
 
 
 def _markets() -> _Parser:
-    """At least one; in the order of `Mode`, whatever that of the text."""
+    """At least one market, in the order of `Mode`. The order in the text does not matter."""
     modes = {mode.value: mode for mode in Mode}
 
     def parse(text: str) -> tuple[Mode, ...]:
@@ -113,13 +113,13 @@ def _text(allowed: str, pattern: str) -> _Parser:
 
 
 def _url(allowed: str, *, with_path: bool = True, optional: bool = False) -> _Parser:
-    """An http or https address without user, query and fragment; a slash at its end makes no difference."""
+    """An http or https address without user, query and fragment. A slash at its end is removed."""
 
     def parse(text: str) -> str:
         if optional and not text:
             return text
         parts = urlsplit(text)
-        # `port` is None, or raises ValueError for what is no port number.
+        # `port` is None when there is none. It raises ValueError when it is not a port number.
         if not _URL.fullmatch(text) or parts.port == 0 or (parts.path.strip("/") and not with_path):
             raise ValueError(text)
         return text.rstrip("/")
@@ -128,7 +128,7 @@ def _url(allowed: str, *, with_path: bool = True, optional: bool = False) -> _Pa
 
 
 def _setting(default: str, parser: _Parser, description: str, *, env: str | None = None, secret: bool = False) -> Any:
-    """The value of a `secret` is shown nowhere, not even where it is refused."""
+    """The value of a `secret` is never shown, not even in the error that refuses it."""
     return field(
         repr=not secret,
         metadata={"default": default, "parser": parser, "description": description, "env": env, "secret": secret},
@@ -235,12 +235,13 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, environ: Mapping[str, str]) -> Self:
-        """Settings from variables; those absent take their defaults.
+        """Settings from variables. A setting without a variable has its default.
 
-        :raises ConfigError: naming the variable, the value and what is allowed.
+        :raises ConfigError: for a value that is not allowed. The text names the variable, the value and what is
+            allowed.
         """
         settings = cls(**{name: _parse(name, metadata, environ) for name, metadata in _metadata().items()})
-        # A symbol may exist in several markets: in one shared tree the later write would replace the earlier.
+        # A symbol may exist in several markets. In one shared tree, a later write would replace the earlier one.
         _require_different(settings, [market_of(mode).settings.database_path for mode in Mode])
         _require_different(settings, [market_of(mode).settings.data_dir for mode in Mode])
         for mode in settings.markets:
@@ -253,15 +254,15 @@ class Settings:
 
     @classmethod
     def load(cls) -> Self:
-        """Settings from the environment, over `.env` in the working directory.
+        """Settings from the environment. Variables that it lacks come from `.env` in the working directory.
 
-        :raises ConfigError: as `from_mapping`, and for a `.env` that cannot be read or understood.
+        :raises ConfigError: as `from_mapping`; also when `.env` cannot be read or parsed.
         """
         return cls.from_mapping(_read_dotenv(Path(".env")) | os.environ)
 
     @property
     def default_market(self) -> Mode:
-        """The one that is meant where none is named."""
+        """The market of a request that names none."""
         return self.markets[0]
 
     def database_path(self, mode: Mode) -> Path:
@@ -269,7 +270,7 @@ class Settings:
         return path
 
     def with_database_path(self, mode: Mode, path: Path) -> Self:
-        """The same settings, but for the place of the market's database."""
+        """The same settings, with another path for the database of the market."""
         changed: dict[str, Any] = {market_of(mode).settings.database_path: path}
         return replace(self, **changed)
 
@@ -279,13 +280,13 @@ class Settings:
         return path
 
     def groups_file(self, mode: Mode) -> Path | None:
-        """A file in the place of the market's list of tickers, where one is set."""
+        """The file that replaces the built-in list of tickers; None when none is set."""
         name = market_of(mode).settings.groups_file
         path: Path | None = getattr(self, name) if name else None
         return path
 
     def indices(self, mode: Mode) -> tuple[str, ...]:
-        """The tickers that are market indices: points, not money."""
+        """The tickers that are market indices. Their values are points, not money."""
         name = market_of(mode).settings.index_tickers
         symbols: tuple[str, ...] = getattr(self, name) if name else ()
         return symbols
@@ -294,7 +295,7 @@ class Settings:
         return ticker in self.indices(mode)
 
     def source(self, mode: Mode) -> str:
-        """The name of the source that the market's bars come from."""
+        """The name of the source of the market's bars."""
         if self.data_provider == SIMULATED:
             return SIMULATED
         market = market_of(mode)
@@ -330,7 +331,7 @@ def _require_different(settings: Settings, names: Iterable[str]) -> None:
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:
-    """The variables of a `.env` file; none when there is no file. A name without `=` counts as absent."""
+    """The variables of a `.env` file. No file: no variables. A name without `=` is ignored."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -338,9 +339,9 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} cannot be read: {exc}; allowed: UTF-8 text, or no such file") from exc
     for binding in parse_stream(StringIO(text)):
-        # On its own python-dotenv warns about such a line and goes on without the setting.
+        # By default, python-dotenv only warns about such a line and ignores the setting.
         if binding.error:
-            # The parser counts blank lines before a statement as part of it.
+            # For the parser, blank lines before a statement are part of it.
             raw = binding.original.string
             line = binding.original.line + raw[: -len(raw.lstrip())].count("\n")
             raise ConfigError(f"{path} line {line} is not a setting; allowed: NAME=value, with quotes closed")
@@ -358,7 +359,7 @@ class SettingHelp:
 
 
 def settings_help() -> list[SettingHelp]:
-    """Every setting there is, in the order of `Settings`: what the documents must list."""
+    """Every setting, in the order of `Settings`. The documents must list all of them."""
     return [
         SettingHelp(meta["env"] or name.upper(), meta["default"], meta["parser"].allowed, meta["description"])
         for name, meta in _metadata().items()

@@ -7,10 +7,10 @@ DEFAULT_FALLBACK_TO_CSV: Final = True
 VN_DATABASE_PATH: Final = "vn_data.db"
 CRYPTO_DATABASE_PATH: Final = "crypto_data.db"
 SQLITE_BATCH_SIZE: Final = 1000
-"""Rows per `executemany` and, while a series only grows, per transaction."""
+"""Rows in one `executemany`. When a series only grows, also rows in one transaction."""
 
 DEFAULT_LIMIT: Final = 252
-"""Bars per symbol when no start is asked for: a trading year of days."""
+"""Bars of each symbol when the request has no start: as many as a year has trading days."""
 
 SECONDS_PER_HOUR: Final = 3_600
 SECONDS_PER_DAY: Final = 86_400

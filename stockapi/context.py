@@ -1,4 +1,4 @@
-"""The container of services: what the views, the commands and the workers of one process share."""
+"""The container of services. The views, the commands and the workers of one process share it."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _KEY = "stockapi"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The collaborators of views and commands, built once by `create_app`.
+    """The services that views and commands use. `create_app` makes them once.
 
     `clock`: the present moment, with a time zone.
     `started`: `time.monotonic()` when the application was made.
@@ -38,12 +38,12 @@ class Services:
         return self.stores.settings
 
     def cache_max_age_s(self) -> int:
-        """Seconds for which an answer with bars, given now, may be kept."""
+        """How many seconds a client may cache an answer with bars that is given now."""
         return cache_max_age_s(self.clock(), self.settings.markets)
 
 
 def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:
-    """New ones. They open nothing: each thread opens its own connections at its first query, after any fork."""
+    """New services. They open no connection. Each thread opens its own at its first query, and so after a fork."""
     stores = Stores.of(settings)
     return Services(
         stores=stores,
@@ -60,5 +60,5 @@ def install(app: Flask, services: Services) -> None:
 
 
 def services() -> Services:
-    """Those of the application that answers the current request, or runs the current command."""
+    """The services of the application that answers the current request or runs the current command."""
     return cast(Services, current_app.extensions[_KEY])

@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose.
+"""The errors that this project raises.
 
 AppError                    what was wrong and what is allowed, in one line
 ├── ConfigError             a setting; stops the start
@@ -7,7 +7,7 @@ AppError                    what was wrong and what is allowed, in one line
 ├── TooManyRowsError        an answer past the row budget (413)
 ├── StoreError              a store could not answer or keep something (503)
 │   ├── CsvError            a CSV file or its directory
-│   │   └── LayoutError     nothing tells which column of a CSV file is which
+│   │   └── LayoutError     the columns of a CSV file cannot be identified
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
 ├── OverloadedError         too many large queries at once (503)
@@ -35,7 +35,7 @@ from typing import ClassVar
 
 
 class AppError(Exception):
-    """Base of all. `str(error)` is for the operator; `public_message` is what an HTTP client may read."""
+    """Base of all. `str(error)` is for the operator. `public_message` is for HTTP clients."""
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -45,11 +45,11 @@ class AppError(Exception):
 
 
 class ConfigError(AppError):
-    """A setting has a value that is not allowed; names the variable, the value and what is."""
+    """A setting has a value that is not allowed. The text names the variable, the value and what is allowed."""
 
 
 class QueryError(AppError):
-    """A request asks for something that is not allowed; the text says what is."""
+    """A request asks for something that is not allowed. The text says what is allowed."""
 
     status = HTTPStatus.BAD_REQUEST
 
@@ -59,13 +59,13 @@ class NotFoundError(AppError):
 
 
 class TooManyRowsError(AppError):
-    """The answer would pass the row budget; the text says how to narrow the query."""
+    """The answer would have more rows than its budget. The text says how to make the query smaller."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class StoreError(AppError):
-    """A store could not answer. Its text may hold paths, so clients get a fixed one."""
+    """A store could not answer. The text may contain paths, so clients get a fixed text instead."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -79,7 +79,7 @@ class CsvError(StoreError):
 
 
 class LayoutError(CsvError):
-    """Nothing tells which column of a CSV file is which. `text`: the whole file, where that is at hand."""
+    """The columns of a CSV file cannot be identified. `text`: the whole file; "" when it is not known."""
 
     def __init__(self, message: str, text: str = "") -> None:
         super().__init__(message)
@@ -95,7 +95,7 @@ class DeadlineError(StoreError):
 
 
 class SqliteFault(Enum):
-    """What an error says about the file. Only the first three are evidence that it needs rebuilding."""
+    """What an error says about the database file. Only the first three are a reason to rebuild it."""
 
     CORRUPT = "corrupt"
     NOT_A_DATABASE = "not a database"
@@ -120,7 +120,7 @@ _FAULT_OF_CODE = {
 
 
 class SqliteError(StoreError):
-    """The one shape in which an `sqlite3.Error` leaves the database modules."""
+    """An error of SQLite. The database modules raise it in place of every `sqlite3.Error`."""
 
     def __init__(self, reason: object, fault: SqliteFault = SqliteFault.OTHER) -> None:
         super().__init__(f"SQLite error: {reason}")
@@ -128,11 +128,11 @@ class SqliteError(StoreError):
 
 
 cannot_open = partial(SqliteError, fault=SqliteFault.CANNOT_OPEN)
-"""The error of a database file that the system does not give."""
+"""The error of a database file that the system does not open."""
 
 
 class OverloadedError(AppError):
-    """A large query came while as many as may be were being answered."""
+    """A large query came while the maximum number of large queries were running."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -144,17 +144,17 @@ class OverloadedError(AppError):
 
 
 class WriterLockedError(AppError):
-    """Another process holds the writer's lock; the text says which."""
+    """Another process holds the lock of the writer. The text says which."""
 
 
 class ProviderError(AppError):
-    """An upstream source failed. The text names the source and, where there is one, the ticker; never a key."""
+    """An upstream source failed. The text names the source and, if any, the ticker. It never contains a key."""
 
     stops_cycle: ClassVar[bool] = False
-    """Whether the next ticker would fail the same way, so that asking for it is useless or makes things worse."""
+    """Whether the next ticker would fail the same way. Then a request for it is useless or makes things worse."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """`retry_after_s`: what the source asked us to wait, where it did."""
+        """`retry_after_s`: how many seconds the source asked us to wait; None when it did not say."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
@@ -164,23 +164,23 @@ class ProviderTimeoutError(ProviderError):
 
 
 class ProviderUnavailableError(ProviderError):
-    """No connection, a broken one, or an answer that the source itself has failed (5xx)."""
+    """No connection, a broken connection, or an answer that the source itself has failed (5xx)."""
 
 
 class RateLimitedError(ProviderError):
-    """The source wants fewer requests, and waiting did not help or would have taken too long."""
+    """The source wants fewer requests. Waiting did not help, or would have taken too long."""
 
     stops_cycle = True
 
 
 class ProviderBannedError(ProviderError):
-    """The source turns us away, whatever we ask for."""
+    """The source refuses every request of ours."""
 
     stops_cycle = True
 
 
 class BadPayloadError(ProviderError):
-    """An answer that is not what the source should send: not as a whole, or no single row of it."""
+    """The answer does not have the form that the source should send, or no row of it does."""
 
 
 class UnknownSymbolError(ProviderError):
@@ -188,23 +188,27 @@ class UnknownSymbolError(ProviderError):
 
 
 class NoDataError(ProviderError):
-    """An answer without a single bar. Suspect: blocking looks like this too, so it never says that there are none."""
+    """An answer without bars. A source that blocks us may answer like this too, so it does not prove that there are no
+    bars.
+    """
 
 
 class ProviderDisabledError(ProviderError):
-    """The source is not available in this configuration; the text says what to set."""
+    """The source is not available in this configuration. The text says which setting to change."""
 
     stops_cycle = True
 
 
 class ProviderStoppedError(ProviderError):
-    """A fetch given up because the process is to stop."""
+    """A fetch was stopped because the process has to stop."""
 
     stops_cycle = True
 
 
 _WRONG_SCHEMA = re.compile("no such (table|column): |table .* has no column named |ON CONFLICT clause does not match ")
-"""SQLite reports a table that is not as the statement expects with the general error code; only its words tell."""
+"""Texts of SQLite for a table that is not as the statement expects. The error code is the general one, so only the text
+tells.
+"""
 
 
 _DAMAGED_TEXT = "Could not decode to UTF-8 "
@@ -215,17 +219,17 @@ def _fault_of(exc: sqlite3.Error) -> SqliteFault:
         return SqliteFault.WRONG_SCHEMA
     if str(exc).startswith(_DAMAGED_TEXT):
         return SqliteFault.CORRUPT
-    # An extended result code carries the primary one in its low byte. Python's own
-    # sqlite3 errors (a closed connection, say) have no code at all.
+    # The low byte of an extended result code is the primary code. Errors of Python's sqlite3 module itself, for example
+    # for a closed connection, have no code.
     code: int | None = getattr(exc, "sqlite_errorcode", None)
     return _FAULT_OF_CODE.get(code & 0xFF, SqliteFault.OTHER) if code is not None else SqliteFault.OTHER
 
 
 @contextmanager
 def os_errors(error: Callable[[str], StoreError], what: object, *, named: bool = False) -> Iterator[None]:
-    """The one place where the `OSError` of a store becomes ours, with what it is about and the cause.
+    """The one place where the `OSError` of a store becomes an error of this project. The cause is kept.
 
-    :param named: the text is about the file that the system names, where it names one, and not about `what`.
+    :param named: the text begins with the file that the system names, instead of `what`. If it names none, with `what`.
     """
     try:
         yield
@@ -235,10 +239,10 @@ def os_errors(error: Callable[[str], StoreError], what: object, *, named: bool =
 
 @contextmanager
 def sqlite_errors() -> Iterator[None]:
-    """The one place where `sqlite3.Error` becomes ours.
+    """The one place where `sqlite3.Error` becomes an error of this project.
 
-    :raises DeadlineError: when the statement was interrupted by its progress handler.
-    :raises SqliteError: for everything else, with the cause kept.
+    :raises DeadlineError: when the progress handler has interrupted the statement.
+    :raises SqliteError: for every other error. The cause is kept.
     """
     try:
         yield
@@ -248,5 +252,5 @@ def sqlite_errors() -> Iterator[None]:
             raise DeadlineError("SQLite error: the statement was stopped at its deadline") from exc
         raise SqliteError(exc, fault) from exc
     except UnicodeDecodeError as exc:
-        # Damaged text that SQLite quotes in a message of its own, which Python then cannot read.
+        # SQLite quotes damaged text in its message, and Python cannot decode that message.
         raise SqliteError(f"its own message cannot be read: {exc}", SqliteFault.CORRUPT) from exc

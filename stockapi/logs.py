@@ -1,4 +1,4 @@
-"""Log lines: one per event, on standard error, told as key=value, with control characters escaped."""
+"""Log lines on standard error: one line for each event, as key=value, with control characters escaped."""
 
 import json
 import logging
@@ -15,10 +15,11 @@ _PLAIN = re.compile(r"[^\s\"=]+")
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-01-31T09:15:00.123Z INFO stockapi.api.routes.tickers[4711] message`, UTC, with the process id.
+    """Lines like `2026-01-31T09:15:00.123Z INFO stockapi.api.routes.tickers[4711] message`. The time is UTC, the number
+    in brackets is the process id.
 
-    Text from outside cannot forge a line: control characters are escaped, and a traceback, the only thing of many
-    lines, is indented.
+    Text from outside cannot forge a line: control characters are escaped. Only a traceback has several lines, and they
+    are indented.
     """
 
     converter = staticmethod(time.gmtime)
@@ -37,7 +38,7 @@ class LineFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Send every log line of this process from `level` up to standard error. For the start of a process only."""
+    """Send every log line of this process at `level` or above to standard error. Call it only when a process starts."""
     logging.config.dictConfig(
         {
             "version": 1,
@@ -50,7 +51,7 @@ def configure_logging(level: str) -> None:
 
 
 def key_values(**fields: object) -> str:
-    """`a=1 b=2.50 c="two words"`: numbers with a fraction to two decimals, text quoted where it must be."""
+    """Text like `a=1 b=2.50 c="two words"`. A float has two decimals. Text is quoted when it needs quotes."""
     return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
 
 

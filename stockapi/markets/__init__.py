@@ -1,4 +1,4 @@
-"""What is true of a market: a record each (`market`), its calendar, its tickers."""
+"""The facts of each market: its record (`market`), its calendar and its tickers."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ def market_of(mode: Mode) -> Market:
 
 
 def parse_mode(text: str, modes: Collection[Mode] = tuple(Mode)) -> Mode:
-    """:raises QueryError: for a name that is neither one of these markets nor an alias of one (any case)."""
+    """:raises QueryError: when the name is neither one of these markets nor an alias of one. Case does not matter."""
     for mode in modes:
         if text.lower() in (mode.value, *market_of(mode).aliases):
             return mode
@@ -35,12 +35,12 @@ def parse_mode(text: str, modes: Collection[Mode] = tuple(Mode)) -> Mode:
 
 
 def mode_names(modes: Collection[Mode] = tuple(Mode)) -> list[str]:
-    """What `parse_mode` takes: the markets, then their aliases."""
+    """The names that `parse_mode` accepts: those of the markets, then their aliases."""
     return [*(mode.value for mode in modes), *(alias for mode in modes for alias in market_of(mode).aliases)]
 
 
 def cache_max_age_s(now: datetime, modes: Iterable[Mode]) -> int:
-    """Seconds for which an answer given now may be kept: fewer while an exchange among these markets is open.
+    """How many seconds a client may cache an answer that is given now. It is less while one of these markets is open.
 
     :raises ValueError: as `Calendar.is_trading_hours`.
     """

@@ -1,9 +1,9 @@
 """When a market trades.
 
 Public holidays come from the `holidays` package. For Vietnam it has Tet and the Hung Kings' day by the Vietnamese lunar
-calendar, days in lieu included; it names exactly the weekdays without a VNINDEX bar from January 2015 to August 2025.
-A day that a government declares off after that package was released counts as a trading day: then bars are asked for
-more often than needed, no more.
+calendar, and days in lieu. From January 2015 to August 2025 its holidays are exactly the weekdays without a VNINDEX
+bar. If a government declares a holiday after the release of the package, that day counts as a trading day. The only
+effect is that bars are requested more often than needed.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ _SATURDAY: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Monday to Friday, the public holidays of a country excepted. Local times.
+    """A session on Monday to Friday, except on the public holidays of a country. Times are local.
 
-    `closes`: the first moment after the session. All of it lies within one day of UTC.
-    `country`: as ISO 3166 has it.
+    `closes`: the first moment after the session. The whole session is within one day of UTC.
+    `country`: its code in ISO 3166.
     """
 
     opens: time
@@ -40,9 +40,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calendar:
-    """The sessions of a market in its time zone; without a session it trades at any moment.
+    """The sessions of a market in its time zone. A market without a session is always open.
 
-    `zone_name`: as the time zone database has it. `clock_name`: what people call local time.
+    `zone_name`: the name in the time zone database. `clock_name`: the usual name of local time.
     """
 
     zone: tzinfo
@@ -52,18 +52,18 @@ class Calendar:
 
     @property
     def session_s(self) -> int:
-        """Seconds from the open of a trading day to its close."""
+        """The length of a session, in seconds."""
         return SECONDS_PER_DAY if self.session is None else self.session.seconds
 
     @property
     def days_per_week(self) -> int:
-        """On which it trades, holidays aside."""
+        """The number of trading days in a week without holidays."""
         return 7 if self.session is None else _SATURDAY
 
     def is_trading_hours(self, now: datetime) -> bool:
-        """Whether the market is open, or at lunch.
+        """Whether the market is open. The lunch break counts as open.
 
-        :raises ValueError: for a time without a zone, which could be anywhere.
+        :raises ValueError: for a time without a zone.
         """
         if now.tzinfo is None:
             raise ValueError(f"{now} has no time zone; give one, UTC for example")
@@ -73,15 +73,17 @@ class Calendar:
         return self.session.opens <= local.time() < self.session.closes and self.is_trading_day(local.date())
 
     def is_trading_day(self, day: date) -> bool:
-        """Whether there is a session on that local date. Saturdays worked in exchange for a day off have none."""
+        """Whether there is a session on that local date. A Saturday on which people work instead of another day has
+        none.
+        """
         if self.session is None:
             return True
         return day.weekday() < _SATURDAY and day not in _public_holidays(self.session.country, day.year)
 
     def trading_days(self, first: int, last: int) -> Int:
-        """The days with a session from the day of `first` to that of `last` (Unix seconds), ascending.
+        """The days with a session, from the day of `first` to the day of `last` (Unix seconds), ascending.
 
-        Given as Unix seconds of midnight UTC, as the time of a daily bar.
+        Each day is the Unix time of its midnight UTC, as in the time of a daily bar.
         """
         days = np.arange(first // SECONDS_PER_DAY, last // SECONDS_PER_DAY + 1, dtype=np.int64)
         if self.session is not None:
@@ -95,7 +97,7 @@ class Calendar:
         return dates
 
     def _offsets_s(self, moment: Int) -> Int:
-        """How far local time is ahead of UTC at each moment, in seconds."""
+        """The difference of local time from UTC at each moment, in seconds. It is positive east of Greenwich."""
         always = self.zone.utcoffset(None)
         if always is not None:
             return np.full(len(moment), int(always.total_seconds()), dtype=np.int64)
@@ -112,5 +114,5 @@ def _is_working_day(days: Int, country: str) -> np.ndarray[tuple[int], np.dtype[
 
 @lru_cache(maxsize=256)
 def _public_holidays(country: str, year: int) -> frozenset[date]:
-    # The package's own object fills itself in while it is asked and must not be shared by threads; a frozen copy may.
+    # The object of the package changes when it is read, so threads must not share it. They may share a frozen copy.
     return frozenset(country_holidays(country, years=year))

@@ -1,4 +1,4 @@
-"""Coins against the US dollar, which trade at any hour."""
+"""Coins, priced in US dollars. They trade at any hour."""
 
 import math
 from datetime import UTC, time
@@ -26,7 +26,8 @@ CRYPTO: Final = Market(
     has_whole_volume=False,  # exchanges report fractions of a coin
     profile_volume_decimals=8,
     has_legacy_prices=False,
-    # One per two decades of price, as above 0.01: with a tick of 0.0001 all trades of SHIB were at one level, 0.0.
+    # One tick for each two powers of ten in price, as above 0.01. With a tick of 0.0001, all trades of SHIB were at one
+    # level, 0.0.
     ticks=(
         *((float(f"1e-{place}"), float(f"1e-{place + 4}")) for place in range(16, 0, -2)),
         *((1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
@@ -34,7 +35,7 @@ CRYPTO: Final = Market(
     index_tick=0.01,
     calendar=Calendar(zone=UTC, zone_name="UTC", clock_name="UTC", session=None),
     hour_grid_origin_s=0,
-    quiet_from=time(21, tzinfo=UTC),  # Europe goes to bed, America to dinner, Asia still sleeps
+    quiet_from=time(21, tzinfo=UTC),  # few people trade: late evening in Europe, dinner time in America, night in Asia
     odd_jump=10.0,
     groups_file="crypto_top_100.json",
     list_group="CRYPTO_TOP_100",
@@ -48,7 +49,7 @@ CRYPTO: Final = Market(
     ),
     live_sources=("binance", "cryptocompare"),
     priority_tickers=("BTC", "ETH", "XRP"),
-    # A few coins at once in all intervals, the rest interval by interval and seldom.
+    # A few coins are updated often, in all intervals. The rest is updated seldom, one interval after the other.
     threads={
         "crypto": (
             _always("crypto_priority", Which.PRIORITY, tuple(Interval), 15 * 60),

@@ -1,7 +1,7 @@
-"""What a market is: one record with every fact in which markets differ.
+"""A market is one record. It has every fact in which markets differ.
 
-No field has a default, so a market that leaves a fact out cannot be imported. Nobody outside this package asks which
-market it has before it: code asks the record, `market_of(mode).price_decimals`.
+No field has a default, so the import of a market fails when a fact is missing. Code outside of this package never
+compares a market with `vn` or `crypto`. It reads the record: `market_of(mode).price_decimals`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from stockapi.models.mode import Mode
 
 
 class Which(Enum):
-    """Of the tickers a source has: all, those of `Market.priority_tickers`, or the rest."""
+    """A choice among the tickers of a source: all, those of `Market.priority_tickers`, or the rest."""
 
     ALL = "all"
     PRIORITY = "priority"
@@ -26,9 +26,9 @@ class Which(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """One job of the worker: which series it brings up to date, and how often.
+    """One job of the worker: which series it updates, and how often.
 
-    `worker`: the name it reports under; every market has its own names.
+    `worker`: the name in its reports. No two markets use the same name.
     `every_s`, `every_s_when_closed`: seconds from the start of one cycle to the start of the next.
     """
 
@@ -41,10 +41,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingNames:
-    """Fields of `Settings` that belong to one market; None where there is nothing to set.
+    """The names of the fields of `Settings` that belong to one market. None: the market has no such setting.
 
-    `groups_file`: of a file in the place of `Market.groups_file`. `index_tickers`: of the symbols that are indices.
-    `source`: of the choice among `Market.live_sources`.
+    `groups_file`: the file that replaces `Market.groups_file`.
+    `index_tickers`: the symbols of indices.
+    `source`: the choice among `Market.live_sources`.
     """
 
     database_path: str
@@ -58,27 +59,33 @@ class SettingNames:
 class Market:
     """Every fact of one market.
 
-    Names: `aliases` are taken in requests beside the name of the mode. `title`, and `price_unit` ("dong", "usd"), are
-    what the explorer shows; `first_symbol` is the ticker it begins with.
+    Names. Requests may use `aliases` instead of the name of the mode. The explorer shows `title` and `price_unit`
+    ("dong", "usd"). It begins with the ticker `first_symbol`.
 
-    Numbers: `price_decimals` of prices and averages, `price_digits` how many significant ones the smallest price keeps:
-    where the decimals hold fewer, it has more. `money_decimals` of `total_money_changed`. `has_whole_volume`: int64
-    shares, otherwise float64. `profile_volume_decimals`: of volumes that were spread over prices.
-    `has_legacy_prices`: older clients know the prices in thousands, those of indices excepted.
-    `ticks`: (mean prices below this, distance of the levels of a volume profile), ascending, the last for all prices;
-    `index_tick` is that of indices.
+    Numbers.
+    `price_decimals`: for prices and averages.
+    `price_digits`: how many significant digits a small price keeps. It gets more decimals when it needs them.
+    `money_decimals`: for `total_money_changed`.
+    `has_whole_volume`: whether volumes are int64 shares; otherwise they are float64.
+    `profile_volume_decimals`: for volumes that a volume profile has distributed over prices.
+    `has_legacy_prices`: whether older clients use prices in thousands, except for indices.
+    `ticks`: pairs (limit, tick), ascending. A volume profile whose mean price is below the limit has levels at the
+    distance `tick`. The last pair is for all other prices.
+    `index_tick`: that distance for indices.
 
-    Time: `calendar` has the sessions. `hour_grid_origin_s`: seconds from midnight UTC to a start of the buckets of
-    several hours, whole hours. `quiet_from`: when the nightly verification may begin, with its time zone.
+    Time. `calendar` has the sessions.
+    `hour_grid_origin_s`: seconds from midnight UTC to the start of a bar of several hours; a multiple of 3,600.
+    `quiet_from`: the earliest time of day for the nightly verification, with its time zone.
 
-    Bars: `odd_jump` is the ratio of two closes in a row from which on doctor reports them.
+    Bars. Doctor reports two closes in a row when their ratio is at least `odd_jump`.
 
-    Tickers: `groups_file` and `names_file` come with the project, in `data/`. `list_group`: where the file is a plain
-    list, the name of the one group it makes; None where it is an object of groups.
+    Tickers. `groups_file` and `names_file` are in `data/` of this project.
+    `list_group`: if `groups_file` is a plain list, the name of its one group; None if it is an object of groups.
 
-    Sources: `live_sources` by name, the default first; () where the market can only be simulated.
-    `priority_tickers`: those that get a job of their own. `threads`: jobs of the worker by the name of their thread;
-    those of one thread run one after the other.
+    Sources.
+    `live_sources`: their names, the default first; () when the market can only be simulated.
+    `priority_tickers`: the tickers with a job of their own.
+    `threads`: the jobs of the worker, by the name of their thread. The jobs of one thread run one after the other.
     """
 
     mode: Mode
@@ -122,10 +129,10 @@ class Market:
             )
 
     def choose(self, which: Which, tickers: Iterable[str]) -> list[str]:
-        """Of the tickers of a source, in their order."""
+        """The chosen ones of `tickers`, in the same order."""
         is_priority = {Which.ALL: (True, False), Which.PRIORITY: (True,), Which.REST: (False,)}[which]
         return [ticker for ticker in tickers if (ticker in self.priority_tickers) in is_priority]
 
     def decimals(self, scale: Scale) -> int:
-        """Of stored numbers that count the same."""
+        """How many decimals a stored number of this scale has."""
         return {Scale.PRICE: self.price_decimals, Scale.SCORE: SCORE_DECIMALS, Scale.MONEY: self.money_decimals}[scale]

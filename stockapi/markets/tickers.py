@@ -1,16 +1,16 @@
-"""Which tickers there are, in which sector, and what the companies and coins are called.
+"""The tickers of each market, their sectors, and the names of the companies and coins.
 
-Two JSON files come with the project; `TICKER_GROUPS_FILE` and `CRYPTO_LIST_FILE` put others in their place:
+The tickers are in two JSON files of this project. `TICKER_GROUPS_FILE` and `CRYPTO_LIST_FILE` replace them:
 
-* `ticker_group.json`: an object, group name to symbols. Tickers of HOSE, HNX and UPCOM, each in one sector, in
-  alphabetical order; the indices in INDEX.
-* `crypto_top_100.json`: an array of symbols in rank order, by market capitalisation as it roughly was at the end of
-  2025. Stablecoins and wrapped coins are left out: a price of one dollar, or that of another coin, needs no chart.
+* `ticker_group.json`: an object from the name of a group to its symbols. It has tickers of HOSE, HNX and UPCOM. Each is
+    in one sector, in alphabetical order. The indices are in the group INDEX.
+* `crypto_top_100.json`: an array of symbols, roughly in the order of their market capitalisation at the end of 2025.
+    Stablecoins and wrapped coins are left out: their price is one dollar, or that of another coin.
 
-`vn_names.json` and `crypto_names.json` come with the project: objects, symbol to name, with a name for every symbol of
-those two. Names are those in common use, in English where there is one, of 60 characters at most.
+`vn_names.json` and `crypto_names.json` are objects from symbol to name, with every symbol of those two files. They have
+the common names, in English if there is one, with at most 60 characters.
 
-Each call reads a file of one's own anew, which takes some 400 microseconds: nothing is kept that could go stale.
+A file of a setting is read again at each call, in about 400 microseconds. So a change of the file has effect at once.
 """
 
 import json
@@ -33,19 +33,19 @@ _ALLOWED_LIST: Final = f"a JSON array of different symbols, not empty; a symbol 
 
 
 class FileSettings(Protocol):
-    """Of the settings, what is needed here."""
+    """The part of the settings that this module needs."""
 
     def groups_file(self, mode: Mode) -> Path | None:
-        """A file of one's own, in the place of the built-in list of a market."""
+        """The file that replaces the built-in list of the market; None when there is none."""
         ...
 
 
 def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
-    """Symbols of each group of a market, in the order of the file; a plain list is one group, in rank order.
+    """The symbols of each group of a market, in the order of the file. A plain list is one group, in the order of rank.
 
-    A file of one's own may list a symbol in several groups, but in each only once.
+    In the file of a setting, a symbol may be in several groups, but only once in each.
 
-    :raises ConfigError: when the file cannot be read or is not what the built-in one is.
+    :raises ConfigError: when the file cannot be read, or does not have the form of the built-in one.
     """
     own = settings.groups_file(mode)
     groups = _built_in_groups(mode) if own is None else _groups_in(own, mode)
@@ -54,7 +54,7 @@ def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
 
 @cache
 def _built_in_groups(mode: Mode) -> dict[str, list[str]]:
-    """The same for as long as the program runs; to read them took 0.4 ms of every analysis."""
+    """Read once for each process: to read them took 0.4 ms of every analysis."""
     return _groups_in(built_in(market_of(mode).groups_file), mode)
 
 
@@ -72,7 +72,7 @@ def _groups_in(source: Traversable, mode: Mode) -> dict[str, list[str]]:
 
 
 def tickers_for(mode: Mode, settings: FileSettings) -> list[str]:
-    """Every symbol of the market's groups once, in their order.
+    """Every symbol of the groups of the market, once, in the order of the groups.
 
     :raises ConfigError: as `groups_for`.
     """
@@ -80,7 +80,7 @@ def tickers_for(mode: Mode, settings: FileSettings) -> list[str]:
 
 
 def sector_of(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The group of each symbol, in the order of the groups; of several groups the first."""
+    """The group of each symbol, in the order of the groups. A symbol in several groups has the first of them."""
     sectors: dict[str, str] = {}
     for group, symbols in groups.items():
         for symbol in symbols:
@@ -89,9 +89,9 @@ def sector_of(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def names_for(mode: Mode, settings: FileSettings) -> dict[str, str]:
-    """The name of each symbol of the market's groups, in alphabetical order of the symbols.
+    """The name of each symbol of the groups of the market, in alphabetical order of the symbols.
 
-    A symbol that a list of one's own has, and the project has no name for, is left out.
+    A symbol without a name in this project is left out. It can only come from the file of a setting.
 
     :raises ConfigError: as `groups_for`.
     """
@@ -100,22 +100,22 @@ def names_for(mode: Mode, settings: FileSettings) -> dict[str, str]:
 
 
 def built_in(name: str) -> Traversable:
-    """A file of data that comes with the project."""
+    """The path of a data file of this project."""
     return files("stockapi") / "data" / name
 
 
 def read_json(source: Traversable) -> Any:
-    """What a JSON file holds.
+    """The parsed content of a JSON file.
 
     :raises OSError: when it cannot be read.
-    :raises ValueError: when it is not JSON in UTF-8, or an object in it has a name twice.
+    :raises ValueError: when it is not JSON in UTF-8, or when an object in it has the same name twice.
     """
-    # Editors on Windows begin UTF-8 files with a byte order mark.
+    # Editors on Windows write a byte order mark at the start of UTF-8 files.
     return json.loads(source.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique_keys)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # The json module would keep the last of two groups of one name and drop the tickers of the first.
+    # If two groups have the same name, the json module alone would keep the last and drop the tickers of the first.
     names = [name for name, _ in pairs]
     _require_unique("the object", names)
     return dict(pairs)

@@ -9,7 +9,7 @@ from stockapi.markets.market import Market, Schedule, SettingNames, Which
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
-# Without daylight saving time since 1975: the fixed offset says the same as a time zone database, and needs none.
+# There has been no daylight saving time since 1975. So a fixed offset is right, and needs no time zone database.
 HO_CHI_MINH: Final = timezone(timedelta(hours=7))
 
 
@@ -37,16 +37,16 @@ VN: Final = Market(
     has_legacy_prices=True,
     ticks=((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
     index_tick=0.01,
-    # The lunch break, 11:30 to 13:00, counts as trading hours: the day's bars are still growing.
+    # The lunch break, 11:30 to 13:00, counts as trading hours, because the bars of the day are not complete.
     calendar=Calendar(
         zone=HO_CHI_MINH,
         zone_name="Asia/Ho_Chi_Minh",
         clock_name="UTC+7, Ho Chi Minh City",
         session=Session(opens=time(9), closes=time(15), country="VN"),
     ),
-    hour_grid_origin_s=2 * 3_600,  # 09:00 in Ho Chi Minh City; the afternoon opens at 13:00, 06:00 UTC
+    hour_grid_origin_s=2 * 3_600,  # 09:00 in Ho Chi Minh City; the afternoon session opens at 13:00, which is 06:00 UTC
     quiet_from=time(2, tzinfo=HO_CHI_MINH),
-    odd_jump=2.0,  # the exchanges stop a stock at 7 to 15 percent a day, 40 on its first
+    odd_jump=2.0,  # the exchanges limit a change to 7 to 15 percent a day, and to 40 on the first day
     groups_file="ticker_group.json",
     list_group=None,
     names_file="vn_names.json",

@@ -1,4 +1,4 @@
-"""Values that every layer shares."""
+"""The values that all layers share."""
 
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval, parse_interval

@@ -1,4 +1,4 @@
-"""One ticker's series of bars, as columns."""
+"""The bars of one series, as columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _INDICATOR_ROW = {name: row for row, name in enumerate(INDICATOR_FIELDS)}
 
 @lru_cache
 def _positions(names: tuple[str, ...]) -> list[slice | list[int]]:
-    """The rows of prices, volume and indicators that have these names; all of them as a slice, which does not copy."""
+    """The positions of the rows with these names. For all rows it is a slice, which does not copy."""
     kinds = PRICE_FIELDS, ("volume",), INDICATOR_FIELDS
     rows = [[row for row, name in enumerate(kind) if name in names] for kind in kinds]
     return [slice(None) if len(some) == len(kind) else some for some, kind in zip(rows, kinds, strict=True)]
@@ -26,12 +26,13 @@ def _positions(names: tuple[str, ...]) -> list[slice | list[int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars:
-    """Columns of equal length n, one entry per bar.
+    """Columns of equal length n, with one value for each bar.
 
-    `time`: int64, Unix seconds of the bar's open, strictly ascending.
+    `time`: int64, Unix seconds of the start of the bar, strictly ascending.
     `prices`: float64, shape (4, n): open, high, low, close.
     `volume`: int64 (vn, whole shares) or float64 (crypto, fractions of a coin).
-    `indicators`: float64, a row for each of INDICATOR_FIELDS, NaN where absent; `indicator` gives one by name.
+    `indicators`: float64, one row for each of INDICATOR_FIELDS, NaN for an absent value. `indicator` returns one by
+    name.
     """
 
     time: Int
@@ -41,9 +42,9 @@ class Bars:
 
     @classmethod
     def of(cls, time: Int, prices: Float, volume: Int | Float, indicators: Float | None = None) -> Self:
-        """Bars from columns; without `indicators` they are all absent."""
+        """Bars made of columns. Without `indicators`, all indicators are absent."""
         if indicators is None:
-            # One number for all of them: an array of 13 more columns would take longer than the others.
+            # A view of one NaN: a real array of 13 columns would take longer to make than all the other columns.
             indicators = np.broadcast_to(np.nan, (len(INDICATOR_FIELDS), len(time)))
         return cls(time, prices, volume, indicators)
 
@@ -76,7 +77,7 @@ class Bars:
         return column
 
     def indicator(self, name: str) -> Float:
-        """The column of one indicator, NaN where absent."""
+        """The column of one indicator. An absent value is NaN."""
         column: Float = self.indicators[_INDICATOR_ROW[name]]
         return column
 
@@ -85,45 +86,47 @@ class Bars:
         return self.volume.dtype == np.int64
 
     def column(self, name: str) -> Int | Float:
-        """A price, the volume, or an indicator."""
+        """The column with this name: a price, the volume or an indicator."""
         if name == "volume":
             return self.volume
         return self.prices[PRICE_FIELDS.index(name)] if name in PRICE_FIELDS else self.indicator(name)
 
     def named(self, names: Sequence[str]) -> Float:
-        """These prices, the volume and indicators, a row each; the names in the order of the fields."""
+        """One row for each of these names: prices, volume, indicators. The names must be in the order of the fields."""
         prices, volume, indicators = _positions(tuple(names))
         return np.concatenate([self.prices[prices], self.volume[np.newaxis][volume], self.indicators[indicators]])
 
     def with_indicators(self, values: Mapping[str, Float]) -> Self:
-        """The same bars with these indicators, by name; the others as they are."""
+        """The same bars with these indicators, by name. The other indicators do not change."""
         rows = [values.get(name, own) for name, own in zip(INDICATOR_FIELDS, self.indicators, strict=True)]
         return type(self)(self.time, self.prices, self.volume, np.array(rows))
 
     def take(self, which: slice | Int | NDArray[np.bool_]) -> Self:
-        """The bars at a slice, at ascending positions, or where a mask is true."""
+        """The bars in a slice, at ascending positions, or at which a mask is True."""
         return type(self)(self.time[which], self.prices[:, which], self.volume[which], self.indicators[:, which])
 
     def without_indicators(self) -> Self:
-        """The same bars, all indicators absent."""
+        """The same bars, with all indicators absent."""
         return self.of(self.time, self.prices, self.volume)
 
     def between(self, start: int | None, end: int | None) -> Self:
-        """The bars with start <= time <= end (Unix seconds); None is open."""
+        """The bars with start <= time <= end (Unix seconds). None: no limit."""
         first = 0 if start is None else int(np.searchsorted(self.time, start, side="left"))
         last = len(self) if end is None else int(np.searchsorted(self.time, end, side="right"))
         return self.take(slice(first, last))
 
     def tail(self, count: int) -> Self:
-        """The last `count` bars (all, when there are fewer)."""
+        """The last `count` bars; all bars when there are fewer."""
         return self.take(slice(max(0, len(self) - count), None))
 
     def merge(self, newer: Self) -> Self:
-        """Both series in one; where a time is in both, the bar of `newer` wins. Indicators come along as they are."""
+        """Both series in one. If both have a bar of the same time, the bar of `newer` wins. Indicators are copied, not
+        computed.
+        """
         joined = self.concatenate([self, newer])
         if (joined.time[1:] > joined.time[:-1]).all():
             return joined
-        # A stable sort keeps the newer of two equal times last; of each run of equal times keep the last.
+        # A stable sort puts the newer of two equal times last. The last of equal times is kept.
         order = np.argsort(joined.time, kind="stable")
         time = joined.time[order]
         is_last = np.append(time[1:] != time[:-1], True) if len(time) else np.empty(0, dtype=np.bool_)
@@ -131,7 +134,7 @@ class Bars:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """The parts one after the other; the caller answers for the order of time."""
+        """The parts, one after the other. The caller makes sure that the times ascend."""
         return cls(
             np.concatenate([part.time for part in parts]),
             np.concatenate([part.prices for part in parts], axis=1),
@@ -140,11 +143,13 @@ class Bars:
         )
 
     def equals(self, other: Self) -> bool:
-        """Whether every value is the same; NaN equals NaN."""
+        """Whether all values are the same. NaN equals NaN."""
         return len(self) == len(other) and not self.differing_from(other).any()
 
     def differing_from(self, other: Self) -> NDArray[np.bool_]:
-        """Per bar, whether any value differs from the bar at the same position of `other` (equal lengths)."""
+        """For each bar: whether a value differs from the bar at the same position of `other`. Both must have the same
+        length.
+        """
         same_indicators = (self.indicators == other.indicators) | (
             np.isnan(self.indicators) & np.isnan(other.indicators)
         )

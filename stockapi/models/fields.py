@@ -1,6 +1,6 @@
-"""The stored fields of a bar, a row each, in the order of every file, table and answer.
+"""The stored fields of a bar, one row for each field. Files, tables and answers have the same order.
 
-A new indicator goes to the end of `INDICATORS`, in a layout of its own: docs/extending.md.
+A new indicator goes to the end of `INDICATORS`, with a new layout: docs/extending.md.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MA_PERIODS: Final = (10, 20, 50, 100, 200)
 
 
 class Scale(Enum):
-    """What a number counts. The scale and the market decide its decimals: `Market.decimals`."""
+    """The kind of a number. The scale and the market give its decimals: `Market.decimals`."""
 
     PRICE = "price"
     SCORE = "score"
@@ -23,8 +23,9 @@ class Scale(Enum):
 class Field:
     """One number of a bar.
 
-    `meaning`: as OpenAPI shows it. `warmup`: how many earlier bars to read, so that the number is exact.
-    `layout`: the first of `CSV_LAYOUTS` that has the field, counted from 1.
+    `meaning`: the text in OpenAPI.
+    `warmup`: how many earlier bars have to be read to make the number exact.
+    `layout`: the number of the first of `CSV_LAYOUTS` that has the field, from 1 on.
     """
 
     name: str
@@ -35,12 +36,12 @@ class Field:
 
 
 def ma_field(period: int) -> str:
-    """The name of the average of `period` closes."""
+    """The field of the average of `period` closes."""
     return f"ma{period}"
 
 
 def score_field(period: int) -> str:
-    """The name of the distance of the close from that average."""
+    """The field of the distance of the close from that average."""
     return f"ma{period}_score"
 
 
@@ -62,7 +63,7 @@ INDICATORS: Final = (
 PRICE_FIELDS: Final = tuple(field.name for field in PRICES)
 INDICATOR_FIELDS: Final = tuple(field.name for field in INDICATORS)
 WARMUP_BARS: Final = max(field.warmup for field in INDICATORS)
-"""Bars to read before the first one wanted, so that every indicator of it is exact."""
+"""How many bars have to be read before the first wanted bar, to make all its indicators exact."""
 
 
 def _columns(layout: int) -> tuple[str, ...]:
@@ -71,6 +72,8 @@ def _columns(layout: int) -> tuple[str, ...]:
 
 
 CSV_LAYOUTS: Final = tuple(_columns(layout) for layout in range(1, INDICATORS[-1].layout + 1))
-"""The columns of CSV files, oldest layout first; each begins with those of the one before. The last is written."""
+"""The columns of CSV files, the oldest layout first. Each layout adds columns at the end of the one before. The last
+layout is written.
+"""
 BASE_CSV_FIELDS: Final = CSV_LAYOUTS[0]
 CSV_FIELDS: Final = CSV_LAYOUTS[-1]

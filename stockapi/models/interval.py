@@ -6,7 +6,7 @@ from stockapi.errors import QueryError
 
 
 class Interval(Enum):
-    """A stored interval; the value is its name in files and requests."""
+    """A stored interval. The value is its name in files and requests."""
 
     DAILY = "1D"
     HOURLY = "1H"
@@ -14,7 +14,7 @@ class Interval(Enum):
 
     @property
     def label(self) -> str:
-        """The last part of the table's name, and the long name accepted in requests."""
+        """The last part of the name of the table. Requests may use it too."""
         return _LABELS[self]
 
     @property
@@ -73,7 +73,7 @@ ALLOWED_INTERVALS = ", ".join(interval.value for interval in _ALL)
 
 
 def _key(text: str) -> str:
-    # Case carries meaning only between m (minutes) and M (months); everywhere else it is a matter of habit.
+    # Upper and lower case differ only in m (minutes) and M (months).
     return text if text[-1:] in ("m", "M") else text.lower()
 
 
@@ -82,7 +82,7 @@ _BY_KEY |= {interval.label: interval for interval in Interval}
 
 
 def parse_interval(text: str) -> AnyInterval:
-    """:raises QueryError: naming the intervals that exist."""
+    """:raises QueryError: when there is no such interval. The text names those that exist."""
     try:
         return _BY_KEY[_key(text)]
     except KeyError:

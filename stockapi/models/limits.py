@@ -1,4 +1,4 @@
-"""What the answer to one request may take: time and rows."""
+"""The limits of the answer to one request: time and rows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class RowBudget:
-    """The budget of one answer, however many queries it takes. `spent`: the rows of those that are done."""
+    """The row budget of one answer. All its queries share it. `spent`: the rows of the queries that are done."""
 
     limit: int
     spent: int = 0
 
     def require(self, rows: int) -> None:
-        """:raises TooManyRowsError: when the answer cannot have `rows` rows more."""
+        """:raises TooManyRowsError: when the answer cannot have `rows` more rows."""
         if self.spent + rows > self.limit:
             raise TooManyRowsError(
                 f"the answer would have more than {self.limit} rows; "
@@ -32,9 +32,9 @@ class RowBudget:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Deadline and row budget of one request. Made once, when it begins, and given to all that works for it.
+    """Deadline and row budget of one request. They are made once, when it begins, and passed to all its work.
 
-    `deadline`: seconds of `clock`, which is `time.monotonic` wherever SQLite is asked.
+    `deadline`: in seconds of `clock`. For SQLite, `clock` must be `time.monotonic`.
     """
 
     deadline: float
@@ -43,7 +43,7 @@ class Limits:
 
     @classmethod
     def begin(cls, deadline_ms: int, max_rows: int, clock: Callable[[], float]) -> Self:
-        """Those of a request that begins now."""
+        """The limits of a request that begins now."""
         return cls(clock() + deadline_ms / 1000, RowBudget(max_rows), clock)
 
     @property
@@ -52,18 +52,18 @@ class Limits:
         return max(0.0, self.deadline - self.clock())
 
     def check(self, work: str) -> None:
-        """To be called between steps of work that SQLite does not see.
+        """Call it between steps of work outside of SQLite.
 
-        :param work: what is being done, for the operator.
+        :param work: the name of the work, for the text of the error.
         :raises DeadlineError: after the deadline.
         """
         if self.clock() > self.deadline:
             raise _stopped(work)
 
     def within(self, items: Iterable[_T], work: str) -> Iterator[_T]:
-        """The items, as long as they come in time.
+        """The same items, one by one, until the deadline.
 
-        :raises DeadlineError: in place of the first that comes after the deadline.
+        :raises DeadlineError: instead of the first item after the deadline.
         """
         clock, deadline = self.clock, self.deadline
         for item in items:  # as `check`, at a third of its cost: small answers have many pieces

@@ -1,6 +1,6 @@
-"""How a number, or yes and no, is written: in settings, in queries, in files and in the answers of sources.
+"""How numbers, yes and no are written, in settings, queries, files and the answers of sources.
 
-`int` and `float` alone would also take " 5", "1_000", "nan" and digits of other scripts.
+`int` and `float` alone would also accept " 5", "1_000", "nan" and digits of other scripts.
 """
 
 import math
@@ -8,14 +8,15 @@ import re
 from typing import Final
 
 BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
-"""What stands for yes and no, in any case."""
+"""The words for yes and no. Case does not matter."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
 def parse_whole(text: str, low: float = -math.inf, high: float = math.inf) -> int:
-    """The whole number from `low` to `high` that the text writes: digits, and before them a minus if `low` is negative.
+    """The whole number in the text, from `low` to `high`. The text is digits, with a minus before them if `low` is
+    negative.
 
     :raises ValueError: for any other text.
     """
@@ -25,5 +26,5 @@ def parse_whole(text: str, low: float = -math.inf, high: float = math.inf) -> in
 
 
 def is_number(text: str) -> bool:
-    """Whether the text is a number in decimal notation; one too large for a float64 is, too."""
+    """Whether the text is a number in decimal notation, even one that is too large for a float64."""
     return _NUMBER.fullmatch(text) is not None

@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class Mode(Enum):
-    """A market, by the name it has in requests, tables and files. What is true of it: `stockapi.markets.market_of`."""
+    """A market. The value is its name in requests, tables and files. `stockapi.markets.market_of` has its facts."""
 
     VN = "vn"
     CRYPTO = "crypto"

@@ -1,4 +1,4 @@
-"""What a caller asks of the data store, already parsed."""
+"""A query to the data store, already parsed."""
 
 import re
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ ALLOWED_SYMBOL = "1 to 20 of A-Z 0-9 . _ -, beginning with a letter or digit"
 
 
 def is_symbol(text: str) -> bool:
-    """Whether `text` is a symbol in its stored, upper-case form."""
+    """Whether `text` is a symbol in upper case, as it is stored."""
     return _SYMBOL.fullmatch(text) is not None
 
 
 def parse_symbol(text: str) -> str:
     """The symbol in upper case.
 
-    :raises QueryError: when it could not be one, and so must not get near a path or a query.
+    :raises QueryError: when it is not a symbol. It must not be used in a path or a query.
     """
     symbol = text.upper()
-    # Upper-casing maps some non-ASCII letters onto ASCII ones (a dotless i becomes I): judge the text itself too.
+    # Upper case turns some letters outside of ASCII into ASCII (a dotless i becomes I). So the text itself is checked
+    # too.
     if not text.isascii() or not is_symbol(symbol):
         raise QueryError(f"symbol {text!r} is not allowed; a symbol is {ALLOWED_SYMBOL}")
     return symbol
@@ -36,7 +37,7 @@ class Indicators(Enum):
     NONE = "none"
     SIMPLE = "simple"
     EXPONENTIAL = "exponential"
-    """Averages, and the scores against them, are exponential; changes and money are the same."""
+    """Averages are exponential, and scores are relative to them. Changes and money are not different."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +45,9 @@ class QueryParameters:
     """One request for bars.
 
     `symbols`: upper-case and unique; None means every ticker of the market.
-    `start`, `end`: Unix seconds, both inclusive; None is open. `end` is the last second asked for.
-    `limit`: the newest bars per symbol, counted back from `end`; None (and only then) when `start` is given.
-    `legacy`: VN stock prices and averages in thousands of dong; scores and indices as they are.
+    `start`, `end`: Unix seconds, both inclusive; None: no limit. `end` is the last second of the range.
+    `limit`: how many bars of each symbol, the newest up to `end`. It is None exactly when `start` is given.
+    `legacy`: prices and averages of VN stocks in thousands of dong. Scores and indices do not change.
     `use_sqlite`: False reads the CSV files only.
     """
 

@@ -1,4 +1,4 @@
-"""The key of a series: whose bars, of which market and stored interval."""
+"""The key of a series: market, ticker and stored interval."""
 
 from typing import NamedTuple
 
@@ -7,12 +7,12 @@ from stockapi.models.mode import Mode
 
 
 class SeriesKey(NamedTuple):
-    """One series of stored bars. The same ticker may exist in two markets: no part of the key says another."""
+    """The key of one series of stored bars. Two markets may have the same ticker, so all three parts are needed."""
 
     mode: Mode
     ticker: str
     interval: Interval
 
     def __str__(self) -> str:
-        """As logs and commands name it: `vn VCB 1D`."""
+        """The name in logs and commands: `vn VCB 1D`."""
         return f"{self.mode.value} {self.ticker} {self.interval.value}"

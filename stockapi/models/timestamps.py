@@ -1,4 +1,4 @@
-"""Times of bars as text and as Unix seconds. Everything is UTC."""
+"""Times of bars as text and as Unix seconds. All times are UTC."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.interval import AnyInterval
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# Stricter than `datetime.fromisoformat`, which takes an offset of +05:99 and, from Python 3.13 on, an hour 24.
+# It is stricter than `datetime.fromisoformat`, which accepts an offset of +05:99 and, since Python 3.13, an hour 24.
 _HOUR = r"(?:[01]\d|2[0-3])"
 _TIMESTAMP = re.compile(
     rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt ]{_HOUR}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:[Zz]|[+-]{_HOUR}:[0-5]\d)?", re.ASCII
@@ -23,18 +23,19 @@ _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
 
 
 def parse_time(text: str) -> int:
-    """Unix seconds of a date (midnight UTC) or a timestamp, RFC 3339 or with a space; without an offset it is UTC.
+    """Unix seconds of a date (its midnight UTC) or of a timestamp (RFC 3339, or with a space). Without an offset it is
+    UTC.
 
     A fraction of a second is cut off.
 
-    :raises ValueError: for anything else, impossible dates and times outside the years 1 to 9999 of UTC included.
+    :raises ValueError: for other text, impossible dates, and times outside of the years 1 to 9999 in UTC.
     """
     if not (_DATE.fullmatch(text) or _TIMESTAMP.fullmatch(text)):
         raise ValueError(f"{text!r} is not a time")
     moment = datetime.fromisoformat(text.upper())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    # Whole numbers throughout: `timestamp()` is a float, and rounds a late enough 23:59:59.999999 up.
+    # Only whole numbers: `timestamp()` is a float. In a late year it rounds 23:59:59.999999 up.
     seconds = (moment - _EPOCH) // _SECOND
     if not _FIRST <= seconds <= _LAST:
         raise ValueError(f"{text!r} is outside the years 1 to 9999 of UTC")
@@ -42,7 +43,7 @@ def parse_time(text: str) -> int:
 
 
 def parse_range_end(text: str) -> int:
-    """The last second that `text` covers: a date covers its whole day.
+    """The last second of the span in `text`, as Unix seconds. A date is its whole day.
 
     :raises ValueError: as `parse_time`.
     """
@@ -51,19 +52,19 @@ def parse_range_end(text: str) -> int:
 
 
 def format_times(time: NDArray[np.int64], interval: AnyInterval) -> list[str]:
-    """`YYYY-MM-DD` for days and longer, `YYYY-MM-DDTHH:MM:SS` for intraday bars."""
+    """Texts `YYYY-MM-DD` for days and longer bars, `YYYY-MM-DDTHH:MM:SS` for intraday bars."""
     stamps: NDArray[np.datetime64] = time.astype("datetime64[s]")
     texts: list[str] = np.datetime_as_string(stamps, unit="s" if interval.is_intraday else "D").tolist()
     return texts
 
 
 def format_moment(seconds: int) -> str:
-    """RFC 3339, UTC, to the second: when something happened, which is not the time of a bar."""
+    """The moment of an event as RFC 3339 in UTC, to the second. Not for times of bars."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment_in_name(moment: datetime) -> str:
-    """The same of an aware time, without what a file name should not have."""
+    """The moment (with a time zone) in UTC, only with characters that a file name may have."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 

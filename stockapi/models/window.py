@@ -1,4 +1,4 @@
-"""Which bars of a series a reader wants."""
+"""A window: the bars of a series that a reader wants."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ import numpy as np
 from stockapi.models.bars import Int
 
 MIN_TIME, MAX_TIME = -(1 << 63), (1 << 63) - 1
-"""Of what a time may be: Unix seconds in 64 bits."""
+"""The limits of a time: Unix seconds in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which bars of each ticker to read: start <= time <= end (Unix seconds, None open), of those the last `limit`.
+    """The bars of each ticker to read: the last `limit` bars with start <= time <= end (Unix seconds). None: no limit.
 
-    `warmup` bars before the first of them come along, without indicators. `indicators`: whether the others have theirs;
-    a row is read in half the time without.
+    `warmup`: how many bars before the first one are read too, without indicators.
+    `indicators`: whether the other bars have indicators. Without them, a row is read in half the time.
     """
 
     start: int | None = None
@@ -26,15 +26,15 @@ class Window:
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """First and last second, both inclusive."""
+        """The first and the last second, both inclusive."""
         return MIN_TIME if self.start is None else self.start, MAX_TIME if self.end is None else self.end
 
     def at_most(self, count: int) -> int:
-        """How many of `count` bars in range are wanted."""
+        """How many bars are wanted when `count` bars are in the range."""
         return count if self.limit is None else min(count, self.limit)
 
     def positions(self, time: Int) -> slice:
-        """Where the window and its warm-up stand in a whole series, whose ascending times these are."""
+        """The positions of the window and its warm-up in a whole series with these ascending times."""
         first = 0 if self.start is None else int(np.searchsorted(time, self.start, side="left"))
         stop = len(time) if self.end is None else int(np.searchsorted(time, self.end, side="right"))
         first = stop - self.at_most(max(0, stop - first))
@@ -42,4 +42,4 @@ class Window:
 
 
 WHOLE = Window()
-"""All bars of a series."""
+"""The window of all bars of a series."""
