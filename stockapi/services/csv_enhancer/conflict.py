@@ -1,4 +1,4 @@
-"""Which of two versions of a series is right: pure judgement, from what the ledger recorded and what is there now.
+"""Decide which of two versions of a series is right. Pure functions: they compare the ledger with what is there now.
 
 The rule, its reasons and its limits: docs/decisions/004-which-side-is-right.md.
 """
@@ -13,11 +13,11 @@ from stockapi.calc.digest import hashes
 from stockapi.models.bars import Bars
 
 _MOST_TRIED = 16
-"""Bars that differ, up to which every way of choosing is tried: 65,536 sums take a millisecond."""
+"""With at most this many different bars, every combination is tried: 65,536 sums take a millisecond."""
 
 
 class FileState(Enum):
-    """The CSV file now, against the one the ledger vouches for."""
+    """The CSV file now, compared with the one whose stamp is in the ledger."""
 
     RECORDED = "recorded"
     NEWER = "newer"
@@ -41,7 +41,7 @@ class Evidence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How many bars two versions do not share."""
+    """How many bars differ between two versions."""
 
     only_first: int
     only_second: int
@@ -60,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The bars to go on with. `refused`: those which one side alone has and the ledger proves were never stored."""
+    """The bars that were chosen. `refused`: bars of one side only; the ledger proves that they were never stored."""
 
     bars: Bars
     evidence: Evidence
@@ -70,10 +70,10 @@ class Resolution:
 def resolve(
     in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileState, *, prefer_possible: bool = False
 ) -> Resolution:
-    """The right bars of a series, their indicators as they are.
+    """The right bars of a series. Their indicators are not computed anew. No bars on either side: no bars.
 
     :param recorded: the digest in the ledger; None when the ledger does not know the series.
-    :param prefer_possible: where no digest tells, an impossible bar of CSV gives way to a possible one of SQLite, even
+    :param prefer_possible: when no digest decides, a possible bar of SQLite replaces an impossible one of CSV, even
         when CSV is newer.
     """
     nothing = in_csv.take(slice(0))
@@ -89,7 +89,7 @@ def resolve(
     if recorded is not None and file is FileState.OLDER:
         return Resolution(in_csv.merge(in_sqlite), Evidence.SQLITE_NEWER, nothing)
     bars = in_sqlite.merge(in_csv)
-    # What came after the ledger was written may look impossible and yet be what the source has sent.
+    # A bar that is newer than the ledger may look impossible, and still be what the source sent.
     is_damaged = recorded is not None and file is FileState.RECORDED
     if prefer_possible or is_damaged:
         bars = _with_possible(bars, in_sqlite)
@@ -99,22 +99,24 @@ def resolve(
 
 
 def is_impossible(bars: Bars) -> NDArray[np.bool_]:
-    """Per bar, whether no trading can have made it: low above high, open or close outside, a price of 0 or below."""
+    """For each bar: True when no trading can have made it. Low is above high, open or close is outside of them, a price
+    is 0 or below, or the volume is negative.
+    """
     lowest, highest = bars.low, bars.high
     inside = (lowest <= bars.open) & (bars.open <= highest) & (lowest <= bars.close) & (bars.close <= highest)
     return np.asarray(~(inside & (bars.prices > 0.0).all(axis=0) & (bars.volume >= 0)))
 
 
 def _with_possible(bars: Bars, others: Bars) -> Bars:
-    """`bars`, those of `others` in place of impossible ones, where they are possible."""
+    """`bars`, but where a bar is impossible and `others` has a possible one of that time, that one."""
     doubtful = bars.time[is_impossible(bars)]
     return bars.merge(others.take(np.isin(others.time, doubtful) & ~is_impossible(others)))
 
 
 def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileState) -> Resolution | None:
-    """The choice that has the digest of the ledger, if any.
+    """The choice with the digest of the ledger; None when there is none.
 
-    A file of another state than the recorded one may hold what came later, so then CSV must have it as a whole.
+    A file with another stamp than the recorded one may hold newer bars. Then only the whole of CSV is tried.
     """
     csv_hashes, sqlite_hashes = hashes(in_csv), hashes(in_sqlite)
     if _total(csv_hashes) == recorded:
@@ -133,7 +135,9 @@ def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileState) ->
 
 
 def _mixture(shared: Bars, csv_own: Bars, sqlite_own: Bars, recorded: int) -> Bars | None:
-    """`shared` and of each other time one side's bar, or none: whichever way has the digest of the ledger."""
+    """`shared`, and for each other time the bar of one side, or none: the combination with the digest of the ledger.
+    None when no combination has it.
+    """
     times = np.union1d(csv_own.time, sqlite_own.time)
     if len(times) > _MOST_TRIED:
         return None
@@ -152,7 +156,7 @@ def _mixture(shared: Bars, csv_own: Bars, sqlite_own: Bars, recorded: int) -> Ba
 
 
 def _hash_at(times: NDArray[np.int64], bars: Bars) -> NDArray[np.uint64]:
-    """For each time the hash of the bar there; 0, which changes no sum, where there is none."""
+    """For each time the hash of its bar. 0 where there is no bar: it changes no sum."""
     result = np.zeros(len(times), dtype=np.uint64)
     result[np.searchsorted(times, bars.time)] = hashes(bars)
     return result

@@ -1,9 +1,9 @@
 """The dual write: bars with their indicators go to CSV, durably, and then to SQLite.
 
-The two are kept in step by a stamp. Each write of a CSV file changes the file's stamp (inode, size, time of change),
-and the ledger in SQLite says which stamp its bars are the same as. Whatever comes between the two writes - a crash, a
-locked or full or missing database, a power cut that takes SQLite's last commits, an edit by hand - leaves the stamps
-different, so the next save or start sees it and settles the series. There is no marker to forget.
+A stamp keeps the two in step. Each write of a CSV file changes the file's stamp (inode, size, time of change). The
+ledger in SQLite holds the stamp of the file with the same bars. If anything happens between the two writes, the stamps
+differ: a crash, a locked or full or missing database, a power cut that loses SQLite's last commits, an edit by hand.
+The next save or start sees the difference and settles the series. No marker has to be set or cleared.
 """
 
 import time
@@ -32,12 +32,12 @@ def save_enhanced_csv_and_sqlite(
 ) -> SaveResult:
     """Save enhanced bars to both stores.
 
-    With `rewrite_all`, `bars` becomes all there is. Otherwise the bars from `cutoff_date` on (Unix seconds; None: all
-    of `bars`) take the place of the stored ones from there on, and must cover every stored time from there on. No
-    bars, no change.
+    With `rewrite_all`, `bars` replaces the whole series. Otherwise the bars at or after `cutoff_date` (Unix seconds;
+    None: the first of `bars`) replace the stored bars at or after it. They must include every stored time from there
+    on. No bars: nothing is written.
 
-    :raises CsvError: when the CSV file could not be written, or a stored bar would be lost; nothing has changed then.
-    :raises SqliteError: when SQLite failed and FALLBACK_TO_CSV is off; CSV is ahead until the next save or start.
+    :raises CsvError: when the CSV file could not be written, or a stored bar would be lost; then nothing has changed.
+    :raises SqliteError: when SQLite failed and FALLBACK_TO_CSV is off; then CSV is newer until the next save or start.
     :raises StoreError: when the two sides hold different bars after the save.
     """
     part = bars if rewrite_all else bars.between(cutoff_date, None)
@@ -51,10 +51,10 @@ def save_enhanced_csv_and_sqlite(
 def settle(
     stores: Stores, key: SeriesKey, now: datetime, *, rewrite: bool = False, prefer_possible: bool = False
 ) -> EnhancementStats:
-    """Bring both stores to the same bars, the right ones by the evidence there is, indicators computed anew.
+    """Bring both stores to the same bars. The evidence decides which bars are right. Indicators are computed anew.
 
-    Writes only the side that differs; with `rewrite` the CSV file in any case. Lines of the file that are no bars, and
-    bars that only one side has although the ledger proves they were never stored, go to the quarantine first.
+    Only the side that differs is written; with `rewrite`, the CSV file is always written. Before that, lines that are
+    not bars go to the quarantine. So do bars that only one side has, if the ledger proves that they were never stored.
 
     :param prefer_possible: see `resolve`.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
@@ -65,9 +65,10 @@ def settle(
 
 
 def recover_to_csv(stores: Stores, key: SeriesKey, now: datetime) -> None:
-    """Bring to CSV what a damaged database still has and CSV lacks or has wrong. The database is not written.
+    """Write to CSV the bars that a damaged database still has, where CSV lacks them or is wrong. The database is not
+    written.
 
-    :raises SqliteError: when the series cannot be read from it, whatever FALLBACK_TO_CSV says.
+    :raises SqliteError: when the series cannot be read from the database, even if FALLBACK_TO_CSV is on.
     :raises CsvError: when the file cannot be read or written.
     """
     with open_series(stores, key, now) as series:
@@ -75,9 +76,10 @@ def recover_to_csv(stores: Stores, key: SeriesKey, now: datetime) -> None:
 
 
 def settle_if_out_of_step(stores: Stores, key: SeriesKey, now: datetime) -> SqliteError | None:
-    """`settle` when the CSV file is not in the state SQLite's bars are the same as: before anything is built on it.
+    """`settle` the series if the stamp of its CSV file is not the one in the ledger. Call it before work that uses the
+    bars.
 
-    :returns: SQLite's error when it failed and the work may go on with CSV alone.
+    :returns: SQLite's error when SQLite failed and the work may continue with CSV only; otherwise None.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     with open_series(stores, key, now) as series:
@@ -87,9 +89,10 @@ def settle_if_out_of_step(stores: Stores, key: SeriesKey, now: datetime) -> Sqli
 def enhance_interval_filtered_with_sqlite(
     stores: Stores, interval: Interval, mode: Mode, tickers_filter: Iterable[str] | None, now: datetime
 ) -> EnhancementStats:
-    """Compute the indicators of every stored ticker (or those of the filter) anew and save what changed to both stores.
+    """Compute the indicators of every stored ticker anew (with a filter: of its tickers), and save the changes to both
+    stores.
 
-    :raises StoreError: as `save_enhanced_csv_and_sqlite`; tickers before the failing one are saved.
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`; the tickers before the failing one are already saved.
     """
     started = time.perf_counter()
     tickers = stored_tickers(stores, mode, interval)
@@ -101,9 +104,9 @@ def enhance_interval_filtered_with_sqlite(
 
 
 def stored_tickers(stores: Stores, mode: Mode, interval: Interval) -> list[str]:
-    """The tickers either store has bars of, in alphabetical order; those of CSV alone when SQLite cannot be read.
+    """The tickers with bars in CSV or in SQLite, in alphabetical order. When SQLite cannot be read: those in CSV.
 
-    One whose file cannot even be looked at is among them: whatever is done to it fails, and nothing done to the others.
+    A ticker is included when its file is inaccessible. Work on it then fails, but the other tickers are not affected.
 
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off.
     """
@@ -118,5 +121,5 @@ def stored_tickers(stores: Stores, mode: Mode, interval: Interval) -> list[str]:
 def _may_have_bars(stores: Stores, key: SeriesKey) -> bool:
     try:
         return stores.csv_store.stamp(key) != ""
-    except CsvError:  # not swallowed: whoever works on the series meets it again
+    except CsvError:  # not swallowed: the next work on the series raises it again
         return True

@@ -21,10 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPair:
-    """`in_sqlite` in order of time, even where a damaged index gave it otherwise. `stamp`: of the CSV file as read.
+    """One series as both stores hold it.
 
-    `has_true_blocks`, `has_true_texts`: whether SQLite's blocks, and its ready texts, are those of its rows.
-    `unstorable`: those rows of SQLite that no file could hold, and so were never saved: they are no choice.
+    `in_sqlite`: ascending, even if a damaged index returned the rows in another order.
+    `stamp`: of the CSV file when it was read.
+    `has_true_blocks`, `has_true_texts`: whether SQLite's blocks, and its ready texts, agree with its rows.
+    `unstorable`: rows of SQLite that no CSV file can hold. They were never saved, so they are never chosen.
     """
 
     parsed: ParsedCsv
@@ -46,22 +48,22 @@ class ReplicaPair:
 
     @property
     def state(self) -> tuple[str, LedgerEntry | None]:
-        """What moves with every save: the file's stamp, and the ledger's entry."""
+        """What every save changes: the stamp of the file and the entry of the ledger."""
         return self.stamp, self.entry
 
     @property
     def is_described(self) -> bool:
-        """Whether the ledger describes SQLite's bars."""
+        """Whether the ledger agrees with SQLite's bars."""
         return describes(self.entry, self.in_sqlite)
 
 
 def read_replicas(
     stores: Stores, key: SeriesKey, *, with_sqlite: bool = True, prefer_possible: bool = False
 ) -> ReplicaPair:
-    """Read a series from both stores, or from CSV alone, and resolve the conflict.
+    """Read a series from both stores, or from CSV only, and resolve the conflict.
 
-    A file whose columns are not known has no bars where SQLite has at least as many as it has lines: its lines are
-    damaged then. Otherwise somebody has to look at it.
+    The header of the file may be unknown. If SQLite has at least as many bars as the file has lines, all lines count as
+    damaged. Otherwise the error is raised, and a person has to look at the file.
 
     :param prefer_possible: see `resolve`.
     :raises StoreError: when a store cannot be read.
@@ -102,9 +104,10 @@ def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:
 
 
 def quarantine_rejected(stores: Stores, key: SeriesKey, pair: ReplicaPair, now: datetime) -> None:
-    """Into the quarantine with what is about to vanish: lines that are no bars, and bars proven never stored.
+    """Copy to the quarantine what is about to be removed: lines that are not bars, and bars that were provably never
+    stored.
 
-    :raises CsvError: when it cannot be written; then nothing may vanish.
+    :raises CsvError: when the quarantine cannot be written; then nothing may be removed.
     """
     path = stores.csv_store.path(key)
     if pair.parsed.damaged:
@@ -119,6 +122,6 @@ def quarantine_rejected(stores: Stores, key: SeriesKey, pair: ReplicaPair, now: 
 
 
 def _plain_rows(ticker: str, bars: Bars) -> list[str]:
-    """Whatever the values are: ticker, Unix seconds, prices, volume."""
+    """One text for each bar, even with impossible values: ticker, Unix seconds, prices, volume."""
     columns = (bars.time.tolist(), *bars.prices.tolist(), bars.volume.tolist())
     return [",".join([ticker, *map(str, row)]) for row in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""A series that is open for an operation: its lock is held, and the state of its file is asked for once."""
+"""A series that is open for one operation. Its lock is held, and the stamp of its file is read once."""
 
 import logging
 import threading
@@ -24,20 +24,20 @@ _locks: dict[SeriesKey, threading.RLock] = {}
 
 
 def series_lock(key: SeriesKey) -> threading.RLock:
-    """Held through every save and repair of a series in this process, from the first store to the second."""
+    """The lock of a series in this process. Every save and repair holds it from the first store to the second."""
     return _locks.setdefault(key, threading.RLock())
 
 
 @contextmanager
 def open_series(stores: Stores, key: SeriesKey, now: datetime) -> Iterator["OpenSeries"]:
-    """The series, for reading, computing and writing as one step. No other thread saves it meanwhile."""
+    """Open the series to read, compute and write in one step. No other thread saves it during that time."""
     with series_lock(key):
         yield OpenSeries(stores, key, now)
 
 
 @contextmanager
 def csv_alone_if_allowed(stores: Stores, what: object) -> Iterator[list[SqliteError]]:
-    """The documented fallback of every write: SQLite's error goes to the log and into the list, and work goes on.
+    """The documented fallback of every write. SQLite's error goes to the log and into the list, and work continues.
 
     :raises SqliteError: when FALLBACK_TO_CSV is off.
     """
@@ -52,7 +52,7 @@ def csv_alone_if_allowed(stores: Stores, what: object) -> Iterator[list[SqliteEr
 
 
 class OpenSeries:
-    """One series in both stores. Made by `open_series`; good for the length of one operation."""
+    """One series in both stores. `open_series` makes it; it is valid for one operation."""
 
     def __init__(self, stores: Stores, key: SeriesKey, now: datetime) -> None:
         self.key = key
@@ -61,21 +61,23 @@ class OpenSeries:
         self._now = now
         self._stamp: str | None = None
         self._entry: LedgerEntry | None = None
-        """What the ledger said when it was last asked."""
+        """The entry of the ledger when it was last read."""
 
     @property
     def stamp(self) -> str:
-        """The state of the CSV file, as it was when first asked for or last written; "" for no file."""
+        """The stamp of the CSV file, from the first request or the last write; "" when there is no file."""
         if self._stamp is None:
             self._stamp = self._stores.csv_store.stamp(self.key)
         return self._stamp
 
     def read(self, window: Window = WHOLE) -> Bars:
-        """The bars of the window, as CSV has them."""
+        """The bars of the window, from CSV."""
         return self._stores.csv_store.read(self.key, window).bars
 
     def newest_time(self) -> int | None:
-        """Of the newest bar, in Unix seconds; None when there is none. The ledger tells it while it is in step."""
+        """The time of the newest bar, in Unix seconds; None when there is no bar. While the stores are in step, the
+        ledger gives it.
+        """
         entry = self._entry
         if entry is not None and entry.csv_stamp == self.stamp:
             return entry.last_time
@@ -83,7 +85,7 @@ class OpenSeries:
         return int(newest.time[0]) if len(newest) else None
 
     def enhanced(self, bars: Bars) -> Bars:
-        """The bars, all there are, with their indicators."""
+        """`bars` with their indicators, computed from these bars only."""
         return enhance(bars, self.key.mode, is_index=self.is_index)
 
     @property
@@ -91,7 +93,8 @@ class OpenSeries:
         return self._settings.is_index(self.key.ticker, self.key.mode)
 
     def save(self, part: Bars, cutoff: int | None) -> SaveResult:
-        """Put `part`, enhanced and not empty, in place of the bars from `cutoff` on (Unix seconds; None: of all).
+        """Replace the bars at or after `cutoff` (Unix seconds; None: all bars) by `part`. It has indicators and is not
+        empty.
 
         :raises StoreError: as `save_enhanced_csv_and_sqlite`.
         """
@@ -104,9 +107,9 @@ class OpenSeries:
         return SaveResult(len(part), csv_bytes, csv_done - started, sqlite_seconds).without_sqlite(error)
 
     def settle_if_out_of_step(self) -> SqliteError | None:
-        """`settle` when the CSV file is not in the state SQLite's bars are the same as.
+        """`settle` if the stamp of the CSV file is not the one in the ledger.
 
-        :returns: SQLite's error when it failed and the work may go on with CSV alone.
+        :returns: SQLite's error when SQLite failed and the work may continue with CSV only; otherwise None.
         :raises StoreError: as `save_enhanced_csv_and_sqlite`.
         """
         if not self._settings.sqlite_writes:
@@ -124,7 +127,7 @@ class OpenSeries:
     ) -> tuple[EnhancementStats, SqliteError | None]:
         """Bring both stores to the right bars, with indicators computed anew: see `enhancer.settle`.
 
-        :returns: what it did, and SQLite's error when it went on without it.
+        :returns: what it did, and SQLite's error when it continued without SQLite (otherwise None).
         """
         started = time.perf_counter()
         pair, error = self._read_replicas(prefer_possible=prefer_possible)
@@ -133,7 +136,7 @@ class OpenSeries:
         computed = time.perf_counter()
         csv_bytes = self._settle_csv(pair, bars, rewrite=rewrite)
         csv_done = time.perf_counter()
-        # What could not be read must not be replaced: it may hold the only copy of a bar.
+        # A database that could not be read must not be replaced: it may hold the only copy of a bar.
         if error is None and len(bars):
             error = self._save_to_sqlite(bars, "", rewrite_all=True)
         sqlite_done = time.perf_counter()
@@ -155,9 +158,9 @@ class OpenSeries:
         return stats, error
 
     def recover_to_csv(self) -> None:
-        """Bring to CSV what SQLite has and CSV lacks or has wrong; SQLite is not written.
+        """Write to CSV the bars that SQLite has, where CSV lacks them or is wrong. SQLite is not written.
 
-        :raises SqliteError: when SQLite cannot be read, whatever FALLBACK_TO_CSV says.
+        :raises SqliteError: when SQLite cannot be read, even if FALLBACK_TO_CSV is on.
         """
         pair = read_replicas(self._stores, self.key)
         self._settle_csv(pair, self.enhanced(pair.resolution.bars), rewrite=False)
@@ -170,7 +173,7 @@ class OpenSeries:
         return self._stores.csv_store.write_tail(self.key, part, cutoff)
 
     def _save_to_sqlite(self, part: Bars, stamp_before: str, *, rewrite_all: bool) -> SqliteError | None:
-        """:returns: SQLite's error when the save went on without it."""
+        """:returns: SQLite's error when the save continued without SQLite; otherwise None."""
         if not self._settings.sqlite_writes:
             return None
         sqlite, seconds = self._stores.sqlite_store, int(self._now.timestamp())
@@ -185,9 +188,9 @@ class OpenSeries:
         return errors[0] if errors else None
 
     def _compare_replicas(self, part: Bars) -> None:
-        """Read what was saved back from both stores: the newest batch of it at most.
+        """Read the saved bars back from both stores: at most the newest batch of them.
 
-        :raises StoreError: when they differ; the next save or start settles it.
+        :raises StoreError: when the stores differ; the next save or start settles the series.
         """
         window = Window(start=int(part.tail(self._settings.sqlite_batch_size).time[0]))
         if not self.read(window).equals(self._stores.sqlite_store.read(self.key, window)):
@@ -195,7 +198,9 @@ class OpenSeries:
             raise StoreError(f"{self.key} reads back differently from CSV and from SQLite")
 
     def _read_replicas(self, *, prefer_possible: bool) -> tuple[ReplicaPair, SqliteError | None]:
-        """CSV alone when SQLite is not in use, and with its error when it cannot be read. Makes a missing database."""
+        """Both stores, or CSV only: when SQLite is not in use, or, with its error, when it cannot be read. Makes a
+        missing database.
+        """
         errors: list[SqliteError] = []
         if self._settings.sqlite_writes:
             with csv_alone_if_allowed(self._stores, self.key) as errors:
@@ -204,7 +209,7 @@ class OpenSeries:
         return read_replicas(self._stores, self.key, with_sqlite=False), errors[0] if errors else None
 
     def _settle_csv(self, pair: ReplicaPair, bars: Bars, *, rewrite: bool) -> int:
-        """:returns: bytes written, 0 when the file holds just `bars` already."""
+        """:returns: bytes written; 0 when the file already holds exactly `bars`."""
         quarantine_rejected(self._stores, self.key, pair, self._now)
         if not (rewrite or pair.parsed.damaged) and bars.equals(pair.in_csv):
             return 0

@@ -1,4 +1,4 @@
-"""What saving a series, and enhancing an interval, did."""
+"""The results of saving a series and of enhancing an interval."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -10,7 +10,7 @@ from stockapi.services.csv_enhancer.conflict import Evidence
 class SaveResult:
     """What one save wrote.
 
-    `sqlite_error`, `sqlite_fault`: set when SQLite failed and the save went on with CSV alone.
+    `sqlite_error`, `sqlite_fault`: set when SQLite failed and the save continued with CSV only.
     """
 
     rows: int = 0
@@ -21,11 +21,11 @@ class SaveResult:
     sqlite_fault: SqliteFault | None = None
 
     def after(self, error: SqliteError | None) -> "SaveResult":
-        """With the error of the step before, unless this save has found out anew how SQLite is."""
+        """This result with the error of the step before. A save that wrote bars knows better, and stays as it is."""
         return self if self.rows else self.without_sqlite(error)
 
     def without_sqlite(self, error: SqliteError | None) -> "SaveResult":
-        """With the error that kept SQLite out of it; None: it was not kept out."""
+        """This result with the error that prevented the use of SQLite; None: there was no error."""
         if error is None:
             return replace(self, sqlite_error=None, sqlite_fault=None)
         return replace(self, sqlite_error=str(error), sqlite_fault=error.fault)
@@ -33,11 +33,11 @@ class SaveResult:
 
 @dataclass(frozen=True, slots=True)
 class EnhancementStats:
-    """What enhancing an interval did. Seconds are wall time; `duration` covers everything, reading included.
+    """What enhancing an interval did. Seconds are wall time; `duration` is the whole time, with reading.
 
-    `sqlite_faults`: one for each time SQLite failed and the work went on with CSV alone.
-    `csv_changed`, `sqlite_changed`: how many bars were added to, changed in or removed from a store.
-    `quarantined`: how many bars went to the quarantine because the ledger proves that they were never stored.
+    `sqlite_faults`: one for each time SQLite failed and the work continued with CSV only.
+    `csv_changed`, `sqlite_changed`: how many bars were added, changed or removed in that store.
+    `quarantined`: how many bars went to the quarantine: the ledger proves that they were never stored.
     `evidence`: for each series that differed, why its bars were chosen.
     """
 

@@ -22,16 +22,16 @@ from stockapi.services.durable import (
 )
 
 Identity = tuple[FileState, str]
-"""Differs between any two states of a file as readers see it; the text tells the journal over it, "" for none."""
+"""Two states of a file, as readers see it, have different values. The text identifies its journal; "" for none."""
 
 _JOURNAL_MAGIC: Final = b"journal-1"
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What the bytes of a file from `offset` on are to become.
+    """The new bytes of a file from `offset` on.
 
-    `inode` is that of the file it was made for: a file that has since been replaced is not touched by it.
+    `inode`: of the file that the journal was made for. A journal never changes a file with another inode.
     """
 
     inode: int
@@ -47,7 +47,7 @@ class Journal:
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
-        """None when `data` is not, to the last byte, what `encode` gave."""
+        """The journal in `data`; None when `data` is not exactly what `encode` returns."""
         head, _, tail = data.partition(b"\n")
         try:
             _, _, inode, offset = head.split(b" ")
@@ -58,7 +58,9 @@ class Journal:
 
     @classmethod
     def load(cls, path: Path, target: os.stat_result) -> Self | None:
-        """The journal at `path`; None when there is none, or none that is sound and was made for `target`."""
+        """The journal at `path`; None when there is no file, when it is damaged, or when it was made for another file
+        than `target`.
+        """
         try:
             journal = cls.decode(path.read_bytes())
         except FileNotFoundError:
@@ -72,12 +74,12 @@ def journal_path(path: Path) -> Path:
 
 
 def replace_tail(path: Path, offset: int, tail: bytes) -> None:
-    """Puts `tail` in place of the bytes from `offset` on: after a crash they are the old ones or the new ones, whole.
+    """Replaces the bytes from `offset` on by `tail`. After a crash the file has either all old bytes or all new ones.
 
-    Costs a few times the tail, whatever the size of the file. From the rename of the journal on the new tail counts:
-    readers that come before the bytes have moved read it from the journal.
+    The cost is a few times the tail and does not depend on the size of the file. The new tail is valid from the rename
+    of the journal on: until the bytes are in the file, readers take them from the journal.
 
-    :raises CsvError: when the lock is not to be had. The journal stays, and whoever writes next finishes it.
+    :raises CsvError: when the lock is not free in time. The journal stays, and the next writer finishes it.
     """
     journal = Journal(path.stat().st_ino, offset, tail)
     replace_file(journal_path(path), journal.encode())
@@ -85,10 +87,10 @@ def replace_tail(path: Path, offset: int, tail: bytes) -> None:
 
 
 def finish_journal(path: Path) -> bool:
-    """Ends what a crash has interrupted, and says whether there was anything: to be called before every write.
+    """Finishes a write that a crash interrupted. Returns whether there was one. Call it before every write.
 
-    A journal that is damaged, or not this file's, is only removed. It goes durably before anything else is written,
-    so that none can come back after a power cut and meet a later file with the same inode number.
+    A journal that is damaged, or of another file, is only removed. The removal is durable before the next write.
+    Otherwise the journal could come back after a power cut and match a later file with the same inode number.
     """
     leftover = journal_path(path)
     if not leftover.exists():
@@ -102,10 +104,11 @@ def finish_journal(path: Path) -> bool:
 
 
 def _work_in(path: Path, journal: Journal) -> None:
-    """Doing it twice does no harm, so the journal goes last, and not durably: that comes with the next write.
+    """Writes the journal into the file, then removes the journal. Doing it twice does no harm, so the removal need not
+    be durable.
 
-    That write either gives the journal's name to a new one or replaces the file, and syncs the directory for it,
-    before the file differs from what the journal says.
+    The next write makes it durable: it replaces the journal or the file, and syncs the directory, before the file
+    differs from the journal.
     """
     descriptor = os.open(path, os.O_WRONLY)
     try:
@@ -126,7 +129,9 @@ def identity_of(status: os.stat_result, journal: Journal | None = None) -> Ident
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file as its last writer meant it: its first `end` bytes, then the tail of a journal not yet worked in."""
+    """A file as its last writer meant it: its first `end` bytes, then the tail from a journal that is not yet in the
+    file.
+    """
 
     descriptor: int
     end: int
@@ -144,7 +149,7 @@ class FileView:
 
 @contextmanager
 def opened(path: Path) -> Iterator[FileView]:
-    """The file for reading, complete even after a crash. Good for as long as the directory's lock is held.
+    """The file for reading, complete even after a crash. It is valid while the lock of the directory is held.
 
     :raises FileNotFoundError: when it does not exist.
     """

@@ -1,4 +1,4 @@
-"""Where lines go that no bar could be made of: kept, with the reason, never dropped in silence."""
+"""The quarantine keeps each line that is not a bar, with the reason. No line is dropped without a trace."""
 
 import csv
 import io
@@ -27,10 +27,10 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Memory:
-    """Which lines this process has put aside today: the same bad line of a source comes again with every poll.
+    """The lines that this process has quarantined today. A source sends the same bad line at every poll.
 
-    Of the latest 10,000; one that was forgotten is written once more, which does no harm. A file that was taken away
-    or has become shorter since is written anew.
+    It remembers the latest 10,000 lines; a forgotten line is written again, which does no harm. When the file was
+    removed or became shorter, all lines count as new.
     """
 
     def __init__(self, most: int = 10_000) -> None:
@@ -71,7 +71,7 @@ _memory = _Memory()
 
 
 class Quarantine:
-    """One file for each market, `<data directory>/quarantine.csv`, that only grows. For any number of processes."""
+    """One file for each market, `<data directory>/quarantine.csv`. It only grows. All processes may use it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,9 +80,9 @@ class Quarantine:
         return self._settings.data_dir(mode) / FILE_NAME
 
     def add(self, mode: Mode, source: str, lines: Sequence[DamagedLine], seen_at: datetime) -> None:
-        """Appends the lines, durably, all or none of them; not those that this process has added today.
+        """Appends the lines durably, all or none. Lines that this process has already added today are left out.
 
-        `source` says where they come from, `seen_at` (aware) when they were met.
+        `source`: where the lines come from. `seen_at`: when they were read, with a time zone.
 
         :raises CsvError: when they cannot be written.
         """
@@ -98,7 +98,8 @@ class Quarantine:
         _memory.remember(path, source, lines, day)
 
     def summary(self, mode: Mode) -> Counter[str]:
-        """How many lines are kept for each reason, without what the reason quotes; none when there is no file.
+        """How many lines are kept for each reason, without the text that the reason quotes. Empty when there is no
+        file.
 
         :raises CsvError: when the file cannot be read.
         """
@@ -131,7 +132,7 @@ def _append(path: Path, rows: Sequence[Sequence[object]]) -> None:
 
 
 def _cut_torn_line(file: io.FileIO) -> int:
-    """Removes what a crash has left of a line that was being added; returns the size."""
+    """Removes an incomplete last line, which a crash may leave. Returns the size of the file in bytes."""
     size = os.fstat(file.fileno()).st_size
     end = os.pread(file.fileno(), _LONGEST_LINE_BYTES, max(0, size - _LONGEST_LINE_BYTES))
     whole = size - (len(end) - (end.rfind(b"\n") + 1))
@@ -147,9 +148,9 @@ def _encode(rows: Sequence[Sequence[object]]) -> bytes:
 
 
 def _text(cell: str) -> str:
-    """On one line, and never a formula.
+    """The text on one line, and never a formula.
 
-    A spreadsheet runs a cell that begins as formulas do; behind an apostrophe it is text.
+    A spreadsheet evaluates a cell that begins like a formula. With an apostrophe before it, the cell is text.
     """
     apostrophe = "'" if cell.startswith(_FORMULA_STARTS) else ""
     return apostrophe + cell.replace("\r", "\\r").replace("\n", "\\n")

@@ -1,6 +1,6 @@
 """The tree of CSV files: `<data directory>/<TICKER>/<interval>.csv`. Durable writes, consistent reads.
 
-One process writes (see `writer_lock`), any number read. Beside a file `1m.csv` there may be, for a while:
+One process writes (see `writer_lock`), any number read. For a short time there may be, beside a file `1m.csv`:
 
     .1m.journal            a new tail on its way into the file
     .1m.csv.<...>.tmp      a new file, or journal, on its way to its name
@@ -48,16 +48,16 @@ _HEAD: Final = f"{HEADER}\n".encode()
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What a crashed writer had left. A journal that was no use any more counts as a temporary file."""
+    """What a crashed writer had left. A journal that could not be used counts as a temporary file."""
 
     journals_finished: int
     temp_files_removed: int
 
 
 class CsvStore:
-    """Reads and writes the series of both markets. Safe among threads, as long as no two write the same series.
+    """Reads and writes the series of all markets. Thread-safe, if no two threads write the same series.
 
-    Every method that touches a file raises `CsvError` when the system does not let it, with the cause kept.
+    Every method that uses a file raises `CsvError` when the system refuses; the cause is kept.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,7 +65,7 @@ class CsvStore:
         self._known = KnownFiles()
 
     def path(self, key: SeriesKey) -> Path:
-        """Where the series is, or would be.
+        """The path of the file of the series, which need not exist.
 
         :raises QueryError: when its ticker is not a symbol.
         :raises CsvError: when a symbolic link leads out of the data directory.
@@ -77,32 +77,34 @@ class CsvStore:
         return path
 
     def tickers(self, mode: Mode, *, besides: Container[str] = ()) -> list[str]:
-        """The tickers that have at least one file, sorted; without those of `besides`, which are not looked at.
+        """The tickers that have at least one file, sorted. Those in `besides` are left out and not checked.
 
-        One whose directory cannot be looked into is among them: it may have files, and reading them fails. Of 287 it
-        takes 0.2 ms to know the names, and 0.8 ms more to look at each.
+        A ticker whose directory is inaccessible is included: it may have files, and reading them fails. With 287
+        tickers, listing the names takes 0.2 ms, and checking all directories 0.8 ms more.
         """
         return [entry.name for entry in self._directories(mode, besides) if _may_hold_a_file(entry.path)]
 
     def is_within_reach(self, mode: Mode, ticker: str) -> bool:
-        """Whether this process may look into the ticker's directory; takes no descriptor, which might be wanting."""
+        """Whether this process may read the directory of the ticker. It needs no file descriptor."""
         directory = self._settings.data_dir(mode) / ticker
         return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
     def stamp(self, key: SeriesKey) -> str:
-        """Differs between any two states of the series' file, by inode, size and time of change; "" for no file."""
+        """The stamp of the file: inode, size, time of change. Two states of the file have different stamps. "" when
+        there is no file.
+        """
         with self._reading(key) as view:
-            # Without the device: its number may be another after every start of the machine.
+            # Without the device: its number may change when the machine starts.
             if view is None:
                 return ""
             (_, *state), journal = view.identity
             return ":".join(map(str, [*state, journal])).rstrip(":")
 
     def read(self, key: SeriesKey, window: Window = WHOLE) -> ParsedCsv:
-        """The bars of the window, those of its warm-up before them. No file, no bars.
+        """The bars of the window, with its warm-up before them. No file: no bars.
 
-        A few bars of a large file are read without the rest, as long as the file is as this store
-        writes it; damaged lines among the rest are then not seen, and not reported.
+        For a few bars of a large file only their part is read, if the file is as this store writes it. Damaged lines in
+        the rest of the file are then not reported.
         """
         if window != WHOLE:
             found = self._read_window(key, window)
@@ -112,7 +114,7 @@ class CsvStore:
         return ParsedCsv(parsed.bars.take(window.positions(parsed.bars.time)), parsed.damaged, parsed.duplicates)
 
     def write(self, key: SeriesKey, bars: Bars) -> int:
-        """Makes `bars` the whole series, durably, and returns the bytes written. What the file held before is gone.
+        """Replaces the whole series by `bars`, durably. Returns the number of bytes written.
 
         :raises CsvError: also for bars that could not be read back.
         """
@@ -126,20 +128,21 @@ class CsvStore:
             durable.replace_file(path, data)
             self._known.remember(path, journal.identity_of(path.stat()), True)
             if is_first:
-                # A crash may have left the directory made but not yet durable in the one above.
+                # After a crash the directory may exist, but its entry in the parent may not be durable yet.
                 durable.fsync_directory(path.parent.parent)
                 if key.interval in _OLD_NAMES:
                     path.with_name(_OLD_NAMES[key.interval]).unlink(missing_ok=True)
         return len(data)
 
     def write_tail(self, key: SeriesKey, bars: Bars, cutoff: int) -> int:
-        """Puts `bars` in place of the rows at or after `cutoff` (Unix seconds), durably; returns the bytes changed.
+        """Replaces the rows at or after `cutoff` (Unix seconds) by `bars`, durably. Returns the number of bytes
+        changed; 0 when nothing differs.
 
-        The cost is in proportion to those rows, except when there is no file yet or it is not as this store writes
-        them: then the whole of it is written. Damaged lines go with the rows they stand among; `read` has shown them.
+        The cost grows with those rows only. But if there is no file yet, or it is not as this store writes it, the
+        whole file is written. Damaged lines between the replaced rows are removed; `read` has reported them.
 
-        :raises CsvError: also for bars that could not be read back, and when the file has bars at or after `cutoff`
-            at times that `bars` does not: to drop bars, `write` the series.
+        :raises CsvError: also for bars that could not be read back, and when the file has a bar at or after `cutoff` at
+            a time that is not in `bars`. To remove bars, use `write`.
         """
         path = self.path(key)
         _require_storable(path, bars, key.interval)
@@ -160,10 +163,10 @@ class CsvStore:
         return len(new)
 
     def recover(self, mode: Mode) -> Recovery:
-        """Finishes the journals and removes the temporary files of a crashed writer. Only for the one writer.
+        """Finishes the journals and removes the temporary files of a crashed writer. Only the one writer may call it.
 
-        A directory that does not let it stays as it is, which the log says: readers take a journal as finished, and
-        the next write finishes it.
+        A directory that refuses stays as it is, and the log says so. That does no harm: readers see the file as if its
+        journal were finished, and the next write finishes it.
         """
         finished = removed = 0
         for directory in map(Path, self._directories(mode)):
@@ -184,7 +187,7 @@ class CsvStore:
             raise LayoutError(f"{self.path(key)}: {exc}", exc.text) from exc
 
     def _read_window(self, key: SeriesKey, window: Window) -> ParsedCsv | None:
-        """None when the file has to be parsed from its beginning."""
+        """The window; None when the whole file has to be parsed."""
         path = self.path(key)
         with self._reading(key) as view:
             if view is None:
@@ -194,12 +197,13 @@ class CsvStore:
                 return None
             data = view.read(*rows.span(window))
         parsed = _parse(_HEAD + data, key)
-        # Beyond ticker and time nothing was known of the rows: one that gives no bar spoils count and line numbers.
+        # Only ticker and time of the rows were checked. A row that is not a bar makes the count and the line numbers
+        # wrong.
         return None if parsed.damaged else parsed
 
     @contextmanager
     def _reading(self, key: SeriesKey) -> Iterator[FileView | None]:
-        """The file under the readers' lock, or None when there is none. Parse after, not within."""
+        """The file, with the lock of readers held; None when there is no file. Parse after this context."""
         path = self.path(key)
         with csv_errors(path), ExitStack() as stack:
             yield self._enter(stack, key, path)
@@ -214,7 +218,7 @@ class CsvStore:
                 self._require_inside(key.mode, old)
                 with suppress(FileNotFoundError):
                     return stack.enter_context(journal.opened(old))
-                # Between the two tries the writer may have gone from the old name to the new one.
+                # Between the two attempts the writer may have replaced the old name by the new one.
                 return stack.enter_context(journal.opened(path))
         return None
 
@@ -237,9 +241,9 @@ class CsvStore:
         return self.write(key, series) if len(series) else 0
 
     def _directories(self, mode: Mode, besides: Container[str] = ()) -> list["os.DirEntry[str]"]:
-        """Those with the name of a ticker, sorted, wherever they do not lead out of the data directory.
+        """The directories with the name of a ticker, sorted. Links that lead out of the data directory are left out.
 
-        A link that cannot be followed counts: what is behind it may be one.
+        A link that cannot be followed is included: it may lead to a directory.
         """
         root = self._settings.data_dir(mode)
         with csv_errors(root), suppress(FileNotFoundError), os.scandir(root) as entries:
@@ -248,7 +252,7 @@ class CsvStore:
         return []
 
     def _is_directory_inside(self, mode: Mode, entry: "os.DirEntry[str]") -> bool:
-        # What is no link says itself what it is, without another look at the disk.
+        # An entry that is not a link knows its type, without another access to the disk.
         if entry.is_symlink():
             return _may_be_directory(entry) and self._is_inside(mode, Path(entry))
         return entry.is_dir(follow_symlinks=False)
@@ -260,42 +264,42 @@ class CsvStore:
     def _is_inside(self, mode: Mode, path: Path) -> bool:
         directory = path.parent
         if directory.parent == self._settings.data_dir(mode) and not (_is_link(path) or _is_link(directory)):
-            return True  # two looks at the disk, where to resolve all links takes a dozen
+            return True  # two accesses to the disk; to resolve all links takes twelve
         root = os.path.realpath(self._settings.data_dir(mode))
         return os.path.realpath(path).startswith(root + os.sep)
 
 
 def _is_link(path: Path) -> bool:
-    """Also False for what cannot be looked at: whoever opens it gets the error."""
+    """Also False when the path is inaccessible: opening it raises the error."""
     with suppress(OSError):
         return path.is_symlink()
     return False
 
 
 def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a directory, or a link that the system does not follow: one that leads to itself, say."""
+    """Whether it is a directory, or a link that the system does not follow: for example one that leads to itself."""
     try:
         return entry.is_dir()
-    except OSError:  # not swallowed: whoever goes into it meets it again
+    except OSError:  # not swallowed: the next access raises it again
         return True
 
 
 def _may_hold_a_file(directory: str) -> bool:
-    """Whether one of the names of a series is there, whatever it is the name of, or the system lets nobody look."""
+    """Whether the directory has an entry with the file name of a series, of any type, or is inaccessible."""
     for name in _ALL_NAMES:
         try:
-            # As text: to make a path of each takes longer than to look.
+            # As text: making a `Path` of each takes longer than the check.
             os.lstat(f"{directory}/{name}")
         except FileNotFoundError:
             continue
-        except OSError:  # not swallowed: whoever reads the series meets it again
+        except OSError:  # not swallowed: reading the series raises it again
             return True
         return True
     return False
 
 
 def _recover_in(directory: Path) -> Recovery:
-    """:raises CsvError: when the system does not let it; what was done before stays done."""
+    """:raises CsvError: when the system refuses; the steps before stay done."""
     finished = removed = 0
     with csv_errors(directory):
         names = {path.name for path in directory.iterdir()}
@@ -311,18 +315,18 @@ def _recover_in(directory: Path) -> Recovery:
 
 
 def _parse(data: bytes, key: SeriesKey) -> ParsedCsv:
-    # A byte that is no UTF-8 damages the line it is in, not the file.
+    # A byte that is not UTF-8 damages its own line, not the file.
     return parse_rows(data.decode("utf-8", "replace"), key)
 
 
 def is_older(stamp: str, other: str) -> bool:
-    """Whether one state of a file was written before another; False where either is not a state of a file."""
+    """Whether `stamp` is of an earlier write than `other`. False when one of them is not a stamp."""
     one, two = _STAMP.match(stamp), _STAMP.match(other)
     return one is not None and two is not None and int(one["changed_ns"]) < int(two["changed_ns"])
 
 
 def is_storable(bars: Bars, interval: Interval) -> NDArray[np.bool_]:
-    """Per bar, whether it could be written to a file and would be read back."""
+    """For each bar: whether it can be written to a file and read back."""
     step = 1 if interval.is_intraday else SECONDS_PER_DAY
     fits = (bars.time >= MIN_TIME) & (bars.time <= MAX_TIME) & (bars.time % step == 0)
     fits &= (np.isfinite(bars.prices) & (bars.prices >= 0.0)).all(axis=0)
@@ -331,7 +335,7 @@ def is_storable(bars: Bars, interval: Interval) -> NDArray[np.bool_]:
 
 
 def _require_storable(path: Path, bars: Bars, interval: Interval) -> None:
-    """What is written must be what is read: no bar may go into a file that would come back as a damaged line."""
+    """:raises CsvError: for a bar that would be read back as a damaged line."""
     fits = is_storable(bars, interval)
     fits[1:] &= bars.time[1:] > bars.time[:-1]
     if not fits.all():
