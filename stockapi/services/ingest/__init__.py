@@ -1,1 +1,1 @@
-"""Bars into the stores: from a source, from files."""
+"""Bring bars into the stores, from a source or from files."""

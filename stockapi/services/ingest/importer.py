@@ -1,4 +1,4 @@
-"""History that comes as a tree of CSV files, into both stores."""
+"""Import a tree of CSV files into both stores."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _INTERVAL_OF_FILE = {
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """One file of the tree and what it holds."""
+    """One file of the tree, and which series it holds."""
 
     path: Path
     ticker: str
@@ -37,7 +37,7 @@ class ImportFile:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What came of one file: bars read, lines put into the quarantine, and what was written (0 rows: all known)."""
+    """The result of one file: bars read, lines quarantined, and what was written (0 rows: all bars were known)."""
 
     file: ImportFile
     bars: int
@@ -48,10 +48,10 @@ class ImportResult:
 def find_files(directory: Path) -> tuple[list[ImportFile], list[Path]]:
     """The files to import, `<TICKER>/1D.csv 1H.csv 1h.csv 1m.csv` and `<TICKER>.csv` (days), and other CSV files.
 
-    Where two hold the same series, the one whose values are to win comes later: that in the ticker's directory, and
-    `1H.csv` after the older name `1h.csv`.
+    If two files hold the same series, the later one overwrites the values of the earlier one. The file in the ticker's
+    directory comes later, and `1H.csv` comes after the older name `1h.csv`.
 
-    :raises CsvError: when there is no such directory, or nothing in it to import.
+    :raises CsvError: when the directory does not exist, or has no file to import.
     """
     if not directory.is_dir():
         raise CsvError(f"{directory} is not a directory; name one that holds <TICKER>/1D.csv or <TICKER>.csv files")
@@ -83,13 +83,14 @@ def _order(file: ImportFile) -> tuple[str, bool, bool, Path]:
 def import_files(
     stores: Stores, files: list[ImportFile], mode: Mode, now: datetime, *, legacy: bool = False
 ) -> Iterator[ImportResult]:
-    """Bring the bars of each file into both stores; stored bars that the file lacks stay, others take its values.
+    """Merge the bars of each file into both stores. The file overwrites stored bars of the same time; other stored bars
+    stay.
 
-    `legacy` multiplies prices by 1000 in a market that has legacy prices, those of indices excepted. Indicators in the
-    files are ignored and computed from the bars. Lines that are no bars go to the quarantine.
+    `legacy` multiplies prices by 1000 in a market with legacy prices, but not the prices of indices. Indicators in the
+    files are ignored; they are computed from the bars. Lines that are not bars go to the quarantine.
 
     :raises CsvError: when a file cannot be read.
-    :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are imported.
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are already imported.
     """
     for file in files:
         key = SeriesKey(mode, file.ticker, file.interval)
@@ -122,5 +123,5 @@ def _parse(path: Path, key: SeriesKey) -> ParsedCsv:
 
 def _read_text(path: Path) -> str:
     with os_errors(CsvError, f"{path} cannot be read"):
-        # A byte that is no UTF-8 damages its own line, not the file.
+        # A byte that is not UTF-8 damages its own line, not the file.
         return path.read_bytes().decode("utf-8", errors="replace")

@@ -1,6 +1,6 @@
-"""One ticker brought up to date from its source: resume point, fetch, merge, enhance, save.
+"""Bring one ticker up to date from its source: resume point, fetch, merge, enhance, save.
 
-The workers and `flask data pull` both come here.
+The workers and `flask data pull` call it.
 """
 
 from dataclasses import dataclass, field
@@ -25,17 +25,18 @@ OVERLAP_S = {
     Interval.HOURLY: 3 * SECONDS_PER_DAY,
     Interval.MINUTE: SECONDS_PER_DAY // 4,
 }
-"""How much of what is stored a resume asks for again: sources correct their newest bars, and the last one stored was
-still forming."""
+"""Seconds of stored bars that a resume fetches again: sources correct their newest bars, and the last stored bar was
+incomplete.
+"""
 
 _SWAP_ORDER = (Interval.MINUTE, Interval.HOURLY, Interval.DAILY)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncStats:
-    """What bringing one ticker up to date took: bars fetched, bars new or changed, and what the save wrote.
+    """What one synchronisation did: bars fetched, bars new or changed, and what the save wrote.
 
-    `adjustment`: the dividend or split that was found; for hours and minutes nothing else was done then.
+    `adjustment`: the dividend or split that was found; None for none. For hours and minutes nothing is saved then.
     """
 
     fetched: int = 0
@@ -45,15 +46,15 @@ class SyncStats:
 
 
 def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetime, *, full: bool = False) -> SyncStats:
-    """Fetch what is new of one series and save it to both stores, from the first bar on that is new or differs.
+    """Fetch the new bars of one series, and save to both stores from the first new or changed bar on.
 
-    Starts from the newest stored bar less an overlap, however long ago that is, or with `full` (and when nothing is
-    stored) from the beginning of the source's history. A stored bar that the source no longer sends stays.
+    It fetches from the newest stored bar minus an overlap, even if that is long ago. With `full`, or when nothing is
+    stored, it fetches from the beginning of the source's history. A stored bar that the source no longer sends stays.
 
-    When a back-adjusting source shows a dividend or split, the days load all three intervals anew, and hours and
+    A back-adjusting source may show a dividend or split. Then the days fetch all three intervals anew, and hours and
     minutes wait for that: two versions of a history are never mixed.
 
-    :raises ProviderError: when the source fails; nothing has changed then.
+    :raises ProviderError: when the source fails; then nothing has changed.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     seconds = int(now.timestamp())
@@ -85,12 +86,12 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
 def _load_adjusted(
     stores: Stores, provider: Provider, ticker: str, adjustment: PriceAdjustment, now: datetime
 ) -> SaveResult:
-    """Fetch the adjusted history of all intervals, and only when it is complete put it in the place of the stored one.
+    """Fetch the adjusted history of all intervals. Replace the stored one only when the new one is complete.
 
-    Until then the old history is served. The days come last: as long as they are the old ones, whatever interrupts this
-    is noticed at the next synchronisation and done again.
+    Until then the old history is served. The days are replaced last. If this is interrupted, the days are still the old
+    ones, so the next synchronisation notices it and repeats the work.
 
-    :raises ProviderError: when a part could not be fetched; nothing but the record of the adjustment has changed then.
+    :raises ProviderError: when a part could not be fetched; then only the record of the adjustment has changed.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`, and when the adjustment cannot be recorded.
     """
     mode, seconds = provider.mode, int(now.timestamp())
@@ -113,16 +114,16 @@ def _load_adjusted(
 
 
 def _changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:
-    """The enhanced bars from the first one on that is not stored just so; empty when all are.
+    """The enhanced bars from the first new or changed one on; empty when all are stored already.
 
-    `held` are the stored bars from the first fetched one on, and those of the warm-up before them.
+    `held`: the stored bars from the first fetched time on, with their warm-up before them.
     """
     begin = int(fetched.time[0])
-    if not len(held):  # nothing is stored from there on; what is before has to warm up all the same
+    if not len(held):  # nothing is stored from there on, but the bars before are still needed for warm-up
         held = series.read(Window(end=begin - 1, limit=WARMUP_BARS))
     earlier, stored = held.between(None, begin - 1), held.between(begin, None)
     enhanced = enhance_from(held.merge(fetched), len(earlier), series.key.mode, is_index=series.is_index)
-    # `enhanced` holds every stored time and perhaps more: up to the first new time the two run side by side.
+    # `enhanced` holds every stored time and perhaps more. Up to the first new time, positions in both are the same.
     same = min(len(stored), len(enhanced))
     differs = np.append(enhanced.take(slice(same)).differing_from(stored.take(slice(same))), True)
     return enhanced.take(slice(int(differs.argmax()), None))

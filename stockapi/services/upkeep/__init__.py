@@ -1,1 +1,1 @@
-"""Keeping the stores sound: comparing, healing, checking, backups."""
+"""Upkeep of the stores: compare, repair, check, back up."""

@@ -1,4 +1,4 @@
-"""The directory of backups: what its files are called, which is the newest, and which may go."""
+"""The directory of backups: the names of its files, which file is the newest, which files may be removed."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _NAME = re.compile(r"([a-z]+)_data-([0-9]{8}T[0-9]{6}Z)(?:-([0-9]{1,6}))?\.db", 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Backup:
-    """A file that was named here. Ordered by when it was made."""
+    """A file with a name of this module. Ordered by the time it was made."""
 
     stamp: str
     number: int
@@ -30,12 +30,13 @@ class _Backup:
 
 @contextmanager
 def alone_in(directory: Path) -> Iterator[None]:
-    """Only one process makes backups in a directory at a time; the lock falls when it leaves or dies.
+    """Only one process makes backups in a directory at a time. The lock is released when the process leaves the context
+    or dies.
 
-    A lock file, and not a lock on the directory as in the CSV tree: network file systems, where copies belong, take
-    locks only on files that are open for writing.
+    This is a lock file; the CSV tree locks the directory itself. Backups belong on network file systems, and these lock
+    only files that are open for writing.
 
-    :raises StoreError: when another process is at it.
+    :raises StoreError: when another process holds the lock.
     """
     descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -47,19 +48,19 @@ def alone_in(directory: Path) -> Iterator[None]:
 
 
 def partial_file(directory: Path, mode: Mode) -> Path:
-    """What a backup is called until it is whole and checked. One that a crash has left is overwritten by the next."""
+    """The name of a backup until it is complete and checked. The next backup overwrites one left by a crash."""
     return directory / f".{mode.value}_data.partial"
 
 
 def new_file(directory: Path, mode: Mode, now: datetime) -> Path:
-    """The name of a backup made now; a number tells apart those of one second."""
+    """The name of a backup that is made now. Backups of the same second get a number."""
     stem = f"{mode.value}_data-{moment_in_name(now)}"
     names = (f"{stem}.db" if number == 1 else f"{stem}-{number}.db" for number in count(1))
     return next(path for name in names if not (path := directory / name).exists())
 
 
 def newest_in(directory: Path, mode: Mode) -> Path:
-    """:raises StoreError: when it holds no backup of the market."""
+    """:raises StoreError: when the directory holds no backup of the market."""
     found = _backups_in(directory, mode)
     if not found:
         raise StoreError(f"{directory} holds no backup of a {mode.value} database: no {mode.value}_data-<time>.db")
@@ -67,11 +68,11 @@ def newest_in(directory: Path, mode: Mode) -> Path:
 
 
 def remove_older(directory: Path, mode: Mode, keep: int, made: Path) -> list[Path]:
-    """Leave `made` and the newest others, `keep` in all; every other file in the directory stays.
+    """Remove old backups of the market. `made` and the newest others stay, `keep` in all. No other file is touched.
 
-    :returns: those removed, oldest first.
+    :returns: the removed files, oldest first; empty when there is none.
     """
-    # Not the `keep` newest by name: after the clock was set back `made` would be the first to go.
+    # Not the `keep` newest by name: after the clock was set back, `made` would be removed first.
     others = [each for each in _backups_in(directory, mode) if each.path != made]
     removed = [each.path for each in others[: max(0, len(others) - (keep - 1))]]
     for path in removed:
@@ -82,7 +83,7 @@ def remove_older(directory: Path, mode: Mode, keep: int, made: Path) -> list[Pat
 
 
 def _backups_in(directory: Path, mode: Mode) -> list[_Backup]:
-    """Those of the market, oldest first. Only plain files under names as `new_file` gives them count."""
+    """The backups of the market, oldest first. Only plain files with a name of `new_file` count."""
     matches = ((_NAME.fullmatch(path.name), path) for path in directory.iterdir())
     return sorted(
         _Backup(match[2], int(match[3] or 1), path)

@@ -1,4 +1,4 @@
-"""Upkeep of a database file: is it sound, make it small and quick, copy it out, put a copy back."""
+"""Upkeep of a database file: check it, make it small and quick, back it up, restore it."""
 
 import os
 import sqlite3
@@ -25,12 +25,12 @@ INSERT INTO maintenance (name, done_at, result) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at, result = excluded.result
 """
 DATABASE_FILES = ("", "-wal", "-shm")
-"""What is behind the name of each file of a database: its own, and those SQLite keeps beside it."""
+"""The suffixes of the files of a database: the file itself, and those that SQLite keeps beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a checked copy holds; `rows`: bars of all series together."""
+    """What a checked copy holds. `rows`: the bars of all series together."""
 
     schema_version: int
     rows: int
@@ -38,7 +38,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup that was made, and the older ones that were removed for it."""
+    """A new backup, and the older ones that were removed."""
 
     path: Path
     contents: Contents
@@ -47,7 +47,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The backup that is in place now; `aside` is the database before it, None where there was none."""
+    """The backup that is now the live database. `aside`: the database before it; None when there was none."""
 
     backup: Path
     aside: Path | None
@@ -55,7 +55,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class FileSizes:
-    """Bytes on disk, and how many of the database's could be given back."""
+    """Bytes on disk, and how many bytes of the database are free and could be released."""
 
     database: int
     write_ahead_log: int
@@ -63,22 +63,26 @@ class FileSizes:
 
 
 class DatabaseUtils:
-    """Upkeep by the one writer; `sizes` and `backup` are for everybody. Every method raises StoreError on failure."""
+    """Upkeep by the one writer; any process may call `sizes`, `integrity` and `backup`. Every method raises StoreError
+    when it fails.
+    """
 
     def __init__(self, db_manager: DatabaseManager) -> None:
         self._db = db_manager
 
     def check_integrity(self, mode: Mode, now: datetime, stop: Event = NEVER) -> str:
-        """`"ok"` or SQLite's first finding; recorded, so that /health can show it. Reads the whole file.
+        """`"ok"`, or the first problem that SQLite finds. The result is recorded for /health. Reads the whole file.
 
-        :raises DeadlineError: once `stop` is set.
+        :raises DeadlineError: when `stop` is set.
         """
         result = self.integrity(mode, stop)
         self.record(mode, "integrity_check", result, now)
         return result
 
     def integrity(self, mode: Mode, stop: Event = NEVER) -> str:
-        """As `check_integrity`, but recorded nowhere: for everybody. Readers and the writer go on meanwhile."""
+        """As `check_integrity`, but the result is not recorded, so any process may call it. Readers and the writer
+        continue.
+        """
         try:
             with self._db.snapshot(mode, float("inf"), stop) as connection:
                 return _integrity_of(connection)
@@ -88,10 +92,12 @@ class DatabaseUtils:
             return str(exc)
 
     def optimize(self, mode: Mode, now: datetime) -> FileSizes:
-        """Refresh the planner's statistics, empty the write-ahead log, give free pages back; the sizes afterwards."""
+        """Refresh the planner's statistics, empty the write-ahead log, release free pages. Returns the sizes after
+        that.
+        """
         with self._db.maintenance_connection(mode) as connection:
             connection.execute("ANALYZE")
-            # It gives back one page each step and answers no columns, so `execute` would stop after the first.
+            # It releases one page a step and returns no columns, so `execute` would stop after the first page.
             connection.executescript("PRAGMA incremental_vacuum")
         self.record(mode, "optimize", "ok", now)
         self._db.checkpoint(mode, "TRUNCATE")
@@ -105,10 +111,10 @@ class DatabaseUtils:
         return FileSizes(_size(path), _size(beside(path, "-wal")), page_size * free_pages)
 
     def backup(self, mode: Mode, directory: Path, now: datetime, keep: int) -> Backup:
-        """A consistent copy of the live database, named for its market and the moment, and the older ones rotated.
+        """Make a consistent copy of the live database, named after its market and the time, and remove older backups.
 
-        Readers and the writer go on meanwhile. The copy takes its name only once it is whole, checked and on disk;
-        only then do older ones go, until `keep` of this market are left. Files not made here are never touched.
+        Readers and the writer continue. The copy gets its name only when it is complete, checked and on disk. Only
+        after that, older backups are removed until `keep` of this market are left. Other files are never touched.
 
         :raises StoreError: also when the live database is damaged or its ledger does not describe its rows.
         """
@@ -125,13 +131,13 @@ class DatabaseUtils:
         return Backup(target, contents, tuple(removed))
 
     def restore(self, modes: Collection[Mode], source: Path, now: datetime) -> dict[Mode, Restored]:
-        """Put backups in the place of the live databases: the newest in a directory, or the file of one market.
+        """Replace the live databases by backups: the newest ones of a directory, or the file of one market.
 
-        The live ones are kept beside them. Readers with an old file open finish on it and then open the new one. What
-        a copy lacks, the next start of the worker brings over from CSV.
+        The live ones are kept beside them. A reader that has an old file open finishes with it, and then opens the new
+        one. The next start of the worker copies what a backup lacks from CSV.
 
-        :raises StoreError: when a copy is missing, damaged, of the other market or of another schema; nothing has
-            changed then.
+        :raises StoreError: when a backup is missing, damaged, of another market or of another schema; then nothing has
+            changed.
         """
         with _store_errors(source), ExitStack() as leftovers:
             chosen = _chosen(modes, source)
@@ -153,9 +159,9 @@ class DatabaseUtils:
         return staged
 
     def swap_in(self, mode: Mode, staged: Path, suffix: str) -> Path | None:
-        """Put a closed, sound database in the place of the live one, which is kept under its name with the suffix.
+        """Replace the live database by a closed, sound one. The old one is kept under its name with the suffix.
 
-        :returns: the name it is kept under; None when there was none.
+        :returns: the path of the old one; None when there was none.
         :raises OSError: when the files cannot be renamed.
         """
         live = self._db.settings.database_path(mode)
@@ -163,7 +169,7 @@ class DatabaseUtils:
         with self._db.out_of_use(mode):
             aside = _unused(beside(live, f".{suffix}"))
             was_there = live.exists()
-            # A log left behind, even that of a database which is gone, would be replayed into the restored one.
+            # SQLite would replay an old log into the restored database, even the log of a database that is gone.
             for side in DATABASE_FILES:
                 if beside(live, side).exists():
                     beside(live, side).rename(beside(aside, side))
@@ -190,13 +196,13 @@ class DatabaseUtils:
 
 @contextmanager
 def _store_errors(path: Path) -> Iterator[None]:
-    """:raises StoreError: for what SQLite or the file system has against it."""
+    """:raises StoreError: for an error of SQLite or of the file system."""
     with os_errors(StoreError, path, named=True), sqlite_errors():
         yield
 
 
 def _chosen(modes: Collection[Mode], source: Path) -> dict[Mode, Path]:
-    """Which file is to be restored for each market."""
+    """The file to restore, for each market."""
     if source.is_dir():
         return {mode: backup_files.newest_in(source, mode) for mode in modes}
     if len(modes) != 1:
@@ -206,7 +212,7 @@ def _chosen(modes: Collection[Mode], source: Path) -> dict[Mode, Path]:
 
 
 def _copy(source: Path, partial: Path, target: Path, mode: Mode) -> Contents:
-    """Copy a database, live or not, into a file of one piece, check that, and give it its name."""
+    """Copy a database, live or not, into a single file, check the copy, and give it its name."""
     files = [beside(partial, suffix) for suffix in (*DATABASE_FILES, "-journal")]
     for file in files:
         file.unlink(missing_ok=True)
@@ -215,9 +221,10 @@ def _copy(source: Path, partial: Path, target: Path, mode: Mode) -> Contents:
             closing(sqlite3.connect(uri(source, "ro"), uri=True)) as original,
             closing(sqlite3.connect(partial, isolation_level=None)) as copy,
         ):
-            # All pages in one step, which is one snapshot: between steps each commit would make it begin anew.
+            # All pages in one step, which is one snapshot: with more steps, each commit between them would restart the
+            # copy.
             original.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # without a log beside it, it can be moved as one file
+            copy.execute("PRAGMA journal_mode = DELETE")  # a file without a log can be moved alone
             contents = _checked(copy, mode, source)
         with partial.open("rb") as written:
             os.fsync(written.fileno())
@@ -233,8 +240,9 @@ def _copy(source: Path, partial: Path, target: Path, mode: Mode) -> Contents:
 def _checked(copy: sqlite3.Connection, mode: Mode, source: Path) -> Contents:
     """What a copy of `source` holds.
 
-    :raises StoreError: when it is damaged, of a schema this program does not know, or the ledger does not say how many
-        bars there are and from when to when. A series that is in no ledger yet is being written for the first time.
+    :raises StoreError: when it is damaged, has a schema that this program does not know, or the ledger gives another
+        number of bars, first or last time than its rows. A series without a ledger entry is just being written for the
+        first time.
     """
     result = _integrity_of(copy)
     if result != "ok":
@@ -256,7 +264,7 @@ def _checked(copy: sqlite3.Connection, mode: Mode, source: Path) -> Contents:
 
 
 def _require_restorable(source: Path, mode: Mode) -> None:
-    """:raises StoreError: for a file that `backup` has not made from a database of this market and schema."""
+    """:raises StoreError: for a file that is not a backup of a database of this market and schema."""
     if not source.is_file():
         raise StoreError(f"there is no backup {source}")
     try:
@@ -287,7 +295,7 @@ def _integrity_of(connection: sqlite3.Connection) -> str:
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """The file of the same name with `suffix` behind it."""
+    """The path with `suffix` added to the name."""
     return path.with_name(path.name + suffix)
 
 

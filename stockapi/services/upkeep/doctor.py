@@ -1,4 +1,6 @@
-"""What is wrong with the bars themselves: damaged lines, duplicates, impossible bars, jumps, gaps; and the remedies."""
+"""Examine the bars themselves for damaged lines, duplicates, impossible bars, jumps and gaps; repair what can be
+repaired.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ _CLOCK_SLACK_S: Final = 60
 
 
 class Kind(Enum):
-    """What may be wrong with a series. The value follows a count."""
+    """A kind of problem of a series. The value stands after a count."""
 
     DAMAGED = "lines of the CSV file are no bars"
     DUPLICATE = "rows of the CSV file have the time of a later row"
@@ -59,9 +61,10 @@ _REPAIRABLE: Final = frozenset({Kind.DAMAGED, Kind.DUPLICATE, Kind.DIFFERENT, Ki
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`count` of something in one series, from `first` to `last` (Unix seconds; None where it has no time).
+    """`count` problems of one kind in one series, from `first` to `last` (Unix seconds; None when the kind has no
+    time).
 
-    `reason`: what the system said, where that is what is wrong.
+    `reason`: the error of the system, when a store cannot be read; else "".
     """
 
     key: SeriesKey
@@ -99,9 +102,9 @@ class Finding:
 def examine(
     stores: Stores, mode: Mode, intervals: Iterable[Interval], now: datetime, *, others_write: bool = False
 ) -> Iterator[list[Finding]]:
-    """The findings of each stored series, in turn; none for a series that is well.
+    """The findings of each stored series, one series after the other; empty for a series without problems.
 
-    :param others_write: a writer may be in mid-save: see `compare_again`, of what could be mended.
+    :param others_write: another process may be saving. Repairable findings are then checked again: see `compare_again`.
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
     """
     for interval in intervals:
@@ -120,7 +123,7 @@ def _are_repairable(findings: list[Finding]) -> bool:
 
 
 def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Finding]:
-    """What cannot be read is a finding, too; of a series without its file there is no other."""
+    """A store that cannot be read is a finding too. When the file cannot be read, it is the only finding."""
 
     def found(kind: Kind, count: int, time: Int | None = None) -> Finding:
         ends = (None, None) if time is None or not len(time) else (int(time[0]), int(time[-1]))
@@ -154,19 +157,19 @@ def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Findin
 
 
 def _gaps(bars: Bars, mode: Mode) -> list[Gap]:
-    """Trading days of the market between the first and the last bar that have none."""
+    """Trading days of the market without a bar, between the first and the last bar."""
     if not len(bars):
         return []
     return Extent.of_times(bars.time).gaps(market_of(mode).calendar.trading_days(int(bars.time[0]), int(bars.time[-1])))
 
 
 def fix(stores: Stores, findings: list[Finding], now: datetime) -> tuple[EnhancementStats, list[Finding]]:
-    """Mend what can be mended of one series, whose findings these are, at least one of them repairable.
+    """Repair one series. `findings` are its findings, at least one of them repairable.
 
-    Damaged lines and duplicates go, what they have destroyed comes from the other store, indicators are computed anew,
-    and of two bars that differ without other evidence a possible one is taken.
+    Damaged lines and duplicates are removed, and the other store supplies the lost bars. Indicators are computed anew.
+    When two bars differ and there is no other evidence, a possible one is chosen.
 
-    :returns: what it took, and the findings that are left.
+    :returns: what the repair did, and the findings that are left.
     :raises StoreError: as `settle`.
     """
     key = findings[0].key
@@ -183,7 +186,7 @@ def _differing(pair: ReplicaPair) -> int:
 
 
 def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> dict[Kind, NDArray[np.bool_]]:
-    """Which bars are odd in which way."""
+    """For each kind of odd bar: which bars are of it."""
     is_jump = np.zeros(len(bars), dtype=np.bool_)
     before, after = bars.close[:-1], bars.close[1:]
     ratio = np.divide(after, before, out=np.ones_like(after), where=(before > 0.0) & (after > 0.0))

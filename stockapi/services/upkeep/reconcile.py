@@ -1,4 +1,4 @@
-"""Bring the two stores in step: series by series where a stamp gives a difference away, or the whole database."""
+"""Bring the two stores in step: each series whose stamp shows a difference, or the whole database."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -35,14 +35,14 @@ from stockapi.services.upkeep.table_recovery import recover_tables
 log = logging.getLogger(__name__)
 
 DAMAGE: Final = frozenset({SqliteFault.CORRUPT, SqliteFault.NOT_A_DATABASE, SqliteFault.WRONG_SCHEMA})
-"""What a database does not recover from. One that is busy, full or out of reach does."""
+"""Faults that need a rebuild. A database that is busy, full or inaccessible recovers by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesReport:
-    """One ticker and interval compared; `problems` is empty when both stores and the ledger hold the same.
+    """The comparison of one series. `problems` is empty when both stores and the ledger agree.
 
-    `evidence`: which side is right where they do not. `sqlite_fault`: why SQLite could not be read.
+    `evidence`: which side is right when they differ. `sqlite_fault`: why SQLite could not be read.
     """
 
     key: SeriesKey
@@ -51,7 +51,7 @@ class SeriesReport:
     problems: tuple[str, ...]
     evidence: Evidence | None = None
     state: tuple[str, LedgerEntry | None] | None = None
-    """Of the file and the ledger, as they were compared."""
+    """Stamp of the file and entry of the ledger at the time of the comparison."""
     sqlite_fault: SqliteFault | None = None
     is_gone: bool = False
     """Only the ledger knows the series."""
@@ -60,15 +60,15 @@ class SeriesReport:
 def settle_out_of_step(
     stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER
 ) -> dict[SeriesKey, EnhancementStats]:
-    """Settle every partition whose CSV file is not in the state SQLite's bars are the same as.
+    """Settle every series whose stamp is not the one in the ledger. A missing or damaged database is rebuilt.
 
-    What a crash, a power cut, a failed write, a restored backup or time with SQLITE_WRITES off has left. Costs one
-    look at each file's stamp where nothing has happened. A database that is missing or damaged is rebuilt. Once `stop`
-    is set it ends after the series in hand; the rest is for the next start.
+    Stamps differ after a crash, a power cut, a failed write, a restored backup, or a time with SQLITE_WRITES off. When
+    nothing has happened, the cost is one check of the stamp of each file. When `stop` is set, it ends after the current
+    series; the next start does the rest.
 
-    A series whose file cannot be read or written stays as it is; the log says which.
+    A series whose file cannot be read or written stays as it is, and the log names it.
 
-    :raises StoreError: as `settle`, less that; when the rebuilding fails, only if FALLBACK_TO_CSV is off.
+    :raises StoreError: as `settle`, but not for such a file. When the rebuild fails: only if FALLBACK_TO_CSV is off.
     """
     if not stores.settings.sqlite_writes:
         return {}
@@ -89,16 +89,16 @@ def settle_out_of_step(
 
 
 def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> dict[SeriesKey, EnhancementStats]:
-    """Fill a new database from CSV, check it, and put it in the place of the one there is, which is kept beside it.
+    """Fill a new database from CSV, check it, and replace the old one by it. The old one is kept beside it.
 
-    First CSV gets what the old one still has and CSV lacks or, by the ledger's evidence, has wrong. A series whose file
-    cannot be read or written goes from the old one to the new one, if the ledger proves it whole. Until the new one
-    is complete readers have the old one, or none: an answer never comes from a part of the bars. Once `stop` is set
-    all stays as it is.
+    First the old database is recovered: bars that it still has go to CSV, where CSV lacks them or is wrong by the
+    evidence of the ledger. If the file of a series cannot be read or written, the series is copied from the old
+    database to the new one; the ledger must prove that it is complete. Until the new database is complete, readers use
+    the old one, or none. So no answer comes from a part of the bars. When `stop` is set, everything stays as it is.
 
-    :raises SqliteError: when it could not be done; the old one is then still in its place.
-    :raises StoreError: as `settle`; also when the old one has bars of such a series that the ledger does not prove, or
-        neither store gives it and FALLBACK_TO_CSV is off, so that nobody would answer for it.
+    :raises SqliteError: when the rebuild fails; the old database is then still in place.
+    :raises StoreError: as `settle`. Also for a series whose file cannot be read or written, when the ledger does not
+        prove the bars of the old database, or when neither store can supply it and FALLBACK_TO_CSV is off.
     """
     live = stores.settings.database_path(mode)
     building = beside(live, ".rebuilding")
@@ -135,10 +135,10 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
 def verify(
     stores: Stores, mode: Mode, intervals: Iterable[Interval], stop: Event = NEVER, *, others_write: bool = False
 ) -> Iterator[SeriesReport]:
-    """Read every series that either store has from both, and compare what they hold, bar by bar where digests differ.
+    """Read every stored series from both stores and compare the bars.
 
-    :param others_write: a writer may be between the two stores: see `compare_again`.
-    :raises SqliteError: when the ledger cannot be read: then there is nothing to compare.
+    :param others_write: another process may be in the middle of a save: see `compare_again`.
+    :raises SqliteError: when the ledger cannot be read, so that nothing can be compared.
     """
     stores.sqlite_store.ledger(mode)
     for interval in intervals:
@@ -198,13 +198,13 @@ def _problems(pair: ReplicaPair) -> Iterator[str]:
 
 
 def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:
-    """Those of a database at `path`, of which no failure is passed over."""
+    """The settings with the database at `path`, and without the fallback: every failure is raised."""
     return replace(settings.with_database_path(mode, path), fallback_to_csv=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Unsaved:
-    """A series that the old database tells of, and why its file could not be read or written."""
+    """A series of the old database, and why its file could not be read or written."""
 
     key: SeriesKey
     entry: LedgerEntry
@@ -212,9 +212,10 @@ class _Unsaved:
 
 
 def _recover_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> list[_Unsaved]:
-    """Bring to CSV what the old database still has and CSV lacks or has wrong; the log tells what it does not give.
+    """Write to CSV the bars that the old database still has, where CSV lacks them or is wrong. The log names what
+    cannot be read from it.
 
-    :returns: the series whose file could not be read or written.
+    :returns: the series whose file could not be read or written; empty when there is none.
     """
     try:
         ledger = stores.sqlite_store.ledger(mode)
@@ -238,10 +239,10 @@ def _recover_each(stores: Stores, mode: Mode, now: datetime, stop: Event) -> lis
 
 
 def _copy_series(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> None:
-    """Copy a series that could not be brought to CSV, with its place in the ledger, so that its file is compared later.
+    """Copy a series that could not be written to CSV, with its stamp, so that its file is compared later.
 
-    :raises CsvError: that of the series, when the ledger does not prove what the old database has of it: which bars
-        are right nobody can tell without the file, and a copy would pass for proven.
+    :raises CsvError: the error of the file, when the ledger does not prove the bars of the old database. Without the
+        file nobody knows which bars are right, and a copy would look proven.
     """
     key, entry = series.key, series.entry
     try:
@@ -251,7 +252,7 @@ def _copy_series(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> N
         return
     if not describes(entry, bars):
         raise series.error
-    in_order = bars.take(bars.time.argsort())  # a damaged index gives them otherwise
+    in_order = bars.take(bars.time.argsort())  # a damaged index returns them in another order
     seconds = int(now.timestamp())
     new.sqlite_store.replace(key, in_order, csv_stamp=entry.csv_stamp, now=seconds)
     log.warning("%s comes from the old database: %s", key, series.error)
@@ -260,7 +261,7 @@ def _copy_series(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> N
 def _settle_what_is_there(
     stores: Stores, mode: Mode, now: datetime, stop: Event
 ) -> tuple[dict[SeriesKey, EnhancementStats], bool]:
-    """:returns: also whether the database is there and undamaged, as far as the settling has seen of it."""
+    """:returns: what was settled, and whether the database exists and no damage was seen in it."""
     path = stores.settings.database_path(mode)
     with _out_of_reach(path):
         if not path.exists():
@@ -278,10 +279,11 @@ def _settle_what_is_there(
 def _settle_each(
     stores: Stores, mode: Mode, now: datetime, stop: Event, *, must_be_whole: bool = False
 ) -> dict[SeriesKey, EnhancementStats]:
-    """Those whose file cannot be read or written are left out, and the log says so.
+    """Settle every series whose stamp differs. A series whose file cannot be read or written is left out, and the log
+    names it.
 
-    :param must_be_whole: none may be left out that the database does not have: nobody would answer for it.
-    :raises SqliteError: also with FALLBACK_TO_CSV, when the database is damaged as a whole.
+    :param must_be_whole: such a series is an error if the database lacks it too: no store could answer for it.
+    :raises SqliteError: when the database as a whole is damaged, even if FALLBACK_TO_CSV is on.
     """
     ledger = _ledger_or_nothing(stores, mode)
     settled: dict[SeriesKey, EnhancementStats] = {}
@@ -310,7 +312,7 @@ def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntr
     except SqliteError as exc:
         if exc.fault in DAMAGE:
             raise
-        return {}  # `settle` tries each partition, and raises or says for each that SQLite does not work
+        return {}  # `settle` tries each series, and raises or logs that SQLite does not work
 
 
 def _out_of_reach(path: Path) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""Telling what is wrong with a series from what a writer in mid-save makes look wrong."""
+"""Look again at a series that seems wrong: perhaps a writer was in the middle of a save."""
 
 from collections.abc import Callable
 from threading import Event
@@ -9,7 +9,7 @@ from stockapi.services.csv_enhancer import series_lock
 
 _MOST_COMPARISONS: Final = 5
 _BETWEEN_COMPARISONS_S: Final = 0.5
-"""A save has both stores done within milliseconds, a long rewrite within seconds."""
+"""A save writes both stores within milliseconds, a long rewrite within seconds."""
 
 Found = TypeVar("Found")
 
@@ -17,10 +17,10 @@ Found = TypeVar("Found")
 def compare_again(
     key: SeriesKey, found: Found, look: Callable[[], Found], is_suspect: Callable[[Found], bool], stop: Event
 ) -> Found:
-    """What there is about a series, when a first look, without its lock, has found `found`.
+    """Confirm what a first look at a series, without its lock, has found. Returns the result of the last look.
 
-    What is suspect counts once two looks have found the same. A save of this process is waited for; of one in another
-    process nobody knows. Ends early when `stop` is set.
+    A suspect result is confirmed when two looks agree. Each look waits for a save of this process; a save of another
+    process cannot be seen. Ends early when `stop` is set.
     """
     for _ in range(_MOST_COMPARISONS):
         if not is_suspect(found) or stop.wait(_BETWEEN_COMPARISONS_S):

@@ -1,4 +1,4 @@
-"""What a new database takes over from the damaged one besides bars: small tables, each as far as it can be read."""
+"""Recover the small tables beside the bars from a damaged database, each as far as it can be read."""
 
 import logging
 from typing import Final
@@ -17,7 +17,9 @@ Row = tuple[object, ...]
 
 
 def recover_tables(mode: Mode, damaged: DatabaseManager, new: DatabaseManager) -> dict[str, int]:
-    """Rows taken over, by table. What cannot be read begins anew, which the log says.
+    """Copy the rows to the new database. Returns the number of recovered rows by table.
+
+    A table that cannot be read starts empty, and the log says so.
 
     :raises SqliteError: when the new database cannot be written.
     """
@@ -38,7 +40,7 @@ def recover_tables(mode: Mode, damaged: DatabaseManager, new: DatabaseManager) -
 
 
 def _types_of(mode: Mode, db_manager: DatabaseManager, table: str) -> dict[str, tuple[type, ...]]:
-    """What the values of each column may be, in the order of the table."""
+    """The types that each column may have, in the order of the table."""
     with db_manager.transaction(mode) as connection:
         columns = connection.execute('SELECT name, type, "notnull" FROM pragma_table_info(?)', (table,)).fetchall()
     return {name: (*_TYPES[kind], *(() if is_required else (type(None),))) for name, kind, is_required in columns}

@@ -1,4 +1,4 @@
-"""The verification of one market as a whole: is the file sound, do both stores hold the same, mend what does not."""
+"""Verify one market: check the database file, compare both stores, repair the differences."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ Watch = Callable[[Reports], Reports]
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What the check of a market found. `integrity`: `ok`, or what SQLite's own check found first."""
+    """What the check of a market found. `integrity`: `ok`, or the first problem of SQLite's own check."""
 
     integrity: str
     reports: list[SeriesReport]
@@ -41,16 +41,17 @@ class CheckReport:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether the database as a whole has to be filled anew: no single series of a damaged file can be trusted."""
+        """Whether the whole database has to be rebuilt: in a damaged file no series can be trusted."""
         return self.integrity != "ok" or any(report.sqlite_fault in DAMAGE for report in self.reports)
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done about the differences.
+    """What the repair did.
 
-    `settled`: what settling each series did, a rebuild included. `gone`: series taken out of the ledger, with the bars
-    it had told of, since neither store has any of them. `failed`: why a series could not be settled.
+    `settled`: what settling each series did, in a rebuild too. `gone`: series that were removed from the ledger,
+    because neither store has bars of them, with the number of bars in the ledger. `failed`: why a series could not be
+    settled.
     """
 
     is_rebuilt: bool = False
@@ -67,11 +68,11 @@ def check(
     others_write: bool = False,
     watch: Watch = iter,
 ) -> CheckReport:
-    """Check the whole file, then compare every series. Everybody else goes on meanwhile.
+    """Check the whole file, then compare every series. Readers and the writer continue.
 
-    :param watch: is given the reports and gives them on, for progress or for pauses.
+    :param watch: gets the reports and yields them again, to show progress or to make pauses.
     :raises SqliteError: when the database cannot be read at all.
-    :raises DeadlineError: once `stop` is set.
+    :raises DeadlineError: when `stop` is set.
     """
     integrity = DatabaseUtils(stores.db_manager).integrity(mode, stop)
     reports = watch(verify(stores, mode, Interval, stop, others_write=others_write))
@@ -82,9 +83,9 @@ def check(
 
 
 def repair(stores: Stores, mode: Mode, result: CheckReport, now: datetime, stop: Event = NEVER) -> Repair:
-    """Bring the differing series in step, by a new database where the old one is damaged.
+    """Settle the series that differ; rebuild a damaged database.
 
-    :raises StoreError: when a rebuild fails; the old database is then still in its place.
+    :raises StoreError: when a rebuild fails; the old database is then still in place.
     """
     if result.is_damaged:
         return Repair(is_rebuilt=True, settled=rebuild(stores, mode, now, stop))
@@ -119,10 +120,10 @@ def verify_and_repair(
     others_write: bool = False,
     watch: Watch = iter,
 ) -> tuple[CheckReport, Repair, CheckReport]:
-    """Check, repair, check again, and record how it went. The second report is what is left.
+    """Check, repair, check again, and record the result. The second report holds the differences that are left.
 
-    :raises StoreError: as `check` and `repair`; nothing is recorded then.
-    :raises DeadlineError: once `stop` is set; nothing is recorded then.
+    :raises StoreError: as `check` and `repair`; then nothing is recorded.
+    :raises DeadlineError: when `stop` is set; then nothing is recorded.
     """
     started = time.perf_counter()
     before = check(stores, mode, stop, others_write=others_write, watch=watch)
