@@ -25,7 +25,7 @@ from stockapi.constants import (
     VN_DATABASE_PATH,
 )
 from stockapi.errors import ConfigError
-from stockapi.markets import CRYPTO, market_of
+from stockapi.markets import CRYPTO, VN, market_of
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
@@ -214,7 +214,11 @@ class Settings:
         "HTTP proxy on the way to the live sources; HTTPS_PROXY and the like are not read",
     )
     index_tickers: tuple[str, ...] = _setting(
-        "VNINDEX,VN30", _list_of("upper-case symbols", is_symbol), "VN indices: never scaled, no money flow"
+        ",".join(VN.indices),
+        _list_of(
+            "upper-case symbols, or their beginnings with * behind", lambda item: is_symbol(item.removesuffix("*"))
+        ),
+        "VN indices and futures on them: never scaled, no money flow",
     )
     ticker_groups_file: Path | None = _setting("", _optional_file(), "sectors of VN tickers, in place of the built-in")
     crypto_list_file: Path | None = _setting("", _optional_file(), "ranked coins, in place of the built-in top 100")
@@ -286,13 +290,14 @@ class Settings:
         return path
 
     def indices(self, mode: Mode) -> tuple[str, ...]:
-        """The tickers that are market indices. Their values are points, not money."""
+        """The tickers that are market indices. Their values are points, not money. `VN30F*` are all that begin so."""
         name = market_of(mode).settings.index_tickers
         symbols: tuple[str, ...] = getattr(self, name) if name else ()
         return symbols
 
     def is_index(self, ticker: str, mode: Mode) -> bool:
-        return ticker in self.indices(mode)
+        symbols = self.indices(mode)
+        return ticker in symbols or any(symbol[-1] == "*" and ticker.startswith(symbol[:-1]) for symbol in symbols)
 
     def source(self, mode: Mode) -> str:
         """The name of the source of the market's bars."""

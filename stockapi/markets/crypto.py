@@ -37,6 +37,7 @@ CRYPTO: Final = Market(
     hour_grid_origin_s=0,
     quiet_from=time(21, tzinfo=UTC),  # few people trade: late evening in Europe, dinner time in America, night in Asia
     odd_jump=10.0,
+    indices=(),
     groups_file="crypto_top_100.json",
     list_group="CRYPTO_TOP_100",
     names_file="crypto_names.json",

@@ -80,6 +80,8 @@ class Market:
     Bars. Doctor reports two closes in a row when their ratio is at least `odd_jump`.
 
     Tickers. `groups_file` and `names_file` are in `data/` of this project.
+    `indices`: the symbols whose values are points, not money: indices, and futures on them. A symbol that ends in `*`
+    stands for all that begin so.
     `list_group`: if `groups_file` is a plain list, the name of its one group; None if it is an object of groups.
 
     Sources.
@@ -109,6 +111,7 @@ class Market:
 
     odd_jump: float
 
+    indices: tuple[str, ...]
     groups_file: str
     list_group: str | None
     names_file: str

@@ -12,6 +12,20 @@ from stockapi.models.mode import Mode
 # There has been no daylight saving time since 1975. So a fixed offset is right, and needs no time zone database.
 HO_CHI_MINH: Final = timezone(timedelta(hours=7))
 
+_INDICES: Final = (
+    # of HOSE, and of HOSE and HNX together
+    *("VNINDEX", "VN30", "VN100", "VNMIDCAP", "VNSMALLCAP", "VNALLSHARE", "VNXALLSHARE", "VNX50", "VNSI"),
+    *("VNDIAMOND", "VNFINLEAD", "VNFINSELECT", "VN50GROWTH", "VNMITECH", "VNDIVIDEND"),
+    *("VNCOND", "VNCONS", "VNENE", "VNFIN", "VNHEAL", "VNIND", "VNIT", "VNMAT", "VNREAL", "VNUTI"),
+    # of HNX and of UPCOM
+    *("HNXINDEX", "HNX30", "HNXLCAP", "HNXMSCAP", "HNXCON", "HNXFIN", "HNXMAN", "UPCOMINDEX"),
+    # the same as some sources spell them
+    *("VN-INDEX", "HNX-INDEX", "UPCOM-INDEX", "VNMID", "VNSML", "VNALL", "VNXALL"),
+    # futures on VN30 and VN100: VN30F1M, VN30F2609
+    *("VN30F*", "VN100F*"),
+)
+"""Shares have three characters and bonds longer names (VND122013), so no shorter rule than a list tells them apart."""
+
 
 def _all(worker: str, interval: Interval, *, every_s: int, every_s_when_closed: int) -> Schedule:
     return Schedule(
@@ -47,6 +61,7 @@ VN: Final = Market(
     hour_grid_origin_s=2 * 3_600,  # 09:00 in Ho Chi Minh City; the afternoon session opens at 13:00, which is 06:00 UTC
     quiet_from=time(2, tzinfo=HO_CHI_MINH),
     odd_jump=2.0,  # the exchanges limit a change to 7 to 15 percent a day, and to 40 on the first day
+    indices=_INDICES,
     groups_file="ticker_group.json",
     list_group=None,
     names_file="vn_names.json",

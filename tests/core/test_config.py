@@ -9,6 +9,7 @@ import pytest
 
 from stockapi.config import Settings, settings_help
 from stockapi.errors import ConfigError
+from stockapi.markets import VN
 from stockapi.models import Mode
 
 HERE = Path.cwd()
@@ -49,7 +50,7 @@ DEFAULTS: list[tuple[str, str, Any]] = [
     ("PROVIDER_READ_TIMEOUT_MS", "6000", 6000),
     ("PROVIDER_RETRIES", "3", 3),
     ("PROVIDER_PROXY", "", ""),
-    ("INDEX_TICKERS", "VNINDEX,VN30", ("VNINDEX", "VN30")),
+    ("INDEX_TICKERS", ",".join(VN.indices), VN.indices),
     ("TICKER_GROUPS_FILE", "", None),
     ("CRYPTO_LIST_FILE", "", None),
     ("HOST", "0.0.0.0", "0.0.0.0"),
@@ -190,6 +191,7 @@ def test_list_files_must_exist(variable: str, tmp_path: Path) -> None:
         ("MARKETS", "vn,vn", (Mode.VN,)),
         ("INDEX_TICKERS", "VNINDEX", ("VNINDEX",)),
         ("INDEX_TICKERS", " VNINDEX , HNX-INDEX,, ", ("VNINDEX", "HNX-INDEX")),
+        ("INDEX_TICKERS", "VNINDEX,VN30F*", ("VNINDEX", "VN30F*")),
         ("INDEX_TICKERS", "", ()),
         ("CORS_ORIGINS", "*", ("*",)),
         (
@@ -258,7 +260,7 @@ BAD = [
     *[("MARKETS", text) for text in ("", ",", "vn,", "stocks", "nyse", "vn crypto", "vn;crypto", "all", "ｖｎ")],
     *[
         ("INDEX_TICKERS", text)
-        for text in ("vnindex", "VNINDEX VN30", "../etc", "A" * 21, "VNINDEX,VN\n30", "ＶＮ３０")
+        for text in ("vnindex", "VNINDEX VN30", "../etc", "A" * 21, "VNINDEX,VN\n30", "ＶＮ３０", "*", "VN*30", "VN**")
     ],
     *[
         ("CORS_ORIGINS", text)
@@ -311,7 +313,7 @@ def test_a_bad_value_is_refused_in_one_line_that_names_variable_value_and_what_i
         ("FALLBACK_TO_CSV", "maybe", "true, false, 1, 0"),
         ("PORT", "70000", "a whole number from 1 to 65535"),
         ("DATA_PROVIDER", "yahoo", "live, simulated"),
-        ("INDEX_TICKERS", "vn30", "upper-case symbols, separated by commas"),
+        ("INDEX_TICKERS", "vn30", "upper-case symbols, or their beginnings with * behind, separated by commas"),
         ("CORS_ORIGINS", "x", "* or origins like https://example.org, separated by commas"),
     ],
 )
@@ -327,6 +329,23 @@ def test_the_two_markets_may_not_share_a_file_or_tree(first: str, second: str, t
     roundabout = tmp_path / "folder" / ".." / "place"
     message = refusal({first: str(place), second: str(roundabout)})
     assert message == f"{second}={str(roundabout)!r} is not allowed; allowed: any path but that of {first}"
+
+
+@pytest.mark.parametrize(
+    ("ticker", "is_index"),
+    [
+        *((ticker, True) for ticker in ("VNINDEX", "VN30", "HNXINDEX", "UPCOMINDEX", "HNX30", "VN100", "VNALLSHARE")),
+        *((ticker, True) for ticker in ("VNMIDCAP", "VNSMALLCAP", "VNXALLSHARE", "VNDIAMOND", "VNFINLEAD", "VNFIN")),
+        *((ticker, True) for ticker in ("VNIT", "VNREAL", "VN30F1M", "VN30F2Q", "VN30F2609", "VN100F1M")),
+        *(
+            (ticker, False)
+            for ticker in ("VNM", "VND", "VNI", "VND122013", "FUEVN100", "E1VFVN30", "CVNM2401", "VN30X")
+        ),
+    ],
+)
+def test_the_indices_of_the_exchanges_and_their_futures_are_known_by_default(ticker: str, is_index: bool) -> None:
+    settings = Settings.from_mapping({})
+    assert (settings.is_index(ticker, Mode.VN), settings.is_index(ticker, Mode.CRYPTO)) == (is_index, False)
 
 
 # The secret

@@ -51,6 +51,7 @@ FRUIT: Final = Market(
     hour_grid_origin_s=14 * 3_600,
     quiet_from=time(1, tzinfo=NEW_YORK),
     odd_jump=3.0,
+    indices=(),
     groups_file="fruit_groups.json",
     list_group=None,
     names_file="fruit_names.json",

@@ -112,8 +112,8 @@ def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult[Bars
 
 
 def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
-    indices = services().settings.indices(mode)
-    return section.keep(lambda symbol: symbol not in indices)
+    settings = services().settings
+    return section.keep(lambda symbol: not settings.is_index(symbol, mode))
 
 
 def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:

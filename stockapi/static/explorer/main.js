@@ -72,7 +72,8 @@ function onChange(state, changed) {
 /** @returns {import("./format.js").Unit} */
 function unitOf(symbol) {
   const { indices, unit } = MARKETS.get(store.state.mode);
-  return indices.includes(symbol) ? "points" : unit;
+  const isOne = (name) => name === symbol || (name.endsWith("*") && symbol.startsWith(name.slice(0, -1)));
+  return indices.some(isOne) ? "points" : unit;
 }
 
 async function loadQuote() {

@@ -7,7 +7,7 @@ const FACTS = JSON.parse(document.body.dataset.facts);
  * @property {string} mode its name in requests
  * @property {string} firstSymbol the ticker to begin with
  * @property {"dong" | "usd"} unit of its prices
- * @property {string[]} indices tickers whose prices are points
+ * @property {string[]} indices tickers whose prices are points; VN30F* are all that begin so
  * @property {string} timeZone of its clock, a name of the time zone database
  * @property {string} clock what people call that clock
  * @property {number} sessionMs from the open of a trading day to its close; 24 hours where it never closes
