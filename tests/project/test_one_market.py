@@ -186,7 +186,7 @@ def run_worker(directory: Path, mode: Mode, *arguments: str) -> subprocess.Compl
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_worker_keeps_it_alone_up_to_date(alone: Alone, tmp_path: Path) -> None:
     ended = run_worker(tmp_path, alone.mode)
     assert ended.returncode == 0, ended.stderr
