@@ -1,8 +1,8 @@
-"""How some consecutive bars of a series are kept as columns of bytes, and got back to the last bit.
+"""Encode consecutive bars of a series as columns of bytes, and decode them without loss.
 
-A block has room for `BARS_PER_BLOCK` bars from its beginning, so that one bar more changes bytes in their place. Most
-numbers of a bar are decimals of few digits: a column holds whole hundredths or ten-thousandths in 4 bytes each where
-those give all its numbers back, and float64 where they do not. What else was weighed: docs/decisions/007-columns.md.
+A block has room for `BARS_PER_BLOCK` bars from the beginning, so a new bar changes a few bytes in place. Most numbers
+of a bar are decimals of few digits. A column holds them as whole hundredths or ten-thousandths, 4 bytes each, if that
+loses nothing. Otherwise it holds float64. The alternatives are in docs/decisions/007-columns.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from stockapi.models.fields import INDICATORS, PRICE_FIELDS, VOLUME_CHANGED, Fie
 
 BARS_PER_BLOCK: Final = 128
 _ABSENT: Final = -(1 << 31)
-"""Among whole numbers in place of NaN."""
+"""The whole number that stands for NaN."""
 _MARK: Final = "mark"
 _INT: Final = np.dtype("<i8")
 _FLOAT: Final = np.dtype("<f8")
@@ -31,7 +31,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Columns side by side that are kept alike, as `kind`; with `units`, as whole units of 1 / `units` if they can."""
+    """Columns that are encoded in the same way, as `kind`. With `units`: as multiples of 1 / `units` if possible."""
 
     name: str
     columns: int
@@ -40,7 +40,7 @@ class _Group:
 
     def kept(self, values: NDArray[Any]) -> NDArray[Any]:
         whole = None if self.units is None else _in_units(values, self.units)
-        # A row of SQLite knows no -0.0, either.
+        # SQLite's rows have no -0.0 either, so both give the same bars.
         return values.astype(self.kind) + self.kind.type(0) if whole is None else whole
 
     def restore(self, kept: NDArray[Any], target: NDArray[Any]) -> None:
@@ -53,7 +53,7 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """Groups that make one sequence of bytes, and every form it may have, by what it then begins with."""
+    """Groups that are encoded as one sequence of bytes. `forms`: every possible layout, by the mark it begins with."""
 
     groups: tuple[_Group, ...]
     forms: dict[bytes, np.dtype[np.void]]
@@ -65,7 +65,7 @@ class _Format:
         return cls(groups, {_mark(form): form for form in forms})
 
     def encode(self, values: Columns) -> bytes:
-        """`values`: of shape (columns, bars)."""
+        """Encode arrays of shape (columns, bars), one for each group."""
         kept = {group.name: group.kept(values[group.name]) for group in self.groups}
         form = _form(self.groups, [columns.dtype for columns in kept.values()])
         block = np.zeros((), form)
@@ -75,12 +75,12 @@ class _Format:
         return block.tobytes()
 
     def decode(self, blobs: Sequence[bytes], targets: Columns) -> None:
-        """Into arrays of shape (columns, blobs, BARS_PER_BLOCK).
+        """Decode into arrays of shape (columns, blobs, BARS_PER_BLOCK).
 
-        :raises ValueError: when one of the blobs has none of the forms.
+        :raises ValueError: when a blob has none of the forms.
         """
         begin = 0
-        # Of blocks of one form in a row NumPy makes one array, and scales its numbers in one go.
+        # Neighbouring blocks of the same form become one array, and NumPy scales its numbers at once.
         for mark, run in groupby(blobs, key=lambda blob: blob[:8]):
             if mark not in self.forms:
                 raise ValueError(f"a block that begins with {mark!r} has none of the forms there are")
@@ -98,12 +98,12 @@ def _form(groups: Sequence[_Group], kinds: Sequence[np.dtype[Any]]) -> np.dtype[
 
 @cache
 def _mark(form: np.dtype[np.void]) -> bytes:
-    """Tells a form from all others, also from those of a program with other fields."""
+    """The first 8 bytes of a block. They differ for every form, also between programs with different fields."""
     return blake2b(repr(form.descr).encode(), digest_size=_INT.itemsize).digest()
 
 
 def _in_units(values: Float, units: float) -> NDArray[np.int32] | None:
-    """None where whole numbers do not give all values back."""
+    """The values as multiples of 1 / `units`; None when that loses something."""
     with np.errstate(invalid="ignore", over="ignore"):
         whole = np.rint(values * units)
         is_absent = np.isnan(values)
@@ -114,7 +114,7 @@ def _in_units(values: Float, units: float) -> NDArray[np.int32] | None:
 
 def _units(field: Field) -> float | None:
     if field.scale is Scale.MONEY or field.name == VOLUME_CHANGED:
-        return None  # a bar may have a million times the volume of the one before
+        return None  # too large for 4 bytes: a bar may have a million times the volume of the bar before
     return 100.0 if field.scale is Scale.PRICE else 10_000.0
 
 
@@ -128,27 +128,27 @@ def _name(fields: Sequence[Field]) -> str:
 
 
 _BARE: Final = {True: _bare(_INT), False: _bare(_FLOAT)}
-"""By whether volumes are whole."""
+"""The key says whether volumes are whole numbers."""
 _ALIKE: Final = [list(fields) for _, fields in groupby(INDICATORS, _units)]
 _INDICATORS: Final = _Format.of(*(_Group(_name(fields), len(fields), _FLOAT, _units(fields[0])) for fields in _ALIKE))
 _ROWS: Final = {
     _name(fields): slice(INDICATORS.index(fields[0]), INDICATORS.index(fields[-1]) + 1) for fields in _ALIKE
 }
-"""Of the array of indicators, those of each group."""
+"""The rows of the array of indicators that belong to each group."""
 
 
 def encode(bars: Bars) -> tuple[bytes, bytes]:
-    """`BARS_PER_BLOCK` bars at most: time, prices and volume; and their indicators."""
+    """Encode at most `BARS_PER_BLOCK` bars: the bytes of time, prices and volume, and the bytes of the indicators."""
     bare = {"time": bars.time[np.newaxis], "volume": bars.volume[np.newaxis], "prices": bars.prices}
     indicators = {name: bars.indicators[rows] for name, rows in _ROWS.items()}
     return _BARE[bars.volume.dtype.kind == "i"].encode(bare), _INDICATORS.encode(indicators)
 
 
 def decode(bare: Sequence[bytes], indicators: Sequence[bytes] | None, *, whole_volume: bool) -> Bars:
-    """The bars of blocks, one after the other, with what stands in the unused room of the last one.
+    """The bars of blocks, one block after the other. The unused room of the last block is included: the caller cuts it.
 
-    :param indicators: of the same blocks; without them they are absent.
-    :raises ValueError: when a block has no form that there is.
+    :param indicators: the indicators of the same blocks; None gives bars without indicators.
+    :raises ValueError: when a block has an unknown form.
     """
     room = len(bare), BARS_PER_BLOCK
     time: Int = np.empty((1, *room), _INT)

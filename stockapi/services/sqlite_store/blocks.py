@@ -1,10 +1,10 @@
-"""Every series once more as blocks of columns, beside the table of its rows and written in the same transactions.
+"""A second copy of each series, as blocks of columns. It is written in the same transactions as the rows.
 
-Of rows each number becomes a Python object first; a block becomes arrays as it is. The rows stay what counts: a block
-is a copy, and no answer where it may not be one. Of a series there are either no blocks, or those of all its bars, in
-order, each full but the newest; `ledger.blocks_digest` says of which bars, and another digest than that of the ledger
-means: none. A block has a checksum, and knows when the next one begins, so that a damaged or a missing one is noticed
-by whoever reads it.
+Reading a row makes a Python object of each number; a block becomes arrays directly. The rows are authoritative. A
+block is a copy, and it is not used when it may differ from the rows. A series has either no blocks or the blocks of all
+its bars, in order. Every block but the newest is full. `ledger.blocks_digest` is the digest of the bars in the blocks:
+if it differs from the digest of the ledger, the series counts as without blocks. A block has a checksum and the time of
+the next block, so a reader notices a damaged or missing block.
 """
 
 import sqlite3
@@ -30,7 +30,10 @@ from stockapi.services.sqlite_store.tables import SELECT_HAS_BLOCKS
 
 
 class _Block(NamedTuple):
-    """A row of the table. `until`: when the next block begins, None for the newest. `indicators`: None if not read."""
+    """A row of the table. Times are Unix seconds.
+
+    `until`: the first time of the next block; None for the newest block. `indicators`: None when they were not read.
+    """
 
     first_time: int
     until: int | None
@@ -47,7 +50,7 @@ class _Block(NamedTuple):
         return cls(*place, _check(ticker, place, bare), bare, _check(ticker, place, indicators), indicators)
 
     def is_sound(self, ticker: str) -> bool:
-        """Whether it is what was written as a block of this ticker. Damage can make anything of any value."""
+        """Whether the checksums are those of a block of this ticker. In a damaged block any value may have any type."""
         place, pairs = self[:3], (self[3:5], self[5:7])
         return all(
             isinstance(data, bytes) and check == _check(ticker, place, data)
@@ -57,12 +60,12 @@ class _Block(NamedTuple):
 
 
 def _check(ticker: str, place: tuple[object, ...], data: bytes) -> int:
-    """63 bits: SQLite's numbers have a sign."""
+    """A checksum of 63 bits, because SQLite's integers have a sign."""
     return xxhash.xxh3_64_intdigest(data, xxhash.xxh3_64_intdigest(f"{ticker} {place}".encode())) >> 1
 
 
 def _joined(ticker: str, blocks: Sequence[_Block], mode: Mode) -> Bars | None:
-    """All bars of blocks that follow each other; None where they do not, or are not as this program writes them."""
+    """All bars of consecutive blocks; None when they are not consecutive, or not in the format of this program."""
     if not all(block.is_sound(ticker) for block in blocks) or not _is_chain(blocks):
         return None
     has_indicators = blocks[0].indicators is not None
@@ -89,7 +92,7 @@ class BlockTable:
     mode: Mode
     interval: Interval
     select: dict[tuple[str, bool], str]
-    """By which tickers, and whether with indicators."""
+    """The statement by the kind of ticker selection, and by whether indicators are read."""
     select_before: str
     upsert: str
     delete_others: str
@@ -102,10 +105,12 @@ class BlockTable:
     def read(
         self, connection: sqlite3.Connection, symbols: Sequence[str] | None, window: Window
     ) -> Iterator[tuple[str, Bars | None]]:
-        """The window of every ticker asked for (None: all) that the ledger knows, in alphabetical order; None where
-        the blocks are not there, or not sound. The bars of the warm-up have their indicators, too, if the others do.
+        """Yield the window of each requested ticker (None: all) that the ledger knows, in alphabetical order.
 
-        :raises SqliteError: for a ticker that is none.
+        The bars are None when blocks are missing or damaged. The bars of the warm-up have indicators if the others have
+        them.
+
+        :raises SqliteError: when the ledger holds an impossible ticker, or cannot be read.
         """
         values: dict[str, object] = {"interval": self.interval.value, **_parameters(window)}
         if symbols is None:
@@ -122,7 +127,10 @@ class BlockTable:
             yield ticker, self._window(ticker, first, last, blocks, window)
 
     def _window(self, ticker: str, first: object, last: object, blocks: list[_Block], window: Window) -> Bars | None:
-        """`first`, `last`: the times of the oldest and the newest bar, by the ledger."""
+        """The window of one ticker; None when the blocks do not hold all of it.
+
+        `first`, `last`: the times of the oldest and the newest bar in the ledger.
+        """
         start, end = window.bounds
         if not blocks:
             is_empty = isinstance(first, int) and end < max(first, start)
@@ -143,7 +151,7 @@ class BlockTable:
         return bars.take(slice(max(begin, 0), stop)) if reaches_start and reaches_end else None
 
     def is_true_of(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> bool:
-        """Whether they are the blocks of `bars`, all bars of the series, or do not exist."""
+        """Whether the blocks hold exactly `bars`, all bars of the series. True when the series has no blocks."""
         if not self.exist(connection, ticker):
             return True
         ((_, held),) = self.read(connection, (ticker,), Window())
@@ -154,10 +162,10 @@ class BlockTable:
         return row is not None and bool(row[0])
 
     def write(self, connection: sqlite3.Connection, ticker: str, bars: Bars, *, are_all: bool) -> bool:
-        """Make them those of a series that from the first of `bars` on is `bars`; what is so already is not touched.
+        """Replace the bars in the blocks, from the first time of `bars` on, by `bars`. Equal blocks are not touched.
 
-        :param are_all: the series has no bars before. Otherwise its blocks must exist.
-        :returns: False, with nothing written, when the block with the bar before is damaged.
+        :param are_all: `bars` are all bars of the series. Otherwise its blocks must exist.
+        :returns: False, with nothing written, when the block that holds the bar before `bars` is damaged.
         """
         since = MIN_TIME
         row = None if are_all else connection.execute(self.select_before, (ticker, int(bars.time[0]))).fetchone()
@@ -174,7 +182,7 @@ class BlockTable:
 
 
 def _parameters(window: Window) -> dict[str, object]:
-    """The block to begin with is `skip` before the one that holds the moment `pivot`; without that the first of all."""
+    """The first block to read is `skip` blocks before the block that holds the time `pivot`, or the first of all."""
     start, end = window.bounds
     if window.start is None and window.limit is not None:
         pivot, earlier = end, window.limit - 1 + window.warmup
@@ -191,7 +199,7 @@ def _cut(ticker: str, bars: Bars) -> Iterator[_Block]:
 
 
 def _is_chain(blocks: Sequence[_Block]) -> bool:
-    """Whether each is followed by the next one of the series, and all that are followed are full."""
+    """Whether the blocks are consecutive, and every block is full except the newest one of the series."""
     return all(one.until == following.first_time for one, following in pairwise(blocks)) and all(
         block.rows == BARS_PER_BLOCK for block in blocks if block.until is not None
     )
@@ -206,7 +214,7 @@ def _table(mode: Mode, interval: Interval) -> BlockTable:
     }
     changes = ", ".join(f"{column} = excluded.{column}" for column in _WHOLE.split(", "))
     values = ", ".join(f"excluded.{column}" for column in _WHOLE.split(", "))
-    # Only constants and enum values go into the texts; ruff's S608 cannot know.
+    # The SQL is made of constants and enum values only; ruff's S608 cannot know that.
     return BlockTable(
         mode=mode,
         interval=interval,
@@ -232,10 +240,10 @@ def _table(mode: Mode, interval: Interval) -> BlockTable:
 
 
 def _windows(name: str, columns: str, condition: str) -> str:
-    """Of each series of the ledger that meets the condition: its oldest and newest time, and a block a row; one row
-    of NULL where there are no blocks.
+    """The SELECT of blocks. For each series of the ledger that meets the condition it gives a row for each block, with
+    the oldest and newest time of the series. A series without blocks gives one row with NULLs.
 
-    Blocks come in the order of their index. Should they not, they are no chain; to ask for it would sort them again.
+    Blocks come in the order of their index. An ORDER BY would sort them again. `_is_chain` rejects another order.
     """
     return f"""
         SELECT ledger.ticker, ledger.first_time, ledger.last_time, {", ".join(f"held.{c}" for c in columns.split(", "))}

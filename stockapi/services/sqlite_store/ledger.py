@@ -1,4 +1,4 @@
-"""The ledger: what SQLite holds of every ticker and interval, kept in the transactions that change it."""
+"""The ledger: a catalog of the stored series. It changes in the same transaction as the bars."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ _TYPES = (str, str, int, int, int, str, str)
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """What SQLite holds of one ticker and interval.
+    """What SQLite holds of one ticker and interval. Times are Unix seconds.
 
-    `csv_stamp` names the state of the CSV file that holds the same bars; "" while a save is under way.
+    `csv_stamp`: the stamp of the CSV file with the same bars; "" while a save is not finished.
     """
 
     ticker: str
@@ -33,7 +33,7 @@ class LedgerEntry:
 
 
 def advanced(entry: LedgerEntry, stored: Bars, bars: Bars, csv_stamp: str) -> LedgerEntry:
-    """The ledger entry after `stored`, a part of what it describes, has become `bars`."""
+    """The ledger entry after `stored`, a part of the series, is replaced by `bars`."""
     return LedgerEntry(
         entry.ticker,
         entry.interval,
@@ -51,7 +51,7 @@ def whole(key: SeriesKey, bars: Bars, csv_stamp: str) -> LedgerEntry:
 
 
 def describes(entry: LedgerEntry | None, bars: Bars) -> bool:
-    """Whether these are all the bars that the ledger tells of, to the last digit."""
+    """Whether the entry describes exactly these bars, to the last digit. None describes no bars."""
     if entry is None:
         return not len(bars)
     return (entry.rows, entry.digest) == (len(bars), to_text(digest(bars)))
@@ -76,7 +76,7 @@ def _find(connection: sqlite3.Connection, ticker: str, interval: Interval) -> Le
 
 
 def to_entry(row: tuple[Any, ...]) -> LedgerEntry:
-    """:raises SqliteError: when it is none that was ever written."""
+    """:raises SqliteError: as damage, when the row is not one that this program writes."""
     ticker, interval, rows, first_time, last_time, text, stamp = row
     with damage_in("a row of the ledger"):
         if not has_types(row, _TYPES) or not is_symbol(ticker) or int(text, 16) < 0:

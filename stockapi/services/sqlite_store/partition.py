@@ -1,4 +1,4 @@
-"""One series inside a write transaction: its rows, and beside them the ledger, the blocks and the ready texts."""
+"""One series inside a write transaction: its rows, its ledger entry, its blocks and its pre-rendered rows."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from stockapi.services.sqlite_store.windows import read_window
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One series inside a write transaction."""
+    """One series inside a write transaction. Every method raises SqliteError when SQLite fails."""
 
     connection: sqlite3.Connection
     key: SeriesKey
@@ -49,9 +49,9 @@ class Partition:
         self.texts.remove(self.connection, self.key.ticker, bars)
 
     def turn(self, stored: Bars, bars: Bars) -> None:
-        """Make of `stored`, whose times are all in `bars`, `bars`; write only what differs.
+        """Replace `stored` by `bars`. All times of `stored` are in `bars`. Only new and changed rows are written.
 
-        :raises SqliteError: when the table then holds other rows from their first time on; roll back.
+        :raises SqliteError: when the table then holds other rows from the first time on. The caller must roll back.
         """
         changed = _changed(stored, bars)
         for begin in range(0, len(changed), self.batch_size):
@@ -69,14 +69,14 @@ class Partition:
             )
 
     def forget_false_texts(self, bars: Bars) -> None:
-        """`bars`: all there are now."""
+        """Delete the pre-rendered rows if they do not agree with `bars`, all bars of the series."""
         if not self.texts.is_true_of(self.connection, self.key.ticker, bars):
             self.connection.execute(self.texts.clear, (self.key.ticker,))
 
     def record(self, entry: LedgerEntry, bars: Bars, *, are_all: bool = False) -> None:
-        """The end of a save, or of a part of one that may stand alone.
+        """Write the ledger entry and the blocks, at the end of a save or of a batch that is valid by itself.
 
-        :param bars: all there are now from the first of them on; with `are_all`, all there are.
+        :param bars: all bars of the series from the first time of `bars` on; with `are_all`, all bars of the series.
         """
         self.texts.fill(self.connection, self.key.ticker, bars if are_all else None)
         has_blocks = self.blocks.exist(self.connection, self.key.ticker)
@@ -93,7 +93,7 @@ class Partition:
 
 
 def _changed(stored: Bars, bars: Bars) -> Bars:
-    """The bars that are new or differ from the stored ones, whose times are all among them."""
+    """The bars that are new or differ from `stored`. All times of `stored` are in `bars`."""
     if not len(stored):
         return bars
     is_stored = np.isin(bars.time, stored.time)

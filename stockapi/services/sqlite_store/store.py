@@ -1,7 +1,7 @@
-"""The bars in SQLite: reading windows of them, writing them with their ledger.
+"""Read and write bars in SQLite, with their ledger.
 
-Nothing of SQLite leaves this module: callers give and get `Bars` and plain values. Another SQL store would have to
-offer the public methods of `SqliteStore` and nothing else.
+Callers give and get `Bars` and plain values; no object of SQLite leaves this module. Another SQL store would need the
+public methods of `SqliteStore`, and nothing else.
 """
 
 import logging
@@ -54,8 +54,11 @@ _LINES_OF_PROGRESS = 10
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A series in one state of the database: what the ledger says of it, its rows, and whether its blocks and its ready
-    texts are those of the rows, or do not exist."""
+    """One series in one state of the database.
+
+    `entry`: the entry of the ledger; None when it has none. `bars`: the rows, ascending; empty when there are none.
+    `has_true_blocks`, `has_true_texts`: the blocks, and the pre-rendered rows, agree with the rows or do not exist.
+    """
 
     entry: LedgerEntry | None
     bars: Bars
@@ -82,14 +85,14 @@ class SqliteStore:
         row_budget: RowBudget | None = None,
         from_rows: bool = False,
     ) -> Generator[tuple[str, Bars], None, None]:
-        """The window of every ticker asked for (None: all) that SQLite holds, in alphabetical order, one at a time.
+        """Yield the window of each requested ticker (None: all) that SQLite holds, in alphabetical order.
 
-        All come from one state of the database. A ticker whose window is empty comes with empty bars. Blocks of columns
-        answer, and rows where those cannot; rows alone with `from_rows`.
+        All windows come from one state of the database. A ticker with an empty window is yielded with empty bars. The
+        blocks are read first. The rows are read where a block is missing or damaged, or always with `from_rows`.
 
-        :raises TooManyRowsError: before reading, when the rows without warm-up are more than the budget has left.
-        :raises SqliteError, DeadlineError: at any step; what came before must then be thrown away. Of blocks SQLite
-            makes too few steps to look at the clock by itself: whoever takes them looks at it between two tickers.
+        :raises TooManyRowsError: before reading, when the rows without warm-up exceed the rest of the budget.
+        :raises SqliteError, DeadlineError: at any step. The caller must then discard what was yielded before. SQLite
+            checks the deadline too rarely while it reads blocks, so the caller must check it between two tickers.
         """
         table = TableInfo.of(mode, interval)
         with self._db.snapshot(mode, deadline) as connection:
@@ -115,7 +118,9 @@ class SqliteStore:
         deadline: float,
         row_budget: RowBudget,
     ) -> dict[str, RecentJson] | None:
-        """As `read_each`, the bars as JSON objects of `json_format.DEFAULT_FIELDS`; None unless all are there as such.
+        """As `read_each`, but the bars are JSON objects of `json_format.DEFAULT_FIELDS`.
+
+        Returns None when some of the bars are not pre-rendered.
 
         :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
         """
@@ -133,31 +138,39 @@ class SqliteStore:
     def last_of_each(
         self, mode: Mode, interval: Interval, end: int | None, *, deadline: float
     ) -> tuple[CrossSection, list[str]]:
-        """The last bar up to `end` (Unix seconds; None: the newest) of every ticker held, and the tickers without one.
+        """The last bar up to `end` (Unix seconds; None: the newest) of each stored ticker, and the tickers without one.
 
-        :raises SqliteError, DeadlineError: when it cannot be read, or not in time (`time.monotonic()`).
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
         with self._db.reading(mode, deadline) as connection:
             return read_last_of_each(connection, mode, interval, MAX_TIME if end is None else end)
 
     def read(self, key: SeriesKey, window: Window = WHOLE) -> Bars:
-        """Its rows, whether or not the ledger knows the series; empty when there are none."""
+        """The rows of the series, also when the ledger does not know it; empty when there are none.
+
+        :raises SqliteError: when the database cannot be read.
+        """
         with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
             return read_window(connection, key, window)
 
     def require_tables(self, mode: Mode) -> None:
-        """:raises SqliteError: unless each table of bars can be read. Damage inside of one shows when that is read."""
+        """Read the beginning of each table of bars. Damage further inside shows only when that part is read.
+
+        :raises SqliteError: when a table cannot be read.
+        """
         for interval in Interval:
             self.read(SeriesKey(mode, "", interval), Window(limit=1))  # no bar has this ticker
 
     def extents(
         self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
     ) -> dict[str, Extent]:
-        """What is held of every ticker asked for (None: all), in alphabetical order, of one state of the database.
+        """What is stored of each requested ticker (None: all), in alphabetical order, from one state of the database.
 
-        Counts and bounds are the ledger's; of the bars themselves as few are visited as it takes to know their days.
+        Counts and bounds come from the ledger. Only the times of bars are read, to find their days.
 
-        :raises SqliteError, DeadlineError: when it cannot be read, or not in time (`time.monotonic()`).
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
         with self._db.snapshot(mode, deadline) as connection:
             return {
@@ -171,7 +184,7 @@ class SqliteStore:
             }
 
     def ledger(self, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
-        """What is held of every series of the market.
+        """The ledger entries of all series of the market; empty when nothing is stored.
 
         :raises SqliteError: when the database cannot be read.
         """
@@ -182,11 +195,13 @@ class SqliteStore:
     def about_rows(
         self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, window: Window, *, deadline: float
     ) -> int:
-        """How many rows the windows of these tickers (None: all) have if the bars of each are spread evenly in time.
+        """Estimate how many rows the windows of these tickers (None: all) have.
 
-        Told from the ledger alone, in some 0.1 ms of 287 tickers.
+        The estimate assumes that the bars of a ticker are spread evenly in time. It reads only the ledger, which takes
+        about 0.1 ms for 287 tickers.
 
-        :raises SqliteError, DeadlineError: when the database cannot be read, or not in time (`time.monotonic()`).
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
         start, end = window.bounds
         values = {
@@ -202,7 +217,10 @@ class SqliteStore:
         return int(rows)
 
     def recorded(self, key: SeriesKey) -> Recorded:
-        """:raises SqliteError: when it cannot be read."""
+        """Everything that is stored of the series, read in one transaction.
+
+        :raises SqliteError: when the database cannot be read.
+        """
         blocks, texts = BlockTable.of(key.mode, key.interval), RecentTable.of(key.mode, key.interval)
         with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
             bars = read_window(connection, key, WHOLE)
@@ -214,7 +232,7 @@ class SqliteStore:
             )
 
     def entry(self, key: SeriesKey) -> LedgerEntry | None:
-        """What the ledger says of the series; None when it does not know it.
+        """The ledger entry of the series; None when there is none.
 
         :raises SqliteError: when the database cannot be read.
         """
@@ -224,12 +242,12 @@ class SqliteStore:
     # Writing
 
     def save_tail(self, key: SeriesKey, bars: Bars, *, expected_stamp: str, csv_stamp: str, now: int) -> bool:
-        """Put `bars` in place of the bars from their first time on; earlier ones stay.
+        """Replace the stored bars from the first time of `bars` on by `bars`; earlier bars stay.
 
-        Does nothing and returns False when SQLite is not in step with the CSV file as it was before this save
-        (`expected_stamp`, "" for no file), or would be left with bars that the file does not have.
+        Returns False, with nothing changed, in two cases. SQLite is not in step with the CSV file before this save
+        (`expected_stamp`, "" for no file). Or SQLite holds bars in this range that `bars` lacks.
 
-        :raises SqliteError: when it cannot be written; what was not committed is rolled back.
+        :raises SqliteError: when SQLite cannot write; what was not committed is rolled back.
         """
         with self._partition(key, now) as partition:
             entry = partition.entry()
@@ -244,11 +262,11 @@ class SqliteStore:
         return True
 
     def replace(self, key: SeriesKey, bars: Bars, *, csv_stamp: str, now: int) -> None:
-        """Make `bars` all there is of the series, in one transaction: readers see the old or the new.
+        """Replace all bars of the series by `bars`, in one transaction. Readers see either the old or the new bars.
 
-        Rows that stay the same are not touched; the others keep their id and created_at.
+        Equal rows are not touched. Changed rows keep their id and created_at.
 
-        :raises SqliteError: when it cannot be written; the old bars are then still there.
+        :raises SqliteError: when SQLite cannot write; then the old bars stay.
         """
         with self._partition(key, now) as partition:
             stored = partition.bars(WHOLE)
@@ -262,14 +280,17 @@ class SqliteStore:
         self._grow(key, None, bars, csv_stamp, now)
 
     def set_csv_stamp(self, key: SeriesKey, csv_stamp: str) -> None:
-        """Record that the CSV file in this state holds the same bars."""
+        """Record that the CSV file with this stamp holds the same bars.
+
+        :raises SqliteError: when SQLite cannot write.
+        """
         with self._db.transaction(key.mode) as connection:
             connection.execute(SET_CSV_STAMP, (csv_stamp, key.ticker, key.interval.value, csv_stamp))
 
     def forget(self, key: SeriesKey) -> bool:
-        """Take a series out of the ledger, and say whether it is out; not when there are bars of it.
+        """Remove a series from the ledger. Returns False, with nothing changed, when the series has bars.
 
-        :raises SqliteError: when it cannot be written.
+        :raises SqliteError: when SQLite cannot write.
         """
         with self._db.transaction(key.mode) as connection:
             if len(read_window(connection, key, Window(limit=1))):
@@ -280,11 +301,12 @@ class SqliteStore:
             return True
 
     def fill_blocks(self, mode: Mode, stop: Event = NEVER) -> int:
-        """Make the blocks of every series that has none, as after the migration that brought them: of how many.
+        """Backfill the blocks of each series that has none, as after the migration that added them.
 
-        The log tells how far it is. Once `stop` is set it ends after the series in hand.
+        Progress is logged. When `stop` is set, it ends after the current series.
 
-        :raises SqliteError: when they cannot be written; those before stay.
+        :returns: the number of series that got blocks.
+        :raises SqliteError: when SQLite cannot write; the blocks of earlier series stay.
         """
         count = 0
         for interval in Interval:
@@ -299,7 +321,7 @@ class SqliteStore:
         return count
 
     def _fill_blocks(self, key: SeriesKey) -> bool:
-        """Not of rows that the ledger does not describe: those are for a repair."""
+        """Returns False, with nothing written, when the ledger does not describe the rows: they need a repair first."""
         with self._db.transaction(key.mode) as connection:
             bars = read_window(connection, key, WHOLE)
             if not describes(find_entry(connection, key), bars):
@@ -309,9 +331,10 @@ class SqliteStore:
             return True
 
     def fill_texts(self, mode: Mode) -> int:
-        """Make the ready texts of every series that has none, as after the migration that brought them: how many.
+        """Backfill the pre-rendered rows of each series that has none, as after the migration that added them.
 
-        :raises SqliteError: when they cannot be written; those before stay.
+        :returns: the number of series that had none.
+        :raises SqliteError: when SQLite cannot write; the rows of earlier series stay.
         """
         count = 0
         for interval in Interval:
@@ -325,10 +348,10 @@ class SqliteStore:
         return count
 
     def _grow(self, key: SeriesKey, entry: LedgerEntry | None, bars: Bars, csv_stamp: str, now: int) -> None:
-        """Append bars in transactions of a batch each.
+        """Append bars, one transaction for each batch.
 
-        After each batch a series that was there before is a little longer, which is as true as before. A new series
-        gets its ledger row with the last batch only, so that no reader takes its beginning for all of it.
+        After each batch, the ledger entry of an existing series describes the rows so far. A new series gets its
+        ledger entry with the last batch, because readers must not take its first part for the whole series.
         """
         size = self._db.settings.sqlite_batch_size
         nothing = bars.take(slice(0))

@@ -1,4 +1,4 @@
-"""The tables of bars: their names, the statements over them, and rows to and from `Bars`."""
+"""The tables of bars: their names, their statements, and the conversion between rows and `Bars`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ _BARE_COLUMNS = ("time", *PRICE_FIELDS, "volume")
 _BAR_COLUMNS = (*_BARE_COLUMNS, *INDICATOR_FIELDS)
 _VALUE_COLUMNS = _BAR_COLUMNS[1:]
 _MOST_PARAMETERS = 999
-"""Of a statement, that any SQLite takes; it is more from 3.32 on."""
+"""The parameters of one statement that every SQLite accepts. SQLite 3.32 and later accept more."""
 _ROWS_PER_UPSERT = (min(50, (_MOST_PARAMETERS - 2) // len(_BAR_COLUMNS)), 1)
-"""To begin and end a statement, with its `AUTOINCREMENT`, costs as much as half a row: 3.5 microseconds of CPU a row
-one at a time, 2.6 with 10 rows a statement, 2.2 with 50, 2.6 with 250, 7.7 with 1,000.
+"""The rows of one INSERT: many at a time, then one at a time for the rest. Starting and ending a statement costs as
+much as half a row. CPU for each row: 3.5 microseconds with 1 row a statement, 2.6 with 10, 2.2 with 50, 2.6 with 250,
+7.7 with 1,000.
 """
 
 
@@ -27,7 +28,7 @@ one at a time, 2.6 with 10 rows a statement, 2.2 with 50, 2.6 with 250, 7.7 with
 class TableInfo:
     """The statements over one table. Table names come from the enums, never from a request.
 
-    The `bare` ones leave out the indicators.
+    The `bare` statements leave out the indicators.
     """
 
     name: str
@@ -40,9 +41,9 @@ class TableInfo:
     bounds_since: str
     select_days: str
     select_last: str
-    """Of each series of the ledger its last row up to a time; one row of NULL where there is none."""
+    """For each series of the ledger: the last row up to a time, or a row of NULLs when there is none."""
     upsert: dict[int, str]
-    """By the number of rows it takes, the largest first."""
+    """The INSERT statement for each number of rows, the largest number first."""
     delete: str
     first_unlike_ledger: str
 
@@ -52,7 +53,7 @@ class TableInfo:
 
 
 _EVERY_DAY = "SELECT json_group_array(time) FROM {name} WHERE ticker = ?1"
-# A loose index scan: from the first bar of a day straight to the first bar of the next one, past those between.
+# A loose index scan: it jumps from the first bar of a day to the first bar of the next day.
 _FIRST_OF_EACH_DAY = """
 WITH RECURSIVE opening (time) AS (
     SELECT min(time) FROM {name} WHERE ticker = ?1
@@ -63,7 +64,7 @@ WITH RECURSIVE opening (time) AS (
 SELECT json_group_array(time) FROM opening WHERE time IS NOT NULL
 """
 
-# The ledger knows the newest time, which saves nearly every question a second search.
+# The ledger knows the newest time, so most queries need only one search for each ticker.
 _LAST_OF_EACH = """
 SELECT ledger.ticker, {columns}
 FROM ledger LEFT JOIN {name} AS held ON held.ticker = ledger.ticker AND held.time = CASE
@@ -75,7 +76,7 @@ WHERE interval = ?2 ORDER BY ledger.ticker
 
 
 def _placeholders(rows: int) -> str:
-    """`?1` is the ticker and `?2` the moment, the same for all rows; then come the columns of row after row."""
+    """`?1` is the ticker and `?2` the time of writing, both shared by all rows. The columns of each row follow."""
     width = len(_BAR_COLUMNS)
     starts = range(3, 3 + rows * width, width)
     return ", ".join(f"(?1, {', '.join(f'?{start + i}' for i in range(width))}, ?2, ?2)" for start in starts)
@@ -86,7 +87,7 @@ def _table(mode: Mode, interval: Interval) -> TableInfo:
     columns, bare = ", ".join(_BAR_COLUMNS), ", ".join(_BARE_COLUMNS)
     in_range, latest = "ticker = ? AND time BETWEEN ? AND ?", "ticker = ? AND time <= ? ORDER BY time DESC LIMIT ?"
     changes = ", ".join(f"{column} = excluded.{column}" for column in (*_VALUE_COLUMNS, "updated_at"))
-    # Only constants and enum values go into the texts; ruff's S608 cannot know.
+    # The SQL is made of constants and enum values only; ruff's S608 cannot know that.
     return TableInfo(
         name=name,
         interval=interval,
@@ -146,8 +147,8 @@ SET_CSV_STAMP = "UPDATE ledger SET csv_stamp = ? WHERE ticker = ? AND interval =
 def upserts(table: TableInfo, ticker: str, bars: Bars, now: int) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
     """The statements that insert or change the rows of `bars`, each with its parameters for `executemany`.
 
-    `now` (Unix seconds) becomes updated_at, and created_at of new rows. An absent indicator, NaN, is NULL to SQLite
-    without being asked.
+    `now` (Unix seconds) becomes updated_at, and created_at of new rows. SQLite stores an absent indicator (NaN) as
+    NULL by itself.
     """
     columns = [bars.time.tolist(), *bars.prices.tolist(), bars.volume.tolist(), *bars.indicators.tolist()]
     width = len(columns)
@@ -164,7 +165,9 @@ def upserts(table: TableInfo, ticker: str, bars: Bars, now: int) -> Iterator[tup
 
 
 def to_bars(rows: Sequence[tuple[float | None, ...]], mode: Mode) -> Bars:
-    """Bars of fetched rows, at least one, in their order; of bare rows without indicators.
+    """Convert fetched rows to bars, in the same order. Bare rows give bars without indicators.
+
+    :param rows: at least one.
 
     :raises SqliteError: when a value is not a number.
     """
