@@ -1,6 +1,6 @@
 """Files that survive a crash: durable writes, renames and locks.
 
-Nothing here knows what a bar is. Functions raise plain `OSError`; callers work within `csv_errors`.
+This module knows nothing of bars. Its functions raise plain `OSError`; callers use them inside `csv_errors`.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ TEMPORARY_SUFFIX: Final = ".tmp"
 
 
 class FileState(NamedTuple):
-    """Differs between any two states of a file, and `file` between any two files that are there at one time."""
+    """Identifies one state of a file: two states of a file differ. `file` identifies the file among existing files."""
 
     device: int
     inode: int
@@ -37,12 +37,15 @@ class FileState(NamedTuple):
 
 
 def csv_errors(path: Path) -> AbstractContextManager[None]:
-    """:raises CsvError: for every `OSError`, with the path and the cause."""
+    """A context that turns errors of files into errors of the CSV store.
+
+    :raises CsvError: for every `OSError`, with the path and the cause.
+    """
     return os_errors(CsvError, path)
 
 
 def fsync_directory(directory: Path) -> None:
-    """Makes the names in it durable: those created, renamed and removed."""
+    """Make new, renamed and removed names in the directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -51,7 +54,7 @@ def fsync_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Creates it, and the directories above it that are missing, durably."""
+    """Create the directory and its missing parents, durably."""
     if directory.is_dir():
         return
     make_directory(directory.parent)
@@ -60,13 +63,13 @@ def make_directory(directory: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Puts `data` in place of the file, if any: after a crash it is the old one or the new one, whole.
+    """Create the file, or replace it by `data`. After a crash it is the old or the new one, and complete.
 
-    When anything fails before the rename, a full disk above all, the temporary file is removed and the old one stays.
+    If anything fails before the rename (for example a full disk), the temporary file is removed and the old one stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
-        # Not tempfile: it makes files that nobody but the owner may read, and the web may be another user.
+        # Not tempfile: only the owner may read its files, and the web process may run as another user.
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
@@ -83,11 +86,11 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def locked(directory: Path, *, exclusive: bool, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
-    """Holds the lock of a directory: readers of its files share it, one who moves bytes in place has it alone.
+    """Hold the lock of a directory. Readers of its files share it; a writer that changes bytes in place holds it alone.
 
-    It is a lock on the directory itself, since files are replaced by others and no lock file has to be kept.
+    The directory itself is locked, because files are replaced, and because it needs no lock file.
 
-    :raises CsvError: when others hold it all the time until the timeout.
+    :raises CsvError: when others hold the lock until the timeout.
     :raises FileNotFoundError: when the directory does not exist.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -98,14 +101,17 @@ def locked(directory: Path, *, exclusive: bool, timeout_s: float = LOCK_TIMEOUT_
         try:
             yield
         finally:
-            # Closing is not enough: a child forked meanwhile has the same open file, and with it the lock.
+            # Closing is not enough: a child that was forked meanwhile has the same open file, and so the lock.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
 
 
 def try_lock(descriptor: int, *, exclusive: bool, timeout_s: float) -> bool:
-    """Whether the lock of an open file or directory was to be had in that time. It falls with the last descriptor."""
+    """Take the lock of an open file or directory. Returns False when others hold it until the timeout.
+
+    The lock is released when the last descriptor is closed.
+    """
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     deadline = time.monotonic() + timeout_s
     while True:
@@ -120,7 +126,10 @@ def try_lock(descriptor: int, *, exclusive: bool, timeout_s: float) -> bool:
 
 
 def read_range(descriptor: int, start: int, stop: int) -> bytes:
-    """:raises OSError: when the file ends before `stop`."""
+    """The bytes from `start` to `stop` (exclusive).
+
+    :raises OSError: when the file ends before `stop`.
+    """
     parts = []
     while start < stop:
         part = os.pread(descriptor, stop - start, start)
@@ -132,9 +141,10 @@ def read_range(descriptor: int, start: int, stop: int) -> bytes:
 
 
 def make_newer(descriptor: int, before: os.stat_result) -> None:
-    """Two writes within one tick of the kernel's clock (4 ms) would leave the same time of change.
+    """Give the file a later time of change than `before`.
 
-    A new file may even get the inode of the last but one.
+    Two writes within one tick of the kernel's clock (4 ms) would otherwise have the same time of change. The inode does
+    not tell them apart either: a new file may get the inode of a removed one.
     """
     now = os.fstat(descriptor)
     if now.st_mtime_ns <= before.st_mtime_ns:

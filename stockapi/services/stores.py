@@ -1,4 +1,4 @@
-"""Both stores, and what is kept beside them: made once for a process, and handed to whoever reads or writes bars."""
+"""Both stores and their helpers in one object. A process makes it once and passes it to its readers and writers."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -13,7 +13,7 @@ from stockapi.services.sqlite_store import SqliteStore
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores of all markets. Opens nothing by itself; safe among threads and to carry across a fork."""
+    """The stores of all markets. Making it opens no file. Threads may share it, and it may be used after a fork."""
 
     settings: Settings
     db_manager: DatabaseManager
@@ -35,7 +35,7 @@ class Stores:
         )
 
     def with_settings(self, settings: Settings) -> Self:
-        """The same CSV files beside other databases, as `settings` has them: for filling a new database."""
+        """The same CSV files with the databases of `settings`: for filling a new database."""
         return replace(self.of(settings), csv_store=self.csv_store)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One process writes market data at a time, and whoever else would is told who that is."""
+"""Only one process at a time writes the data of a market. Another one that tries is told which process that is."""
 
 import fcntl
 import json
@@ -19,14 +19,14 @@ from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import csv_errors, make_directory, try_lock
 
 FILE_NAME: Final = ".writer.lock"
-_PATIENCE_S: Final = 0.5  # `writer_of` holds the lock for an instant to see whether it is free
+_PATIENCE_S: Final = 0.5  # `writer_of` holds the lock for a moment to see whether it is free
 _MAX_NOTE_BYTES: Final = 4_096
 
 _held: set[int] = set()
 
 
 def _let_go_in_child() -> None:
-    """A forked child has the parent's open files, and would keep the lock when the parent is gone."""
+    """Close the locks in a forked child. It has the parent's open files, and would keep the lock after its death."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -37,10 +37,10 @@ os.register_at_fork(after_in_child=_let_go_in_child)
 
 @contextmanager
 def writer_lock(settings: Settings, modes: Iterable[Mode], clock: Callable[[], datetime] = utc_now) -> Iterator[None]:
-    """Makes this process the only writer of the markets until it leaves the context or dies, however it dies.
+    """Make this process the only writer of the markets until it leaves the context or dies, even if it is killed.
 
-    :raises WriterLockedError: when another process (or another context of this one) is; says which and what to do.
-    :raises CsvError: when the lock file cannot be made.
+    :raises WriterLockedError: when another process, or another context of this one, writes. It says which one.
+    :raises CsvError: when the lock file cannot be created.
     """
     with ExitStack() as stack:
         for path in sorted({_path(settings, mode) for mode in modes}):
@@ -49,7 +49,7 @@ def writer_lock(settings: Settings, modes: Iterable[Mode], clock: Callable[[], d
 
 
 def writer_of(settings: Settings, mode: Mode) -> str | None:
-    """Who writes the market now: process number, command line, since when; None when nobody does.
+    """The process that writes the market now: its number, command line and start; None when there is none.
 
     :raises CsvError: when the lock file cannot be read.
     """
@@ -85,7 +85,7 @@ def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
             _leave_note(descriptor, clock())
         yield
     finally:
-        # In a forked child the number may be another file's by now: it has nothing to release.
+        # In a forked child the descriptor is closed already, and its number may now belong to another file.
         if descriptor in _held:
             _held.discard(descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -94,14 +94,14 @@ def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
 
 def _leave_note(descriptor: int, now: datetime) -> None:
     started_at = format_moment(int(now.timestamp()))
-    # The file stays when the lock is released: whoever removed it could remove one that another has just locked.
+    # The file is never removed: a process that removes it could remove one that another process has just locked.
     note = {"pid": os.getpid(), "command": shlex.join(sys.orig_argv)[:1_000], "started_at": started_at}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
 
 def _holder(descriptor: int) -> str:
-    """One line, from the note in the file; the note may be about to be written."""
+    """The process that holds the lock, in one line, from the note in the file; "unknown" when it is not written yet."""
     try:
         note = json.loads(os.pread(descriptor, _MAX_NOTE_BYTES, 0))
         return f"pid {note['pid']}, {' '.join(note['command'].split())}, since {note['started_at']}"

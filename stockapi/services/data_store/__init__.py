@@ -1,4 +1,4 @@
-"""Reading: from SQLite first, from CSV where SQLite fails or has nothing."""
+"""Answer queries from SQLite first, and from CSV when SQLite fails or lacks a ticker."""
 
 from stockapi.services.data_store.fallback import DataSource
 from stockapi.services.data_store.store import DataStore, QueryResult, RecentJson

@@ -1,4 +1,4 @@
-"""How far the stored bars of each ticker reach, and on which trading days between they are missing."""
+"""The first and last stored bar of each ticker, and the trading days between them that have no bar."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stockapi.services.stores import Stores
 
 @dataclass(frozen=True, slots=True)
 class TickerCoverage:
-    """`count` bars, from the time of the first to that of the last (Unix seconds), and the gaps between, ascending."""
+    """The number of bars, the times of the first and the last bar (Unix seconds), and the gaps, ascending."""
 
     first: int
     last: int
@@ -25,14 +25,14 @@ class TickerCoverage:
 
 @dataclass(frozen=True, slots=True)
 class CoverageResult:
-    """By symbol in alphabetical order, symbols without bars left out; and which store it was read from."""
+    """The coverage by symbol in alphabetical order, and the store that answered. Symbols without bars are left out."""
 
     tickers: dict[str, TickerCoverage]
     source: DataSource
 
 
 class CoverageReader:
-    """Answers what is stored. Reads only, and keeps nothing between queries."""
+    """Answers what is stored. It only reads, and keeps no state between queries."""
 
     def __init__(self, stores: Stores) -> None:
         self._sqlite = stores.sqlite_store
@@ -40,9 +40,9 @@ class CoverageReader:
         self._fallback = Fallback(stores)
 
     def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, limits: Limits) -> CoverageResult:
-        """The coverage of the tickers asked for (None: all), from SQLite and CSV by the rules of `Fallback`.
+        """The coverage of the requested tickers (None: all), from SQLite and CSV by the rules of `Fallback`.
 
-        A gap is made of days on which the market traded; a coin is traded every day of UTC.
+        A gap consists of trading days of the market. Coins trade on every day of UTC.
 
         :raises DeadlineError, StoreError: as `Fallback.find`.
         """

@@ -1,4 +1,4 @@
-"""SQLite first, CSV where SQLite fails or lacks a ticker: the rules by which every query of series is answered."""
+"""The rules of every query of series: SQLite answers first; CSV answers when SQLite fails or lacks a ticker."""
 
 import logging
 import os
@@ -28,16 +28,16 @@ class DataSource(Enum):
 
     @classmethod
     def of_all(cls, sources: Iterable[Self]) -> Self:
-        """Of one answer out of several."""
+        """The source of an answer that combines several: `MIXED` unless all are equal."""
         different = set(sources)
         return different.pop() if len(different) == 1 else cls.MIXED
 
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[_T]):
-    """What was found by symbol, in alphabetical order, symbols without bars left out; and where it came from.
+    """The series that were found, by symbol in alphabetical order, and the store that answered.
 
-    `timings_ms`: wall time spent in each store that was asked, by its name.
+    Symbols without bars are left out. `timings_ms`: the wall time in milliseconds spent in each store, by its name.
     """
 
     series: dict[str, _T]
@@ -46,13 +46,13 @@ class Found(Generic[_T]):
 
 
 class Fallback:
-    """Puts a query to SQLite, and what SQLite does not answer to CSV.
+    """Asks SQLite first, and CSV for the rest.
 
-    CSV answers for the tickers SQLite does not hold, and for all when SQLite fails, unless FALLBACK_TO_CSV is off.
-    Without SQLITE_READS, or while SQLITE_WRITES is off and SQLite falls behind, CSV answers alone.
+    CSV answers for the tickers that SQLite lacks, and for all tickers when SQLite fails. With FALLBACK_TO_CSV off it
+    answers neither. CSV answers alone when SQLITE_READS is off, or when SQLITE_WRITES is off and SQLite is out of date.
 
-    Where all tickers are asked for, one whose CSV directory is beyond reach is left out, and the log says so: whoever
-    names it gets the error. It keeps back no other ticker.
+    A query of all tickers leaves out a ticker whose CSV directory cannot be read, and logs it; the other tickers are
+    answered. A query that names such a ticker raises the error.
     """
 
     def __init__(self, stores: Stores) -> None:
@@ -72,13 +72,12 @@ class Fallback:
         *,
         use_sqlite: bool = True,
     ) -> Found[_T]:
-        """What both readers find of the tickers asked for (None: all). Of no length is what has no bars.
+        """What both readers find of the requested tickers (None: all).
 
-        `from_sqlite` gives every ticker that SQLite holds, one without bars of no length; `from_csv` is asked for the
-        others.
-
+        :param from_sqlite: returns the series of every ticker that SQLite holds. A series without bars has length 0.
+        :param from_csv: takes the other tickers, and returns their series in the same way.
         :raises DeadlineError, TooManyRowsError: as the readers.
-        :raises StoreError: when neither store could answer; one whose CSV directory is not there could not.
+        :raises StoreError: when neither store could answer. CSV could not answer when its directory does not exist.
         """
         timings_ms: dict[str, float] = {}
         in_sqlite: dict[str, _T] | None = None
@@ -98,7 +97,10 @@ class Fallback:
         return Found(found, _source(in_sqlite, in_csv), timings_ms)
 
     def _unless_sqlite_fails(self, mode: Mode, from_sqlite: Callable[[], dict[str, _T]]) -> dict[str, _T] | None:
-        """None when SQLite failed and CSV may answer in its place."""
+        """What SQLite answers; None when SQLite fails and CSV may answer instead.
+
+        :raises SqliteError: when SQLite fails and CSV may not answer.
+        """
         try:
             return from_sqlite()
         except SqliteError as exc:
@@ -108,11 +110,12 @@ class Fallback:
             return None
 
     def _require_csv_tree(self, mode: Mode, *, must_hold: bool) -> None:
-        """A directory that is gone, or a disk that is not mounted, must not pass for a market without bars.
+        """Check the CSV directory. A missing directory or an unmounted disk must not look like a market without bars.
 
-        `must_hold`: an empty one must not, either. SQLite has failed, so nobody knows that there are no bars.
-
-        :raises CsvError: when the directory does not exist, cannot be listed, or holds none of a ticker but must.
+        :param must_hold: an empty directory is an error too. It is set when SQLite has failed: then nothing proves that
+            there are no bars.
+        :raises CsvError: when the directory does not exist or cannot be listed, or when it must hold tickers and holds
+            none.
         """
         root = self._settings.data_dir(mode)
         with csv_errors(root), os.scandir(root) as entries:
@@ -120,7 +123,7 @@ class Fallback:
                 raise CsvError(f"{root} holds no ticker")
 
     def may_lack(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> bool:
-        """Whether CSV is to be asked although SQLite has answered for these tickers."""
+        """Whether CSV may have some of the requested tickers (None: all) that SQLite lacks."""
         return self._settings.fallback_to_csv and bool(self._missing(mode, symbols, in_sqlite))
 
     def _missing(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> list[str]:
@@ -132,13 +135,13 @@ class Fallback:
             beyond = ", ".join(sorted(set(listed) - set(missing)))
             what = f"{self._settings.data_dir(mode)}: the directories of {beyond} cannot be looked into"
             if not missing and not in_sqlite:
-                raise CsvError(what)  # an empty answer would pass for an empty market
+                raise CsvError(what)  # an empty answer would look like an empty market
             log.warning("answering all of %s without some: %s", mode.value, what)
         return missing
 
 
 def _is_directory(entry: "os.DirEntry[str]") -> bool:
-    """Not what the system does not give: that holds nothing for this process."""
+    """False also when the operating system refuses to tell: then this process cannot read it either."""
     with suppress(OSError):
         return entry.is_dir()
     return False

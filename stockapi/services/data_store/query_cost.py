@@ -1,4 +1,4 @@
-"""How much a query makes the stores read, told before anything of it is read."""
+"""Estimate how many rows a query reads, before it reads any."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,11 +10,11 @@ from stockapi.services.data_store.read_plan import ReadPlan
 from stockapi.services.stores import Stores
 
 _MOST_TICKERS: Final = 10_000
-"""More than any market here has: what is small even then is small without a look at the ledger."""
+"""More tickers than any market has. A query that is small with so many tickers is small without asking the ledger."""
 
 
 class QueryCost:
-    """Estimates in rows of base bars, of which a process reads, renders and sends some 150,000 a second."""
+    """Estimates in rows of base bars. A process reads, renders and sends about 150,000 of them a second."""
 
     def __init__(self, stores: Stores) -> None:
         self._heavy_rows = stores.settings.heavy_query_rows
@@ -22,9 +22,9 @@ class QueryCost:
         self._csv = stores.csv_store
 
     def is_heavy(self, queries: Iterable[QueryParameters], now: datetime, deadline: float) -> bool:
-        """Whether these together read HEAVY_QUERY_ROWS or more. Costs nothing for a few symbols and a few bars.
+        """Whether these queries together read HEAVY_QUERY_ROWS or more. For few symbols and bars it asks no store.
 
-        :raises DeadlineError: when not even that could be told in time (`time.monotonic()`).
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes during the estimate.
         """
         rows = 0
         for query in queries:
@@ -32,7 +32,7 @@ class QueryCost:
         return rows >= self._heavy_rows
 
     def _rows(self, query: QueryParameters, now: datetime, enough: int, deadline: float) -> int:
-        """An upper bound where that is less than `enough`; else an estimate from what the ledger says is stored."""
+        """An upper bound if it is less than `enough`; otherwise an estimate from the ledger."""
         plan = ReadPlan.of(query)
         of_one = most_rows(plan, int(now.timestamp()))
         count = _MOST_TICKERS if query.symbols is None else len(query.symbols)
@@ -41,12 +41,12 @@ class QueryCost:
         try:
             return self._sqlite.about_rows(query.mode, plan.base, query.symbols, plan.window, deadline=deadline)
         except SqliteError:
-            # CSV answers, or nobody. Then only the bound is known.
+            # CSV answers, or no store does. Only the upper bound is known.
             return of_one * (len(self._csv.tickers(query.mode)) if query.symbols is None else count)
 
 
 def most_rows(plan: ReadPlan, now: int) -> int:
-    """At most so many rows of one ticker are read, whatever is stored of it. `now`: Unix seconds."""
+    """The upper bound of the rows that are read for one ticker, whatever is stored. `now`: Unix seconds."""
     window = plan.window
     if window.start is None:
         return (window.limit or 0) + window.warmup

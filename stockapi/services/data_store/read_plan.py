@@ -1,4 +1,4 @@
-"""Which bars a query makes the stores read."""
+"""Which stored bars a query needs."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.window import Window
 
 _WARMUP_BARS = {Indicators.NONE: 0, Indicators.SIMPLE: WARMUP_BARS, Indicators.EXPONENTIAL: EMA_WARMUP_BARS}
-"""Bars before the first one wanted that its indicators depend on."""
+"""The number of bars before the first requested one that its indicators depend on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """Which base bars to read for a query."""
+    """The base bars to read for a query. `aggregated`: the interval to compute from them; None when it is stored."""
 
     base: Interval
     aggregated: AggregatedInterval | None
@@ -23,7 +23,7 @@ class ReadPlan:
 
     @property
     def reads_more(self) -> bool:
-        """Whether what is read is not yet what was asked for."""
+        """Whether the bars that are read are not yet the answer: they must be aggregated, or their warm-up cut off."""
         return self.aggregated is not None or self.window.warmup > 0
 
     @classmethod
@@ -43,10 +43,10 @@ class ReadPlan:
 
 
 def _base_window(params: QueryParameters, interval: AggregatedInterval) -> Window:
-    """Whole buckets, and before them what the indicators of the first one need."""
+    """The window of base bars: complete buckets, and the warm-up of the first bucket before them."""
     end = None if params.end is None else bucket_bounds(params.end, interval, params.mode)[1] - 1
     warmup = _WARMUP_BARS[params.indicators]
-    # One bucket more than is needed: the oldest may be cut by the number of bars read.
+    # One bucket more than needed, because the limit may cut the oldest bucket.
     if params.start is None:
         count = (params.limit or 0) + warmup + 1
         return Window(end=end, limit=base_bars_needed(count, interval), indicators=False)

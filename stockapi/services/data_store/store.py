@@ -1,4 +1,4 @@
-"""Bars for a query: from SQLite first, from CSV where SQLite fails or has nothing."""
+"""Bars for a query: from SQLite first, and from CSV when SQLite fails or lacks a ticker."""
 
 import logging
 import time
@@ -40,9 +40,9 @@ _Rows_co = TypeVar("_Rows_co", bound=Bars | RecentJson, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class QueryResult(Generic[_Rows_co]):
-    """Bars by symbol in alphabetical order, symbols without bars left out; and where they came from.
+    """Bars by symbol in alphabetical order, and the store that answered. Symbols without bars are left out.
 
-    `timings_ms`: wall time spent in each store that was asked, by its name.
+    `timings_ms`: the wall time in milliseconds spent in each store, by its name.
     """
 
     bars: Mapping[str, _Rows_co]
@@ -52,14 +52,14 @@ class QueryResult(Generic[_Rows_co]):
 
 @dataclass(frozen=True, slots=True)
 class LastBars:
-    """One bar of each ticker that has any, and where they came from."""
+    """The last bar of each ticker that has one, and the store that answered."""
 
     section: CrossSection
     source: DataSource
 
 
 class DataStore:
-    """Answers queries. Reads only, and keeps nothing between them."""
+    """Answers queries. It only reads, and keeps no state between queries."""
 
     def __init__(self, stores: Stores) -> None:
         self._settings = stores.settings
@@ -68,12 +68,12 @@ class DataStore:
         self._fallback = Fallback(stores)
 
     def get_data_smart_sqlite(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
-        """The bars a query asks for, from SQLite and CSV by the rules of `Fallback`.
+        """The bars of a query, from SQLite and CSV by the rules of `Fallback`.
 
-        :param limits: of the request; the rows of this answer are taken off them.
-        :raises DeadlineError: when the answer was not ready in time.
+        :param limits: the limits of the request. The rows of this answer are subtracted from the row budget.
+        :raises DeadlineError: when the deadline passes.
         :raises StoreError: when neither store could answer.
-        :raises TooManyRowsError: past the row budget.
+        :raises TooManyRowsError: when the answer has more rows than the budget has left.
         """
         found = self._fallback.find(
             params.mode,
@@ -122,7 +122,7 @@ class DataStore:
         return QueryResult(texts, DataSource.SQLITE, timings_ms)
 
     def get_last_bars(self, mode: Mode, end: int | None, limits: Limits) -> LastBars:
-        """The last bar of days up to `end` (Unix seconds; None: the newest) of every ticker.
+        """The last daily bar up to `end` (Unix seconds; None: the newest) of every ticker.
 
         :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
@@ -140,7 +140,7 @@ class DataStore:
         return LastBars(CrossSection.of_last(result.bars, whole_volume=is_whole), result.source)
 
     def _query_from_sqlite(self, params: QueryParameters, limits: Limits) -> dict[str, Bars]:
-        """By ticker, those with an empty window included."""
+        """The bars by ticker. A ticker with an empty window has empty bars."""
         try:
             return self._read_sqlite(params, limits, from_rows=False)
         except SqliteError as exc:
@@ -157,11 +157,11 @@ class DataStore:
             params.symbols,
             plan.window,
             deadline=limits.deadline,
-            # The rows of an aggregated answer are counted once they are aggregated: they are far fewer than those read.
+            # The rows of an aggregated answer are counted after the aggregation: it has far fewer rows than were read.
             row_budget=limits.row_budget if plan.aggregated is None else None,
             from_rows=from_rows,
         )
-        with closing(held):  # at once, in this thread: it has a connection of it
+        with closing(held):  # closed at once and in this thread, because it uses a connection of this thread
             each = limits.within(held, "working on what SQLite holds")
             return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
 
@@ -177,12 +177,12 @@ class DataStore:
         return found
 
     def _read_csv(self, key: SeriesKey, window: Window) -> Bars:
-        """As SQLite reads it, except that bars of the warm-up may have indicators."""
+        """As SQLite reads the window, but bars of the warm-up may have indicators."""
         bars = self._csv.read(key, window).bars
         return bars if window.indicators else bars.without_indicators()
 
     def _finish(self, symbol: str, bars: Bars, plan: ReadPlan, params: QueryParameters) -> Bars:
-        """Of the bars that were read those asked for: aggregated, with their indicators, cut to range and limit."""
+        """Make the requested bars from the bars that were read: aggregate, add indicators, cut to range and limit."""
         if not plan.reads_more or not len(bars):
             return bars
         if plan.aggregated is not None:
@@ -193,7 +193,7 @@ class DataStore:
             bars = with_exponential_averages(bars, params.mode)
         wanted = bars.between(params.start, params.end)
         wanted = wanted if params.limit is None else wanted.tail(params.limit)
-        # Copied, since a slice would keep the warm-up in memory: 4,296 bars of each ticker.
+        # Copied, because a slice would keep the warm-up in memory: 4,296 bars of each ticker.
         return wanted.take(np.arange(len(wanted)))
 
     def _presented(self, found: dict[str, Bars], params: QueryParameters) -> dict[str, Bars]:
@@ -209,12 +209,12 @@ class DataStore:
 
 
 def _in_thousands(bars: Bars, mode: Mode) -> Bars:
-    """Prices and averages divided by 1000, as the old API gave them; the rest as it is."""
+    """The bars with prices and averages divided by 1000, as the old API returned them; other values do not change."""
     decimals = market_of(mode).price_decimals + 3
     averages = dict(zip(_PRICED, _thousandth(bars.named(_PRICED), decimals), strict=True))
     return replace(bars, prices=_thousandth(bars.prices, decimals)).with_indicators(averages)
 
 
 def _thousandth(values: Float, decimals: int) -> Float:
-    # Of one number in four the quotient alone is not the nearest float: 15048.95 / 1000 is 15.048950000000001.
+    # One quotient in four is not the float nearest to the decimal: 15048.95 / 1000 is 15.048950000000001.
     return round_half_even(values / _LEGACY_DIVISOR, decimals)

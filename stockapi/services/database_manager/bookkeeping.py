@@ -1,4 +1,4 @@
-"""What the workers leave for others to read: their cycles, the adjusted histories, the latest verification."""
+"""The state that the workers record for others to read: cycles, price adjustments, the latest verification."""
 
 from dataclasses import astuple, dataclass
 
@@ -64,7 +64,10 @@ _STALE_AFTER_AT_LEAST_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """One run of a worker. `last_sync` is None when no series could be brought up to date."""
+    """One run of a worker.
+
+    `last_sync`: Unix seconds; None when no series could be brought up to date. `last_error`: None when there was none.
+    """
 
     worker: str
     due_every_s: int
@@ -80,7 +83,10 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker since its database was made. Counts add up; the rest is of the last cycle. Times: Unix seconds."""
+    """The state of a worker. Times are Unix seconds.
+
+    Counts are totals since the database was created. The other values are those of the last cycle.
+    """
 
     worker: str
     iterations: int
@@ -97,7 +103,7 @@ class WorkerState:
     last_error_at: int | None
 
     def is_stale(self, now: int) -> bool:
-        """Whether it has missed several cycles in a row: stuck, stopped or dead."""
+        """Whether the worker is stuck, stopped or dead: its last heartbeat is several cycles old, or it has none."""
         if self.heartbeat_at is None or self.due_every_s is None:
             return True
         return now - self.heartbeat_at > max(STALE_AFTER_CYCLES * self.due_every_s, _STALE_AFTER_AT_LEAST_S)
@@ -105,7 +111,7 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class RecordedAdjustment:
-    """`applied_at` is None while the adjusted history is being fetched. Times: Unix seconds."""
+    """A dividend or split. Times are Unix seconds; `applied_at` is None while the adjusted history is being fetched."""
 
     ticker: str
     ex_time: int
@@ -116,7 +122,7 @@ class RecordedAdjustment:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How a comparison of both stores went: see the migration that makes its table."""
+    """The result of a comparison of both stores. Its fields are explained in the migration that creates its table."""
 
     done_at: int
     seconds: float
@@ -129,7 +135,7 @@ class Verification:
 
     @property
     def result(self) -> str:
-        """`ok`, `repaired`, or `differs`: something is left."""
+        """`ok`; `repaired` when all differences were repaired; `differs` when a difference is left."""
         if self.integrity != "ok" or self.left:
             return "differs"
         return "repaired" if self.differing or self.is_rebuilt else "ok"
@@ -142,7 +148,7 @@ class Bookkeeping:
         self._db = db_manager
 
     def worker_states(self, mode: Mode) -> dict[str, WorkerState]:
-        """By worker name."""
+        """The workers that ever ran, by name; empty when there is none."""
         with self._db.snapshot(mode) as connection:
             rows = connection.execute(_SELECT_STATES).fetchall()
         return {row[0]: WorkerState(*of_types(row, _TYPES_OF_STATE, _ROW)) for row in rows}
@@ -157,23 +163,26 @@ class Bookkeeping:
             connection.execute(_RECORD_CYCLE, values)
 
     def beat(self, mode: Mode, worker: str, due_every_s: int, now: int) -> None:
-        """The worker is alive, in mid-cycle or waiting for the next."""
+        """Record that the worker is alive: in a cycle, or waiting for the next one."""
         with self._db.transaction(mode) as connection:
             connection.execute(_BEAT, {"worker": worker, "due_every_s": due_every_s, "now": now})
 
     def adjustments(self, mode: Mode, since: int) -> list[RecordedAdjustment]:
-        """Those applied, or if not applied yet seen, at or after `since`; by day, then ticker."""
+        """The adjustments that were applied at or after `since` (Unix seconds), in the order of their day, then ticker.
+
+        An adjustment that is not applied yet counts by the time it was seen. Empty when there is none.
+        """
         with self._db.snapshot(mode) as connection:
             rows = connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()
         return [RecordedAdjustment(*of_types(row, _TYPES_OF_ADJUSTMENT, _ROW)) for row in rows]
 
     def record_adjustment(self, mode: Mode, ticker: str, ex_time: int, ratio: float, now: int) -> None:
-        """An adjustment was seen; the adjusted history is about to be fetched."""
+        """Record an adjustment before its history is fetched."""
         with self._db.transaction(mode) as connection:
             connection.execute(_RECORD_ADJUSTMENT, (ticker, ex_time, ratio, now))
 
     def apply_adjustment(self, mode: Mode, ticker: str, ex_time: int, now: int) -> None:
-        """The adjusted history is served from now on."""
+        """Record that the adjusted history is now stored."""
         with self._db.transaction(mode) as connection:
             connection.execute(_APPLY_ADJUSTMENT, (now, ticker, ex_time))
 

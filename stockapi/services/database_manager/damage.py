@@ -1,4 +1,4 @@
-"""What is read from a damaged page may still be a row to SQLite, with text or bytes where a number was."""
+"""Find damaged values. SQLite may read a damaged page as a row that has text or bytes in the place of a number."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ Types = Sequence[type | tuple[type, ...]]
 
 @contextmanager
 def damage_in(what: str) -> Iterator[None]:
-    """For the use of values that were read.
+    """A context for the use of values that were read. `what` names them in the error.
 
-    :raises SqliteError: as damage, for a ValueError, TypeError or OverflowError: nothing that was written gives one.
+    :raises SqliteError: as damage, for a ValueError, TypeError or OverflowError. A sound value raises none of these.
     """
     try:
         yield
@@ -26,9 +26,9 @@ def has_types(row: Sequence[object], types: Types) -> bool:
 
 
 def of_types(row: tuple[Any, ...], types: Types, what: str) -> tuple[Any, ...]:
-    """The row.
+    """Return the row unchanged if its values have these types.
 
-    :raises SqliteError: as damage, when a value is of another type than its own.
+    :raises SqliteError: as damage, when a value has another type.
     """
     with damage_in(what):
         if not has_types(row, types):

@@ -1,8 +1,8 @@
-"""Connections to the two database files: who may open them, how, and what state they are in.
+"""Connections to the two database files, and the state of the files.
 
-One process writes: it has one write connection per file and one lock around every transaction and checkpoint.
-Everybody else reads through a connection of its own thread, opened read-only after any fork. Why each of these rules
-stands is measured in docs/reliability.md.
+One process writes. It has one write connection for each file, and one lock around every transaction and checkpoint.
+Every other thread reads through its own read-only connection, which it opens after any fork. The reasons for these
+rules are measured in docs/reliability.md.
 """
 
 import os
@@ -29,12 +29,12 @@ from stockapi.services.durable import FileState
 __all__ = ["NEVER", "DatabaseHealth", "DatabaseManager", "DatabaseStats", "known_migrations", "uri"]
 
 ACTIVE_WITHIN_DAYS = 7
-NEVER = Event()  # for what nobody is to interrupt
+NEVER = Event()  # never set: for work that nobody may interrupt
 _PAGE_BYTES = 8_192  # twice the default: half as many reads for an answer of many pages, see docs/decisions/005
 _PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the clock
 
 _Identity = tuple[int, tuple[int, int]]
-"""The process that a connection was opened in, and the file it was opened on."""
+"""The process that opened a connection, and the device and inode of the opened file."""
 _CANNOT_OPEN = "unable to open database file"  # as SQLite says it
 
 _STATS = """
@@ -49,7 +49,7 @@ _LAST_INTEGRITY_CHECK = "SELECT result, done_at FROM maintenance WHERE name = 'i
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStats:
-    """What the ledger says is stored. `newest` is the time of the newest bar, Unix seconds."""
+    """Counts from the ledger. `newest`: the time of the newest bar in Unix seconds; None when there is none."""
 
     tickers: int
     active_tickers: int
@@ -74,7 +74,7 @@ class _OpenConnection:
     connection: sqlite3.Connection
     identity: _Identity
     deadline: float = float("inf")
-    """`time.monotonic()` at which its statements are stopped."""
+    """The `time.monotonic()` at which its statements are stopped."""
     stop: Event = NEVER
 
     def is_over(self) -> bool:
@@ -89,19 +89,21 @@ class DatabaseManager:
         self._local = threading.local()
         self._writers: dict[Mode, _OpenConnection] = {}
         self._opened: set[Mode] = set()
-        """Written before. Should such a file vanish, no save may make an empty one: it would pass for a market without
-        bars. A rebuild puts a full one in its place."""
+        """The markets whose file this process has written. If such a file disappears, a save must not create an empty
+        one, because it would look like a market without bars. A rebuild creates a full one.
+        """
         self._write_locks = {mode: threading.RLock() for mode in Mode}
 
     # Reading
 
     @contextmanager
     def snapshot(self, mode: Mode, deadline: float | None = None, stop: Event = NEVER) -> Iterator[sqlite3.Connection]:
-        """A read-only connection of this thread inside one read transaction: all statements see the same state.
-        Not to be nested.
+        """A read-only connection of this thread, inside one read transaction: all statements see the same state.
 
-        :param deadline: `time.monotonic()` at which statements are stopped; by default QUERY_DEADLINE_MS from now. They
-            are also stopped once `stop` is set.
+        It must not be nested.
+
+        :param deadline: the `time.monotonic()` at which statements are stopped; by default QUERY_DEADLINE_MS from now.
+        :param stop: statements are also stopped when it is set.
         :raises SqliteError: when the file is missing, damaged, locked, or of an older schema.
         :raises DeadlineError: when the deadline passes, or `stop` is set.
         """
@@ -112,7 +114,7 @@ class DatabaseManager:
 
     @contextmanager
     def reading(self, mode: Mode, deadline: float | None = None, stop: Event = NEVER) -> Iterator[sqlite3.Connection]:
-        """As `snapshot`, without the transaction: for a single statement, which sees one state by itself."""
+        """As `snapshot`, without a transaction: for a single statement, which always sees one state."""
         with sqlite_errors():
             reader = self._reader(mode)
             reader.deadline = deadline or time.monotonic() + self.settings.query_deadline_ms / 1000
@@ -120,7 +122,7 @@ class DatabaseManager:
             try:
                 yield reader.connection
             except BaseException:
-                # After an error the connection's state is unknown, and opening one takes 0.2 ms: start afresh.
+                # After an error the state of the connection is unknown. Opening a new one takes only 0.2 ms.
                 self._forget_reader(mode)
                 raise
 
@@ -151,8 +153,8 @@ class DatabaseManager:
             connection.close()
             raise
         if not is_current:
-            # The first statement opens the write-ahead log, by name. The file was replaced before it, perhaps, and then
-            # the old file is paired with the log of the new one.
+            # The first statement opens the write-ahead log by its name. If the file was replaced just before that, the
+            # connection would have the old file with the log of the new one.
             connection.close()
             return self._open_reader(path, _identity(path))
         connection.set_progress_handler(opened.is_over, _PROGRESS_OPCODES)
@@ -160,7 +162,7 @@ class DatabaseManager:
 
     def _forget_reader(self, mode: Mode) -> None:
         opened = self._local.__dict__.get("readers", {}).pop(mode, None)
-        # A connection inherited across a fork is left alone: closing it would drop the parent's locks.
+        # A connection from before a fork is not closed: closing it would release the locks of the parent.
         if opened is not None and opened.identity[0] == os.getpid():
             with suppress(sqlite3.Error):
                 opened.connection.close()
@@ -169,11 +171,11 @@ class DatabaseManager:
 
     @contextmanager
     def transaction(self, mode: Mode) -> Iterator[sqlite3.Connection]:
-        """The write connection inside BEGIN IMMEDIATE: commits on leaving, rolls back on any exception.
+        """The write connection inside BEGIN IMMEDIATE. It commits at the end, and rolls back on any exception.
 
-        A transaction in which nothing was written leaves the file untouched. Not to be nested.
+        A transaction that writes nothing does not change the file. It must not be nested.
 
-        :raises SqliteError: whatever went wrong, after the roll-back.
+        :raises SqliteError: for every error of SQLite, after the roll-back.
         """
         with self._write_locks[mode], sqlite_errors():
             connection = self._writer(mode)
@@ -187,7 +189,7 @@ class DatabaseManager:
                 raise
 
     def checkpoint(self, mode: Mode, kind: str = "PASSIVE") -> None:
-        """Move what the write-ahead log holds into the database file; PASSIVE never waits for readers.
+        """Copy the write-ahead log into the database file. PASSIVE never waits for readers.
 
         :raises SqliteError: when it fails.
         """
@@ -196,13 +198,16 @@ class DatabaseManager:
 
     @contextmanager
     def maintenance_connection(self, mode: Mode) -> Iterator[sqlite3.Connection]:
-        """The write connection outside a transaction, for what cannot run in one (backup, VACUUM, ANALYZE)."""
+        """The write connection without a transaction, for statements that cannot run in one (backup, VACUUM, ANALYZE).
+
+        :raises SqliteError: for every error of SQLite.
+        """
         with self._write_locks[mode], sqlite_errors():
             yield self._writer(mode)
 
     @contextmanager
     def out_of_use(self, mode: Mode) -> Iterator[None]:
-        """No connection of this process writes the file, nor opens it to write: for putting another in its place."""
+        """Inside this context no connection of this process can write the file, so the caller can replace it."""
         with self._write_locks[mode]:
             self._forget_writer(mode)
             yield
@@ -233,7 +238,7 @@ class DatabaseManager:
         try:
             connection.execute(f"PRAGMA busy_timeout = {self.settings.sqlite_busy_timeout_ms}")
             if connection.execute("PRAGMA page_count").fetchone() == (0,):
-                # Both take effect while the file is empty only, and in this order only.
+                # Both take effect only while the file is empty, and only in this order.
                 connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -255,7 +260,7 @@ class DatabaseManager:
     # Schema
 
     def upgrade(self, mode: Mode) -> int:
-        """Create the file if it never was there, apply the migrations it lacks, and return its schema version.
+        """Create the file if there never was one, apply the missing migrations, and return the schema version.
 
         :raises SqliteError: naming the migration that failed; those before it stay applied.
         """
@@ -266,7 +271,7 @@ class DatabaseManager:
     # State
 
     def stats(self, mode: Mode) -> DatabaseStats:
-        """Counts from the ledger: the cost grows with tickers, not with bars.
+        """Counts from the ledger. The time it takes grows with the number of tickers, not of bars.
 
         :raises StoreError: when the database cannot be read.
         """
@@ -280,7 +285,7 @@ class DatabaseManager:
         return DatabaseStats(tickers, active, records, newest)
 
     def health(self, mode: Mode) -> DatabaseHealth:
-        """The state of the file; never raises: what is wrong stands in `error`."""
+        """The state of the file. It never raises; `error` says what is wrong."""
         path = self.settings.database_path(mode)
         size = 0
         try:
@@ -296,18 +301,18 @@ class DatabaseManager:
         return DatabaseHealth(str(path), size, version, True, None, last_check)
 
     def file(self, mode: Mode) -> tuple[int, int] | None:
-        """Device and inode of the database; None when there is no file, or the system does not tell."""
+        """Device and inode of the database file; None when there is no file or it cannot be read."""
         with suppress(SqliteError):
             return _identity(self.settings.database_path(mode))[1]
         return None
 
     def close_readers(self) -> None:
-        """Close the connections of this thread, which is about to end."""
+        """Close the connections of this thread; call it when the thread ends."""
         for mode in Mode:
             self._forget_reader(mode)
 
     def close(self) -> None:
-        """Close this thread's readers and the writers; the last connection to leave empties the write-ahead log."""
+        """Close this thread's readers, and the writers. The last connection that closes empties the write-ahead log."""
         self.close_readers()
         for mode in Mode:
             with self._write_locks[mode]:
@@ -315,11 +320,11 @@ class DatabaseManager:
 
 
 def _identity(path: Path) -> _Identity:
-    """:raises SqliteError: when there is no such file, or it cannot be looked at."""
+    """:raises SqliteError: when the file does not exist or cannot be read."""
     with os_errors(cannot_open, _CANNOT_OPEN):
         return os.getpid(), FileState.of(path.stat()).file
 
 
 def uri(path: Path, mode: str) -> str:
-    """The address under which `sqlite3.connect(..., uri=True)` opens a file `ro`, `rw` or `rwc`."""
+    """The URI with which `sqlite3.connect(..., uri=True)` opens a file in the mode `ro`, `rw` or `rwc`."""
     return f"file:{quote(str(path))}?mode={mode}"

@@ -1,4 +1,4 @@
-"""The numbered SQL files under `migrations/`: which there are, and bringing a database up to the newest."""
+"""The numbered SQL files under `migrations/`, and how a database gets those it lacks."""
 
 import sqlite3
 import time
@@ -27,7 +27,7 @@ class Migration:
 
 
 def known_migrations(mode: Mode) -> list[Migration]:
-    """The numbered SQL files, ascending: the same for every market, but for its name in those of tables."""
+    """The numbered SQL files, ascending. They differ between markets only in the names of tables."""
     paths = sorted(MIGRATIONS_DIR.glob("[0-9]*_*.sql"))
     return [Migration(int(path.name.split("_")[0]), path.stem, _sql_of(path, mode)) for path in paths]
 
@@ -37,10 +37,10 @@ def _sql_of(path: Path, mode: Mode) -> str:
 
 
 def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
-    """Apply the migrations the database lacks.
+    """Apply the migrations that the database lacks.
 
-    :raises SqliteError: naming the migration that failed, those before it stay applied; also for a database that has
-        more migrations than this program knows, and as damage for one whose migrations are not numbered 1, 2, 3 ...
+    :raises SqliteError: naming the migration that failed; those before it stay applied. Also when the database has more
+        migrations than this program knows. As damage when the recorded versions are not 1, 2, 3 ...
     """
     connection.execute(_CREATE_SCHEMA_MIGRATIONS)
     current = _current_version(connection)
@@ -57,7 +57,10 @@ def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
 
 
 def _current_version(connection: sqlite3.Connection) -> int:
-    """0 for a new database. A newer program's versions go on where ours end; one that is damaged leaves a gap."""
+    """The newest applied version; 0 for a new database.
+
+    :raises SqliteError: as damage when a version is missing. A newer program's versions continue ours without a gap.
+    """
     versions = [version for (version,) in connection.execute(_VERSIONS)]
     if versions != list(range(1, len(versions) + 1)):
         found = ", ".join(map(str, versions))
@@ -66,7 +69,7 @@ def _current_version(connection: sqlite3.Connection) -> int:
 
 
 def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
-    """Apply one migration and its own record in one transaction."""
+    """Apply one migration, and record it in the same transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in _statements(migration.sql):
@@ -79,7 +82,7 @@ def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one at a time: `executescript` would commit behind our back."""
+    """The statements of a script, one at a time: `executescript` would commit the transaction first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

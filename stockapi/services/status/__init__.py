@@ -1,1 +1,1 @@
-"""What the service says of itself."""
+"""The state of the service: health, readiness, memory, workers, metrics."""

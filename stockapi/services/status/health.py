@@ -1,4 +1,4 @@
-"""What the service says of itself: the long report for people and dashboards, and whether it can answer queries."""
+"""The health report for people and dashboards, and whether the service can answer queries."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _NO_DISK_CACHE = {
     "disk_cache_limit_mb": 0.0,
     "disk_cache_usage_percent": 0.0,
 }
-"""There is no such cache; older clients read the fields."""
+"""Fields that older clients read. There is no such cache."""
 _COINS = ("crypto_priority", "crypto_daily", "crypto_hourly", "crypto_minute")
 _LAST_SYNCS = {
     "daily_last_sync": ("daily",),
@@ -41,7 +41,7 @@ _ITERATION_COUNTS = {
     "slow_iteration_count": ("hourly", "minute"),
     "crypto_iteration_count": _COINS,
 }
-"""Fields older clients read, by the workers that each is about. Workers of later markets are in `workers` alone."""
+"""Fields that older clients read, each with its workers. Workers of other markets are only in `workers`."""
 
 
 def health_report(
@@ -50,10 +50,10 @@ def health_report(
     now: datetime,
     uptime_s: float,
 ) -> dict[str, object]:
-    """The body of /health. Reads the ledger and bookkeeping tables only, and never fails.
+    """The body of /health. It reads only the ledger and bookkeeping tables, and never fails.
 
-    Counts are those of all markets together. A market whose database cannot be read counts as nothing stored and no
-    worker run; `database` then says why.
+    Counts are totals of all markets. A market whose database cannot be read adds 0 bars and no workers; `database` says
+    why.
     """
     markets, calendar = stores.settings.markets, market_of(stores.settings.default_market).calendar
     workers = _workers(stores, now)
@@ -87,7 +87,7 @@ def _stats(stores: Stores, mode: Mode) -> DatabaseStats | None:
 
 
 def _workers(stores: Stores, now: datetime) -> dict[Mode, list[Worker]]:
-    """None of a market whose database cannot be read."""
+    """The workers of each market; none for a market whose database cannot be read."""
     workers: dict[Mode, list[Worker]] = {mode: [] for mode in stores.settings.markets}
     for mode in workers:
         with suppress(StoreError):  # not swallowed: `database` carries it
@@ -96,7 +96,7 @@ def _workers(stores: Stores, now: datetime) -> dict[Mode, list[Worker]]:
 
 
 def _sync_report(workers: Mapping[Mode, Sequence[Worker]]) -> dict[str, object]:
-    """The fields older clients read."""
+    """The fields that older clients read."""
     states = {worker.name: worker.state for of_market in workers.values() for worker in of_market}
 
     def of(names: tuple[str, ...]) -> list[WorkerState]:
@@ -131,7 +131,7 @@ def _worker_report(worker: Worker) -> dict[str, object]:
 
 
 def _provider_report(settings: Settings, mode: Mode, workers: Sequence[Worker]) -> dict[str, object]:
-    """The source of the market and how it was in the latest cycle of any worker; `state` is null before the first."""
+    """The source of the market, and its state in the latest cycle of any worker; `state` is null before the first."""
     cycles = [worker.state for worker in workers if worker.state.source is not None]
     latest = max(cycles, key=_last_heard, default=None)
     if latest is None:
@@ -159,7 +159,7 @@ def _database_report(stores: Stores, mode: Mode) -> dict[str, object]:
         "size_bytes": health.size_bytes,
         "schema_version": health.schema_version,
         "reachable": health.reachable,
-        # An error of the operating system names the file in full.
+        # An error of the operating system names the file by its full path.
         "error": health.error and health.error.replace(health.path, _as_configured(Path(health.path))),
         "last_integrity_check": health.last_integrity_check,
         "last_verification": _verification_report(stores, mode),
@@ -167,7 +167,7 @@ def _database_report(stores: Stores, mode: Mode) -> dict[str, object]:
 
 
 def _verification_report(stores: Stores, mode: Mode) -> dict[str, object] | None:
-    """None before the first one, and of a database that cannot be read."""
+    """The latest verification; None before the first one, or when the database cannot be read."""
     last = None
     with suppress(StoreError):  # not swallowed: `error` carries it
         last = stores.bookkeeping.last_verification(mode)
@@ -187,7 +187,7 @@ def _verification_report(stores: Stores, mode: Mode) -> dict[str, object] | None
 
 
 def _as_configured(path: Path) -> str:
-    """Relative to the working directory where it lies beneath it, so that the default says `vn_data.db`."""
+    """The path relative to the working directory if it is inside, so that the default is shown as `vn_data.db`."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -196,7 +196,7 @@ def _moment(seconds: int | None) -> str | None:
 
 
 def unready_reason(stores: Stores) -> str | None:
-    """Why some market cannot be answered for by either store, without paths; None when all can be."""
+    """Why neither store of some market can answer, without paths; None when every market can be answered."""
     for mode in stores.settings.markets:
         sqlite_reason = _sqlite_unready_reason(stores, mode)
         csv_reason = _csv_unready_reason(stores.settings, mode)
@@ -206,7 +206,10 @@ def unready_reason(stores: Stores) -> str | None:
 
 
 def troubled_workers(stores: Stores, now: datetime) -> dict[str, str]:
-    """The workers that are `stale` or `dead`, by name. Those of a database that cannot be read are not known."""
+    """The workers that are `stale` or `dead`, by name; empty when there are none.
+
+    Workers of a database that cannot be read are not included.
+    """
     return {
         worker.name: worker.condition.value
         for of_market in _workers(stores, now).values()

@@ -1,4 +1,4 @@
-"""How much memory this process uses and may use."""
+"""How much memory this process uses, and how much it may use."""
 
 import os
 import resource
@@ -14,7 +14,7 @@ _MEMORY_USE = Path("/proc/self/statm")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes of this process, and how many the machine or its control group lets it have."""
+    """The resident bytes of this process, and the limit in bytes of the machine or the control group."""
 
     used_bytes: int
     limit_bytes: int
@@ -27,7 +27,7 @@ def measure_memory() -> Memory:
 def _resident_bytes() -> int:
     try:
         resident_pages = int(_MEMORY_USE.read_text().split()[1])
-    except FileNotFoundError:  # not Linux: the peak is the nearest there is, in KiB
+    except FileNotFoundError:  # not Linux: only the peak is known, in KiB
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return resident_pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -39,9 +39,9 @@ def _memory_limit_bytes() -> int:
 
 
 def cgroup_limits(root: Path, membership: Path) -> Iterator[int]:
-    """Memory limits, in bytes, of the control groups (version 1 or 2) this process is in; none where there are none.
+    """The memory limits in bytes of the control groups (version 1 or 2) of this process; empty when there are none.
 
-    Inside a container the path of the membership may be that of the host; its limit then stands at the root.
+    Inside a container the path of the membership may be that of the host. Then the limit is at the root.
     """
     lines = membership.read_text().splitlines() if membership.exists() else []
     for line in lines:

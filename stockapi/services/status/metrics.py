@@ -1,4 +1,4 @@
-"""What the databases have to say at a scrape of /metrics: their workers, what is stored, how fresh it is."""
+"""The metrics of the databases at a scrape of /metrics: workers, stored bars, age of the newest bar."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -21,9 +21,9 @@ _BY_INTERVAL = ("mode", "interval")
 
 
 class StoreCollector(Collector):
-    """Reads the ledger and the bookkeeping tables at each scrape: the cost grows with tickers, not with bars.
+    """Reads the ledger and the bookkeeping tables at each scrape. The time grows with tickers, not with bars.
 
-    Of a database that cannot be read there is `stockapi_database_up` 0, and nothing else from inside it.
+    A database that cannot be read gives `stockapi_database_up` 0, and no other metric from its tables.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class StoreCollector(Collector):
             try:
                 stats = self._stores.db_manager.stats(mode)
                 workers = workers_of(self._stores, mode, now)
-            except StoreError:  # not swallowed: it is what `up` says
+            except StoreError:  # not swallowed: `up` reports it
                 files.add(self._stores.settings, mode, is_up=False)
                 continue
             files.add(self._stores.settings, mode, is_up=True)
@@ -53,7 +53,7 @@ class StoreCollector(Collector):
 
 
 class _FileMetrics:
-    """Of the database files."""
+    """Metrics of the database files."""
 
     def __init__(self) -> None:
         self.up = GaugeMetricFamily(
@@ -76,7 +76,7 @@ class _FileMetrics:
 
 
 class _StoredMetrics:
-    """Of the bars, by market and interval."""
+    """Metrics of the bars, by market and interval."""
 
     def __init__(self) -> None:
         self.bars = GaugeMetricFamily("stockapi_stored_bars", "Bars in the database.", labels=_BY_INTERVAL)
@@ -94,7 +94,7 @@ class _StoredMetrics:
 
 
 class _WorkerMetrics:
-    """Of the workers, each since its database was made."""
+    """Metrics of the workers. Counts are totals since the database was created."""
 
     def __init__(self) -> None:
         self.state = GaugeMetricFamily(

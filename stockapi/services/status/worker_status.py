@@ -1,4 +1,4 @@
-"""Whether the workers do their part: what each has left in the bookkeeping, held against the writer's lock."""
+"""The condition of the workers, from their rows of the bookkeeping and from the writer's lock."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +12,7 @@ from stockapi.services.writer_lock import writer_of
 
 
 class Condition(Enum):
-    """`STALE`: several cycles overdue, though some process is the writer. `DEAD`: no process is."""
+    """`STALE`: some process holds the writer's lock, but the worker is several cycles late. `DEAD`: no process does."""
 
     OK = "ok"
     STALE = "stale"
@@ -21,7 +21,7 @@ class Condition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker and what is to be thought of it."""
+    """One worker and its condition."""
 
     state: WorkerState
     condition: Condition
@@ -32,7 +32,9 @@ class Worker:
 
 
 def workers_of(stores: Stores, mode: Mode, now: int) -> list[Worker]:
-    """Every worker of the market that has ever run, by name; `now` in Unix seconds.
+    """All workers of the market that ever ran, in the order of their names; empty when there is none.
+
+    `now`: Unix seconds.
 
     :raises SqliteError: when the database cannot be read.
     """
@@ -45,7 +47,7 @@ def _has_writer(settings: Settings, mode: Mode) -> bool:
     try:
         return writer_of(settings, mode) is not None
     except CsvError:
-        return True  # a lock that cannot be looked at is no evidence of a death: the heartbeat decides
+        return True  # a lock that cannot be read does not prove that the writer is dead: the heartbeat decides
 
 
 def _condition(state: WorkerState, has_writer: bool, now: int) -> Condition:
