@@ -9,27 +9,45 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long golden lint fmt check bench faults crash soak audit clean
+.PHONY: help run flask venv test test-long golden lint fmt check bench faults crash soak audit clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: $(VENV)/.runtime  ## Serve on http://127.0.0.1:3000 and keep the stores up to date; Ctrl-C stops
-	@export PATH="$(CURDIR)/$(BIN):$$PATH"
+# The settings of `make run` and `make flask`, where neither the environment nor .env says otherwise: a market that needs
+# no network, apart from real bars, on this machine only.
+define settings_of_run
+	export PATH="$(CURDIR)/$(BIN):$$PATH"
 	# The application reads .env itself, beneath the environment, and refuses lines that Flask would skip.
 	export FLASK_SKIP_DOTENV=1
-	# Where neither the environment nor .env says otherwise: a market that needs no network, on this machine only.
-	unless_set() { [ -n "$${!1+set}" ] || grep -Eqs "^[[:space:]]*(export[[:space:]]+)?$$1[[:space:]]*=" .env || export "$$1=$$2"; }
+	unless_set() { [ -n "$${!1+set}" ] || grep -aEqs "^[[:space:]]*(export[[:space:]]+)?$$1[[:space:]]*=" .env || export "$$1=$$2"; }
 	unless_set DATA_PROVIDER simulated
 	unless_set HOST 127.0.0.1
+	provider=$$(python -m stockapi.cli.preflight provider)
+	if [ "$$provider" = simulated ]; then
+		unless_set VN_DATABASE_PATH simulated/vn_data.db
+		unless_set CRYPTO_DATABASE_PATH simulated/crypto_data.db
+		unless_set MARKET_DATA_DIR simulated/market_data
+		unless_set CRYPTO_DATA_DIR simulated/crypto_data
+	fi
+endef
+
+flask: $(VENV)/.runtime  ## A command on the market of `make run`: make flask ARGS=status
+	@$(settings_of_run)
+	flask --app app $(ARGS)
+
+run: $(VENV)/.runtime  ## Serve on http://127.0.0.1:3000 and keep the stores up to date; Ctrl-C stops
+	@$(settings_of_run)
+	address=$$(python -m stockapi.cli.preflight address)
+	read -r state url port <<< "$$address"
+	if [ "$$state" = running ]; then echo "already running at $$url"; exit; fi
 	flask --app app db upgrade
 	flask --app app data pull --if-empty
-	read -r host port < <(python -c 'from stockapi.config import Settings; s = Settings.load(); print(s.host, s.port)')
-	case $$host in 0.0.0.0 | ::) url=http://127.0.0.1:$$port ;; *:*) url=http://[$$host]:$$port ;; *) url=http://$$host:$$port ;; esac
 	printf '\n%s\n\n' "Try, in another terminal:"
 	printf '    curl "%s"\n' "$$url/tickers?symbol=VCB,VNINDEX&limit=3" \
 		"$$url/tickers?mode=crypto&symbol=BTC&interval=4h&limit=5&format=csv" "$$url/health"
 	printf '\n%s\n' "In a browser: $$url/explorer shows the market, $$url/docs tries out every request."
+	if [ "$$provider" = simulated ]; then printf '%s\n' "Commands on this market: make flask ARGS=status"; fi
 	printf '\n%s\n\n' "Ctrl-C stops the server and the worker."
 	# honcho would put .env above the environment, and has a default port of its own.
 	honcho --env /dev/null start --port "$$port" || [ $$? -eq 130 ]

@@ -4,10 +4,12 @@ Read by the master process. What this file imports the workers inherit, so new c
 """
 
 import ctypes
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stockapi.api.server import listening
 from stockapi.api.server.metrics_files import forget_worker, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
 from stockapi.config import Settings
@@ -57,7 +59,10 @@ if hasattr(_libc, "mallopt"):  # musl has no arenas
     _libc.mallopt(_M_ARENA_MAX, 2)
 
 # The heartbeat file is touched every second; on a disk that would wait whenever the disk does.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  (the directory, not a file in it)
+_IN_MEMORY = "/dev/shm"  # noqa: S108  (the directory, not a file in it)
+worker_tmp_dir = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK | os.X_OK) else None
+if worker_tmp_dir is None and Path(_IN_MEMORY).is_dir():
+    sys.stderr.write(f"stockapi: {_IN_MEMORY} cannot be written; heartbeats go to the disk, into TMPDIR or /tmp\n")
 
 # Where the processes count together what /metrics answers; in memory for the same reason.
 _metrics_directory = metrics_directory(worker_tmp_dir)
@@ -72,6 +77,9 @@ accesslog = None
 errorlog = "-"
 loglevel = _settings.log_level
 logger_class = LineLogger
+
+
+on_starting = listening.on_starting
 
 
 def child_exit(_server: object, worker: ApiWorker) -> None:

@@ -33,6 +33,8 @@ from stockapi.models.query import is_symbol
 SIMULATED: Final = "simulated"
 """The value of DATA_PROVIDER that needs no network. It is also the name of that source."""
 
+_USUAL_SEED: Final = "1"
+
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
@@ -187,7 +189,7 @@ class Settings:
         _choice("live", SIMULATED),
         "where bars come from: the real sources, or a market that needs no network",
     )
-    simulated_seed: int = _setting("1", _whole(0, 1 << 32), "which simulated market")
+    simulated_seed: int = _setting(_USUAL_SEED, _whole(0, 1 << 32), "which simulated market")
     crypto_provider: str = _setting(CRYPTO.live_sources[0], _choice(*CRYPTO.live_sources), "live source of crypto")
     vci_base_url: str = _setting(
         "https://trading.vietcap.com.vn/api", _url(_ANY_URL), "VCI, the live source of VN stocks and indices"
@@ -306,6 +308,14 @@ class Settings:
         market = market_of(mode)
         name: str = getattr(self, market.settings.source) if market.settings.source else market.live_sources[0]
         return name
+
+    def origin(self, mode: Mode) -> str:
+        """The name under which the market remembers this source. Bars of two origins do not continue each other.
+
+        Each seed makes another simulated market. The name of the usual one is that of the source.
+        """
+        is_other = self.data_provider == SIMULATED and self.simulated_seed != int(_USUAL_SEED)
+        return f"{SIMULATED} with seed {self.simulated_seed}" if is_other else self.source(mode)
 
 
 def _metadata() -> dict[str, Mapping[str, Any]]:

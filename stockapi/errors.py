@@ -12,6 +12,7 @@ AppError                    what was wrong and what is allowed, in one line
 │   └── DeadlineError       the query took longer than it may
 ├── OverloadedError         too many large queries at once (503)
 ├── WriterLockedError       another process is the writer
+├── ForeignSourceError      the market was filled by another source
 └── ProviderError           an upstream source failed
     ├── ProviderTimeoutError        no answer in time
     ├── ProviderUnavailableError    it cannot be reached, or answers that it has failed (5xx)
@@ -145,6 +146,10 @@ class OverloadedError(AppError):
 
 class WriterLockedError(AppError):
     """Another process holds the lock of the writer. The text says which."""
+
+
+class ForeignSourceError(AppError):
+    """A market was filled by one source, and another one is to go on. The text says how."""
 
 
 class ProviderError(AppError):

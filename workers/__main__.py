@@ -15,6 +15,7 @@ from stockapi.errors import AppError, ConfigError
 from stockapi.logs import configure_logging, key_values
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
+from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
@@ -75,13 +76,16 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
     """Hold the writer's lock, finish what a crash left, then keep the markets current until `stop`.
 
     :returns: whether all went well: with `once`, that no series failed; otherwise that no thread died or hung.
-    :raises AppError: when the start fails: another writer, a source that is not available.
+    :raises AppError: when the start fails: another writer, another source, a source that is not available.
     """
     modes = list(dict.fromkeys(THREADS[name][0].mode for name in names))
     stores, clocks = Stores.of(settings), Clocks()
     with writer_lock(settings, modes):
         for mode in modes:
+            require_source(stores, mode)
+        for mode in modes:
             _recover(stores, mode, clocks.now(), stop)
+            record_source(stores, mode, clocks.now())
         providers = {mode: provider_for(mode, settings, stop) for mode in modes}
         loops = {}
         for name in names:

@@ -74,12 +74,23 @@ class _Tally:
     failed: int = 0
     rows_written: int = 0
     source_errors: int = 0
-    source_state: str = "ok"
+    source_error: str | None = None
+    has_refused: bool = False
+    """Whether the source ended the cycle: series were left out."""
     last_error: str | None = None
 
     def fail(self, error: str) -> None:
         self.failed += 1
         self.last_error = error
+
+    @property
+    def source_state(self) -> str:
+        """`ok`, or the source's last error when it ended the cycle or failed more than half of the series.
+
+        Some tickers of a list are always delisted or not listed yet. They are counted, and say nothing of the source.
+        """
+        is_ok = not self.has_refused and 2 * self.source_errors <= self.series
+        return "ok" if is_ok or self.source_error is None else self.source_error
 
 
 class WorkerLoop:
@@ -190,7 +201,7 @@ class WorkerLoop:
             tickers = job.tickers(self._provider)
         except AppError as exc:
             tickers = []
-            tally.source_state = str(exc)
+            tally.has_refused, tally.source_error = True, str(exc)
             tally.fail(str(exc))
         self._sync_all(job, tickers, tally)
         seconds = self._monotonic() - started
@@ -264,7 +275,7 @@ class WorkerLoop:
             return False
         except ProviderError as exc:
             tally.source_errors += 1
-            tally.source_state = str(exc)
+            tally.has_refused, tally.source_error = exc.stops_cycle, str(exc)
             tally.fail(f"{key}: {exc}")
             log.warning("%s: %s", key, exc)
             return not exc.stops_cycle

@@ -30,6 +30,7 @@ from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
 from stockapi.services.ingest.importer import ImportResult, find_files, import_files
 from stockapi.services.ingest.sync import SyncStats, sync_ticker
+from stockapi.services.market_source import record_source, require_source, source_of
 
 
 @click.group("data")
@@ -91,6 +92,7 @@ def pull(
     outcomes: list[SyncStats | str] = []
     with writing(wanted) as app:
         for mode in wanted:
+            require_source(app.stores, mode)
             if if_empty and app.stores.csv_store.tickers(mode):
                 click.echo(f"{mode.value}: has bars already, left out")
             else:
@@ -107,6 +109,7 @@ def _pull_market(
 ) -> list[SyncStats | str]:
     """One outcome per series pulled, or that could not be: then the line that says why."""
     wanted, mode = tickers or provider.tickers(), provider.mode.value
+    record_source(app.stores, provider.mode, app.clock())
     each = with_progress(wanted, len(wanted), f"pull {mode}", "tickers")
     outcomes = [outcome for ticker in each for outcome in _pull_ticker(app, provider, ticker, intervals, full)]
     done = [outcome for outcome in outcomes if isinstance(outcome, SyncStats)]
@@ -131,6 +134,19 @@ def _pull_ticker(
             return
         except ProviderError as exc:
             yield f"failed {key}: {exc}"
+
+
+@commands.command()
+@modes_option
+@with_appcontext
+@one_line_errors
+def adopt(modes: tuple[Mode, ...]) -> None:
+    """Let the source of the settings go on with bars that another source has filled. Nothing is fetched."""
+    with writing(modes) as app:
+        for mode in modes:
+            before, now = source_of(app.stores, mode), app.settings.origin(mode)
+            record_source(app.stores, mode, app.clock())
+            click.echo(f"{mode.value}: filled by {before or 'nobody known'} until now, by {now} from now on")
 
 
 @commands.command()

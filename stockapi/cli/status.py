@@ -9,6 +9,7 @@ from stockapi.errors import SqliteError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment, format_time
+from stockapi.services.market_source import source_of
 from stockapi.services.status.worker_status import Worker, workers_of
 from stockapi.services.writer_lock import writer_of
 
@@ -26,6 +27,7 @@ def show_status(modes: tuple[Mode, ...]) -> None:
     for mode in modes:
         writer = writer_of(services().settings, mode)
         click.echo(f"{mode.value}: writer: {writer or 'none'}")
+        click.echo(f"  {_source(mode)}")
         try:
             _print_stored(mode)
             _print_verification(mode)
@@ -36,6 +38,12 @@ def show_status(modes: tuple[Mode, ...]) -> None:
             click.echo(f"  {exc}; CSV holds {in_csv} tickers")
     if not is_readable:
         raise SystemExit(1)
+
+
+def _source(mode: Mode) -> str:
+    """The source that filled the market, and that of the settings where it is another one."""
+    held, wanted = source_of(services().stores, mode), services().settings.origin(mode)
+    return f"source: {held}" if held == wanted else f"source: {held or 'none recorded'}; the settings name {wanted}"
 
 
 def _print_stored(mode: Mode) -> None:

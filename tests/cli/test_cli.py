@@ -783,6 +783,7 @@ def test_status_tells_what_is_stored_how_fresh_and_who_writes(stores: Stores, ru
     Bookkeeping(stores.db_manager).beat(Mode.VN, "daily", 15, int(NOW.timestamp()) - 90)
     expected = [
         "vn: writer: none",
+        "  source: none recorded; the settings name simulated",
         "  1 tickers, 1 active",
         "  1D:        1,500 bars, newest bar 2019-02-12",
         "  1H:            0 bars, no bars",
@@ -790,6 +791,7 @@ def test_status_tells_what_is_stored_how_fresh_and_who_writes(stores: Stores, ru
         "  last verification: never",
         "  worker daily: dead, heartbeat 2026-03-02T04:58:30Z (90 s ago), 0 iterations, last sync never",
         "crypto: writer: none",
+        "  source: none recorded; the settings name simulated",
         "  0 tickers, 0 active",
         *[f"  {interval}:            0 bars, no bars" for interval in ("1D", "1H", "1m")],
         "  last verification: never",
@@ -798,7 +800,7 @@ def test_status_tells_what_is_stored_how_fresh_and_who_writes(stores: Stores, ru
     with another_writer(tmp_path) as writer:
         lines = succeeded(run("status", "--mode", "vn"))
     assert lines[0].startswith(f"vn: writer: pid {writer.pid}, ")
-    assert lines[1:] == [*expected[1:6], expected[6].replace("dead", "stale")]
+    assert lines[1:] == [*expected[1:7], expected[7].replace("dead", "stale")]
 
 
 def test_status_tells_how_the_last_verification_went(stores: Stores, run: Run) -> None:
@@ -841,6 +843,7 @@ def test_status_without_a_database_tells_what_csv_has(stores: Stores, run: Run) 
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "vn: writer: none",
+        "  source: none recorded; the settings name simulated",
         "  SQLite error: file is not a database; CSV holds 1 tickers",
     ]
 

@@ -180,8 +180,28 @@ def test_a_failing_series_is_reported_and_the_others_go_on_unless_asking_is_usel
     state = state_of(stores)
     assert state.last_error == f"vn ACB 1D: {failure}"
     assert state.source_errors == isinstance(failure, ProviderError)
-    assert state.source_state == (str(failure) if isinstance(failure, ProviderError) else "ok")
+    assert (state.cycle_calls, state.cycle_errors) == (len(asked), isinstance(failure, ProviderError))
+    has_refused = isinstance(failure, ProviderError) and failure.stops_cycle
+    assert state.source_state == (str(failure) if has_refused else "ok")
     assert (state.last_sync is None) == (len(asked) == 1), "nothing was brought up to date"
+
+
+@pytest.mark.parametrize(
+    ("failing", "state"),
+    [
+        ([], "ok"),
+        (["FPT"], "ok"),
+        (["ACB", "FPT"], "vci: FPT: unknown symbol"),
+        (TICKERS, "vci: VCB: unknown symbol"),
+    ],
+)
+def test_a_source_that_gave_most_series_is_ok_however_dead_a_ticker_is(
+    stores: Stores, failing: list[str], state: str
+) -> None:
+    source = Source({ticker: UnknownSymbolError(f"vci: {ticker}: unknown symbol") for ticker in failing})
+    assert make_loop(stores, source).run_once() == len(failing)
+    reported = state_of(stores)
+    assert (reported.source_state, reported.cycle_calls, reported.cycle_errors) == (state, 3, len(failing))
 
 
 def test_a_stop_ends_the_cycle_after_the_series_in_hand(stores: Stores) -> None:

@@ -163,7 +163,10 @@ class WorkerSchema(Schema):
 
 class SourceSchema(Schema):
     name = text("the source of bars")
-    state = text("how it was in the latest cycle; null before the first", null=True)
+    state = text("ok, or why it gave half of the series of the latest cycle at most; null before the first", null=True)
+    series_asked = count("series that the latest cycle asked for; null before the first", null=True)
+    series_given = count("those of them that it gave", null=True)
+    filled_by = text("the source that the stored bars come from; null when that is not known", null=True)
 
 
 class HealthSchema(Schema):

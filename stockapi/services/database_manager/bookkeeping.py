@@ -8,9 +8,11 @@ from stockapi.services.database_manager.manager import DatabaseManager
 
 _RECORD_CYCLE = """
 INSERT INTO worker_states (worker, iterations, last_sync, heartbeat_at, due_every_s, cycle_seconds, rows_written,
-                           source, source_state, source_calls, source_errors, last_error, last_error_at)
+                           source, source_state, source_calls, source_errors, last_error, last_error_at,
+                           cycle_calls, cycle_errors)
 VALUES (:worker, 1, :last_sync, :now, :due_every_s, :cycle_seconds, :rows_written,
-        :source, :source_state, :source_calls, :source_errors, :last_error, :last_error_at)
+        :source, :source_state, :source_calls, :source_errors, :last_error, :last_error_at,
+        :source_calls, :source_errors)
 ON CONFLICT (worker) DO UPDATE SET
     iterations = iterations + 1,
     last_sync = coalesce(excluded.last_sync, last_sync),
@@ -23,7 +25,9 @@ ON CONFLICT (worker) DO UPDATE SET
     source_calls = source_calls + excluded.source_calls,
     source_errors = source_errors + excluded.source_errors,
     last_error = coalesce(excluded.last_error, last_error),
-    last_error_at = coalesce(excluded.last_error_at, last_error_at)
+    last_error_at = coalesce(excluded.last_error_at, last_error_at),
+    cycle_calls = excluded.cycle_calls,
+    cycle_errors = excluded.cycle_errors
 """
 _BEAT = """
 INSERT INTO worker_states (worker, iterations, heartbeat_at, due_every_s) VALUES (:worker, 0, :now, :due_every_s)
@@ -31,7 +35,7 @@ ON CONFLICT (worker) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, due_eve
 """
 _SELECT_STATES = """
 SELECT worker, iterations, last_sync, heartbeat_at, due_every_s, cycle_seconds, rows_written,
-       source, source_state, source_calls, source_errors, last_error, last_error_at
+       source, source_state, source_calls, source_errors, last_error, last_error_at, cycle_calls, cycle_errors
 FROM worker_states ORDER BY worker
 """
 _RECORD_ADJUSTMENT = """
@@ -50,11 +54,13 @@ INSERT OR REPLACE INTO verification
 _SELECT_VERIFICATION = """
 SELECT done_at, seconds, integrity, series, bars, differing, left_over, rebuilt FROM verification
 """
+_RECORD_SOURCE = "INSERT OR REPLACE INTO market_source (id, name, since) VALUES (1, ?, ?)"
+_SELECT_SOURCE = "SELECT name FROM market_source"
 _ROW = "a row of the bookkeeping"
 _TEXT, _WHOLE, _NUMBER = (str, type(None)), (int, type(None)), (float, int, type(None))
 _TYPES_OF_STATE = (
     *(str, int, _WHOLE, _WHOLE, _WHOLE, _NUMBER, int),
-    *(_TEXT, _TEXT, int, int, _TEXT, _WHOLE),
+    *(_TEXT, _TEXT, int, int, _TEXT, _WHOLE, _WHOLE, _WHOLE),
 )
 _TYPES_OF_ADJUSTMENT = (str, int, float, int, _WHOLE)
 _TYPES_OF_VERIFICATION = (int, float, str, int, int, int, int, int)
@@ -101,6 +107,8 @@ class WorkerState:
     source_errors: int
     last_error: str | None
     last_error_at: int | None
+    cycle_calls: int | None
+    cycle_errors: int | None
 
     def is_stale(self, now: int) -> bool:
         """Whether the worker is stuck, stopped or dead: its last heartbeat is several cycles old, or it has none."""
@@ -194,3 +202,13 @@ class Bookkeeping:
     def record_verification(self, mode: Mode, verification: Verification) -> None:
         with self._db.transaction(mode) as connection:
             connection.execute(_RECORD_VERIFICATION, astuple(verification))
+
+    def source(self, mode: Mode) -> str | None:
+        """The name of the source that filled the market; None when none is recorded."""
+        with self._db.snapshot(mode) as connection:
+            row = connection.execute(_SELECT_SOURCE).fetchone()
+        return None if row is None else str(of_types(row, (str,), _ROW)[0])
+
+    def record_source(self, mode: Mode, name: str, now: int) -> None:
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RECORD_SOURCE, (name, now))

@@ -16,6 +16,7 @@ from stockapi.models.timestamps import format_moment
 from stockapi.services.database_manager import DatabaseStats
 from stockapi.services.database_manager.bookkeeping import WorkerState
 from stockapi.services.database_manager.migrations import known_migrations
+from stockapi.services.market_source import source_of
 from stockapi.services.status.memory import Memory
 from stockapi.services.status.worker_status import Condition, Worker, workers_of
 from stockapi.services.stores import Stores
@@ -74,7 +75,7 @@ def health_report(
         "current_system_time": format_moment(int(now.timestamp())),
         "database": {mode.value: _database_report(stores, mode) for mode in markets},
         "workers": {worker.name: _worker_report(worker) for of_market in workers.values() for worker in of_market},
-        "providers": {mode.value: _provider_report(stores.settings, mode, workers[mode]) for mode in markets},
+        "providers": {mode.value: _provider_report(stores, mode, workers[mode]) for mode in markets},
         "fallback_to_csv": stores.settings.fallback_to_csv,
     }
 
@@ -130,13 +131,28 @@ def _worker_report(worker: Worker) -> dict[str, object]:
     }
 
 
-def _provider_report(settings: Settings, mode: Mode, workers: Sequence[Worker]) -> dict[str, object]:
-    """The source of the market, and its state in the latest cycle of any worker; `state` is null before the first."""
+def _provider_report(stores: Stores, mode: Mode, workers: Sequence[Worker]) -> dict[str, object]:
+    """The source of the market and how it was in the latest cycle of any worker, with the series that it was asked and
+    that it gave. They are null before the first cycle.
+
+    `filled_by`: the source that the stored bars come from. It is null when that is not known.
+    """
     cycles = [worker.state for worker in workers if worker.state.source is not None]
     latest = max(cycles, key=_last_heard, default=None)
-    if latest is None:
-        return {"name": settings.source(mode), "state": None}
-    return {"name": latest.source, "state": latest.source_state}
+    asked = None if latest is None else latest.cycle_calls
+    return {
+        "name": stores.settings.source(mode) if latest is None else latest.source,
+        "state": None if latest is None else latest.source_state,
+        "series_asked": asked,
+        "series_given": None if latest is None or asked is None else asked - (latest.cycle_errors or 0),
+        "filled_by": _filled_by(stores, mode),
+    }
+
+
+def _filled_by(stores: Stores, mode: Mode) -> str | None:
+    with suppress(StoreError):  # not swallowed: the worker's start raises it again
+        return source_of(stores, mode)
+    return None
 
 
 def _last_heard(state: WorkerState) -> int:

@@ -10,7 +10,7 @@ from stockapi.services.database_manager.damage import has_types
 
 log = logging.getLogger(__name__)
 
-_TABLES: Final = ("worker_states", "adjustments", "verification")
+_TABLES: Final = ("worker_states", "adjustments", "verification", "market_source")
 _TYPES: Final[dict[str, tuple[type, ...]]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int)}
 
 Row = tuple[object, ...]

@@ -42,6 +42,8 @@ NEVER: dict[str, Any] = {
     "source_errors": 0,
     "last_error": None,
     "last_error_at": None,
+    "cycle_calls": None,
+    "cycle_errors": None,
 }
 
 
@@ -69,7 +71,7 @@ def test_nothing_has_run(bookkeeping: Bookkeeping) -> None:
 
 def test_a_first_cycle_is_kept_as_it_was(bookkeeping: Bookkeeping) -> None:
     bookkeeping.record_cycle(Mode.VN, cycle(), now=1_000)
-    expected = state(**GOOD, iterations=1, heartbeat_at=1_000)
+    expected = state(**GOOD, iterations=1, heartbeat_at=1_000, cycle_calls=34, cycle_errors=0)
     assert bookkeeping.worker_states(Mode.VN) == {"daily": expected}
 
 
@@ -79,6 +81,7 @@ def test_counts_add_up_and_the_rest_is_of_the_last_cycle(bookkeeping: Bookkeepin
     changes = latest | {"rows_written": 5, "source_calls": 6, "source_errors": 2, "last_sync": 2_000}
     bookkeeping.record_cycle(Mode.VN, cycle(**changes), now=2_001)
     totals = {"iterations": 2, "rows_written": 12, "source_calls": 40, "source_errors": 3}
+    totals |= {"cycle_calls": 6, "cycle_errors": 2}
     expected = state(**latest, **totals, last_sync=2_000, heartbeat_at=2_001)
     assert bookkeeping.worker_states(Mode.VN) == {"daily": expected}
 

@@ -44,6 +44,11 @@ def report(db_manager: DatabaseManager, **changes: object) -> dict[str, Any]:
     return health_report(Stores.of(db_manager.settings), **given)  # type: ignore[arg-type]
 
 
+def before_a_cycle(source: str) -> dict[str, Any]:
+    """What is reported of a source that has given nothing yet."""
+    return {"name": source, "state": None, "series_asked": None, "series_given": None, "filled_by": None}
+
+
 def record(db_manager: DatabaseManager, mode: Mode, worker: str, at: int, **changes: Any) -> None:
     """One cycle that ended `at` (Unix seconds)."""
     cycle = {
@@ -134,8 +139,8 @@ def test_every_field_of_the_contract_on_an_empty_service(tmp_path: Path) -> None
         "current_system_time": "2024-01-02T03:00:00Z",
         "workers": {},
         "providers": {
-            "vn": {"name": "simulated", "state": None},
-            "crypto": {"name": "simulated", "state": None},
+            "vn": before_a_cycle("simulated"),
+            "crypto": before_a_cycle("simulated"),
         },
         "fallback_to_csv": True,
     }
@@ -230,7 +235,7 @@ def test_a_worker_that_has_not_finished_a_cycle(tmp_path: Path) -> None:
         "iterations",
         "rows_written",
     }
-    assert report(db_manager)["providers"]["vn"] == {"name": "simulated", "state": None}
+    assert report(db_manager)["providers"]["vn"] == before_a_cycle("simulated")
 
 
 def test_workers_that_are_stale_or_dead_are_named(tmp_path: Path) -> None:
@@ -260,7 +265,7 @@ def test_a_broken_database_hides_the_workers_of_its_market_only(tmp_path: Path) 
 def test_before_a_cycle_the_source_is_the_configured_one(tmp_path: Path, changes: dict[str, str]) -> None:
     settings = settings_in(tmp_path, **changes)
     assert report(DatabaseManager(settings))["providers"] == {
-        mode.value: {"name": provider_for(mode, settings).name, "state": None} for mode in Mode
+        mode.value: before_a_cycle(provider_for(mode, settings).name) for mode in Mode
     }
 
 
@@ -276,7 +281,8 @@ def test_a_source_is_as_its_latest_cycle_found_it(tmp_path: Path, minute: dict[s
     db_manager = manager(settings_in(tmp_path), Mode.VN)
     record(db_manager, Mode.VN, "daily", NOW_S - 10, source="vci", source_state="blocked", last_error="blocked")
     record(db_manager, Mode.VN, "minute", source="vci", **minute)
-    assert report(db_manager)["providers"]["vn"] == {"name": "vci", "state": state}
+    expected = {"name": "vci", "state": state, "series_asked": 2, "series_given": 2, "filled_by": "vci"}
+    assert report(db_manager)["providers"]["vn"] == expected
 
 
 # The process
