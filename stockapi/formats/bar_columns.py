@@ -10,8 +10,8 @@ from stockapi.formats.digits import Flags, Style, Text
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AnyInterval
 
-Named = tuple[Mapping[str, str], Bars]
-"""Bars, one at least, and the fields that are the same in all of them."""
+Styles = Sequence[tuple[Sequence[str], Style]]
+"""Names in the order of the fields, and how these numbers are written: all but a whole volume."""
 
 
 class Columns(NamedTuple):
@@ -22,25 +22,21 @@ class Columns(NamedTuple):
 
 
 def columns_of(
-    series: Sequence[Named],
-    interval: AnyInterval,
-    columns: Mapping[str, int],
-    styles: Sequence[tuple[Sequence[str], Style]],
+    names: Mapping[str, str], bars: Bars, interval: AnyInterval, columns: Mapping[str, int], styles: Styles
 ) -> Columns:
-    """Of all bars, one after the other. Volumes are all whole numbers, or none is.
+    """The columns of one bar at least.
 
+    :param names: the fields that are the same in all bars.
     :param columns: the number of the column of each field.
-    :param styles: names in the order of the fields, and how these numbers are written: all but a whole volume.
     """
-    bars = Bars.concatenate([each for _, each in series]) if len(series) > 1 else series[0][1]
-    texts = [_constant(series, name, columns[name]) for name in series[0][0] if name in columns]
+    texts = [digits.of_text(names[name].encode(), columns[name]) for name in names if name in columns]
     if "time" in columns:
         texts.append(digits.times(bars.time, columns["time"], interval))
     if "volume" in columns and bars.has_whole_volume:
         texts.append(digits.whole(bars.volume.astype(np.int64, copy=False), columns["volume"]))
     present = list[tuple[int, Flags]]()
-    for names, style in styles:
-        values, where = bars.named(names), [columns[name] for name in names]
+    for group, style in styles:
+        values, where = bars.named(group), [columns[name] for name in group]
         is_absent = np.isnan(values)
         if np.logical_or.reduce(is_absent, axis=None):
             values = np.where(is_absent, 0.0, values)
@@ -48,11 +44,3 @@ def columns_of(
             present += ((where[row], ~is_absent[row]) for row in rows)
         texts += digits.numbers(values, where, style)
     return Columns(texts, present)
-
-
-def _constant(series: Sequence[Named], name: str, column: int) -> Text:
-    """A field that is the same in all bars of a series."""
-    if len(series) == 1:
-        return digits.of_text(series[0][0][name].encode(), column)
-    text = digits.of_texts([names[name].encode() for names, _ in series], column)
-    return Text(text.columns, np.repeat(text.words, [len(bars) for _, bars in series], axis=-1))

@@ -4,9 +4,7 @@ Writing is exact: every number parses back to the float64 it was. Reading is tol
 stored from is taken, whatever cannot is handed back with the reason.
 """
 
-import math
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Final
@@ -17,8 +15,9 @@ from stockapi.errors import LayoutError
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
 from stockapi.formats.csv_lenient_reader import DamagedLine, ParsedCsv, find_start, parse_lines
+from stockapi.formats.csv_numbers import fixed_or_shortest, shortest
 from stockapi.markets import market_of
-from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import CSV_FIELDS, INDICATOR_FIELDS, INDICATORS, PRICE_FIELDS
 from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
@@ -34,7 +33,7 @@ _VALUE_FIELDS: Final = frozenset(CSV_FIELDS[1:])
 _EMPTY_FIELD = '""'
 _Column = tuple[str, Sequence[object]]  # the format of its values, and these
 _WRITE_BLOCK_ROWS = 2_000
-_DIGITS_FROM_ROWS = 50  # for fewer rows `%` is faster
+_FAST_FROM_ROWS = 50  # for fewer rows `%` is faster
 _READ_BLOCK_CHARS = 1 << 17  # split into fields, text takes some ten times its size: never a whole file of it
 
 
@@ -58,31 +57,9 @@ def format_fields(first: Sequence[str], fields: frozenset[str], bars: Bars, inte
 
 
 def _format_block(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
-    if len(bars) >= _DIGITS_FROM_ROWS and len(fields & _VALUE_FIELDS) > 1:
-        lines = _digit_lines(first, fields, bars, interval, mode)
-        if lines is not None:
-            return lines
-    return _plain_lines(first, fields, bars, interval, mode)
-
-
-def _digit_lines(
-    first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode
-) -> str | None:
-    """All rows by columns of digits; None when a number has more decimals than those of the market."""
-    columns: list[csv_fast_writer.Words] = []
-    times = csv_fast_writer.times(bars.time, interval) if "time" in fields else []
-    prices, *indicators = (csv_fast_writer.fixed_point(*group) for group in _fixed_groups(fields, bars, mode))
-    for words in (times, prices, _volume_words(bars, mode) if "volume" in fields else [], *indicators):
-        if words is None:
-            return None
-        columns += words
-    return csv_fast_writer.join(first, columns).decode()
-
-
-def _volume_words(bars: Bars, mode: Mode) -> list[csv_fast_writer.Words] | None:
-    if market_of(mode).has_whole_volume:
-        return csv_fast_writer.whole(bars.volume.astype(np.int64, copy=False))
-    return csv_fast_writer.texts(_shortest_each(bars.volume))
+    is_table = len(bars) >= _FAST_FROM_ROWS and len(fields & _VALUE_FIELDS) > 1
+    write = csv_fast_writer.lines if is_table else _plain_lines
+    return write(first, fields, bars, interval, mode)
 
 
 def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
@@ -92,7 +69,7 @@ def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, inter
     columns += prices
     if "volume" in fields:
         is_whole = market_of(mode).has_whole_volume
-        columns.append(("%d", bars.volume.tolist()) if is_whole else ("%s", _shortest_each(bars.volume)))
+        columns.append(("%d", bars.volume.tolist()) if is_whole else ("%s", list(map(shortest, bars.volume.tolist()))))
     count = len(columns)
     columns += chain(*indicators)
     cells: list[object] = [None] * (len(columns) * len(bars))
@@ -136,23 +113,9 @@ def _fixed(rows: Float, decimals: int) -> list[_Column]:
         is_rounded = np.round(rows, decimals) == rows
     if (is_rounded | np.isnan(rows)).all():
         return [(f"%.{decimals}f", row) for row in rows.tolist()]
-    return [("%s", [_fixed_or_shortest(value, decimals) for value in row]) for row in rows.tolist()]
-
-
-def _fixed_or_shortest(value: float, decimals: int) -> object:
-    if math.isnan(value):
-        return value
-    text = f"{value:.{decimals}f}"
-    return text if float(text) == value else _shortest(value)
-
-
-def _shortest_each(values: Int | Float) -> list[str]:
-    return [_shortest(value) for value in values.tolist()]
-
-
-def _shortest(value: float) -> str:
-    text = repr(value)
-    return format(Decimal(text), "f") if "e" in text else text
+    # Only NaN differs from itself.
+    texts = ([v if v != v else fixed_or_shortest(v, decimals) for v in row] for row in rows.tolist())
+    return [("%s", row) for row in texts]
 
 
 def parse_rows(text: str, key: SeriesKey, *, with_indicators: bool = True) -> ParsedCsv:

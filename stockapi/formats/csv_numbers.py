@@ -96,3 +96,15 @@ def parse_whole(name: str, text: str, style: Style = Style.POINT) -> int:
 
 def shown(text: str) -> str:
     return repr(text[:40])
+
+
+def fixed_or_shortest(value: float, decimals: int) -> str:
+    """With these decimals; in full where they would change the number."""
+    text = f"{value:.{decimals}f}"
+    return text if float(text) == value else shortest(value)
+
+
+def shortest(value: float) -> str:
+    """The shortest text that gives the number back, without an exponent."""
+    text = repr(value)
+    return format(Decimal(text), "f") if "e" in text else text

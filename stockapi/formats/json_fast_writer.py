@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from typing import Final, NamedTuple
 
 from stockapi.formats import digits, json_format
-from stockapi.formats.bar_columns import Named, columns_of
+from stockapi.formats.bar_columns import columns_of
 from stockapi.formats.word_lines import Lines, Part
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
@@ -15,8 +14,6 @@ from stockapi.models.interval import AnyInterval
 _TEXT_FIELDS = frozenset(("time", "symbol", "mode"))
 _FAST_FROM_ROWS: Final = 80
 """Of 50 rows objects take 0.8 times what arrays take, of 100 rows 1.1 to 1.35 times, of 252 rows 1.6 to 2 times."""
-_MARK: Final = b"\1"
-"""Between the texts of two series; it is no character of either."""
 
 
 class _Layout(NamedTuple):
@@ -34,31 +31,25 @@ def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, field
         if len(part) < _FAST_FROM_ROWS:
             yield from json_format.json_rows(names, part, interval, fields)
         else:
-            yield from rows([(names, part)], interval, tuple(fields), b",")
+            yield rows(names, part, interval, tuple(fields))
 
 
-def rows(series: Sequence[Named], interval: AnyInterval, fields: tuple[str, ...], separator: bytes) -> list[bytes]:
-    """The bars of each series as objects, without their absent indicators.
-
-    The separator, one character, stands between two objects and not after the last.
-    """
-    lengths = [len(bars) for _, bars in series]
-    layout = _layout(fields, separator, series[0][1].has_whole_volume)
-    columns = columns_of(series, interval, layout.columns, [(layout.numbers, digits.JSON)])
-    lines = Lines(layout.parts, columns.texts, sum(lengths))
+def rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
+    """All of them at once: one bar at least."""
+    layout = _layout(fields, bars.has_whole_volume)
+    columns = columns_of(names, bars, interval, layout.columns, [(layout.numbers, digits.JSON)])
+    lines = Lines(layout.parts, columns.texts, len(bars))
     for column, is_present in columns.present:
         lines.leave_out(column, is_present, with_text=True)
-    for end in accumulate(lengths[:-1]):
-        lines.end(end - 1, layout.last + _MARK)
-    lines.end(sum(lengths) - 1, layout.last)
+    lines.end(len(bars) - 1, layout.last)
     text = lines.text()
     if columns.present and fields[0] in INDICATOR_FIELDS:
         text = text.replace(b"{,", b"{")  # left over where the first field is absent
-    return text.split(_MARK) if len(series) > 1 else [text]
+    return text
 
 
 @lru_cache
-def _layout(fields: tuple[str, ...], separator: bytes, has_whole_volume: bool) -> _Layout:
+def _layout(fields: tuple[str, ...], has_whole_volume: bool) -> _Layout:
     columns = {name: number for number, name in enumerate(fields)}
     others = _TEXT_FIELDS | {"volume"} if has_whole_volume else _TEXT_FIELDS
     # The text before an indicator is a part of its own, to be left out with it.
@@ -73,7 +64,7 @@ def _layout(fields: tuple[str, ...], separator: bytes, has_whole_volume: bool) -
             parts += [f"{text}{key}{quote}".encode(), column]
             text = quote
     last = f"{text}}}".encode()
-    parts.append(last + separator)
+    parts.append(last + b",")
     return _Layout(
         tuple(part for part in parts if part != b""),
         columns,

@@ -1,30 +1,39 @@
-"""Columns of digits: the text that Python's own formatting gives, or none."""
+"""Columns of digits: the text that Python's own formatting gives."""
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from itertools import chain
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockapi.formats import csv_fast_writer
+from stockapi.formats import csv_fast_writer, csv_format, digits
 from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
-from stockapi.models import AggregatedInterval, Interval
+from stockapi.formats.digits import Text
+from stockapi.formats.word_lines import Lines
+from stockapi.models import AggregatedInterval, Bars, Interval, Mode
+from stockapi.models.bars import Float
 from stockapi.models.interval import AnyInterval
 from stockapi.models.timestamps import format_times
 
 NAN = float("nan")
 
 
-def lines(columns: list[csv_fast_writer.Words] | None, first: tuple[str, ...] = ()) -> list[str] | None:
-    return None if columns is None else csv_fast_writer.join(first, columns).decode().splitlines()
+def lines(texts: Sequence[Text], rows: int) -> list[str]:
+    """The columns with commas between."""
+    columns = sum(len(text.columns) for text in texts)
+    parts = [part for column in range(columns) for part in (b"," if column else b"", column)]
+    return Lines((*parts, b"\n"), texts, rows).text().decode().splitlines()
 
 
-def fixed(value: float, decimals: int) -> str | None:
+def numbers(rows: Float, decimals: int) -> list[Text]:
+    return digits.numbers(rows, range(len(rows)), csv_fast_writer._fixed(decimals))
+
+
+def fixed(value: float, decimals: int) -> str:
     """The one number of one row."""
-    columns = csv_fast_writer.fixed_point(np.array([[value]]), decimals)
-    return None if columns is None else csv_fast_writer.join([], columns).decode().removesuffix("\n")
+    return lines(numbers(np.array([[value]]), decimals), 1)[0]
 
 
 @pytest.mark.parametrize(
@@ -46,8 +55,6 @@ def fixed(value: float, decimals: int) -> str | None:
         (10000001.0, 2, "10000001.00"),
         (-123456789.0, 0, "-123456789"),
         (1e12, 2, "1000000000000.00"),
-        (NAN, 2, ""),
-        (-NAN, 2, ""),
         # Where these decimals would change the number it has more, and no zeros at their end.
         (0.001, 2, "0.001"),
         (-1e-9, 8, "-0.000000001"),
@@ -64,19 +71,24 @@ def test_a_number_with_fixed_decimals(value: float, decimals: int, text: str) ->
 
 
 @pytest.mark.parametrize(
-    ("value", "decimals"),
+    ("value", "decimals", "text"),
     [
-        pytest.param(1e-21, 8, id="far more decimals"),
-        pytest.param(1 / 3, 4, id="no end of decimals"),
-        pytest.param(2.0**51, 0, id="too large to be sure of"),
-        pytest.param(2.0**51 / 64, 2, id="too large with its decimals"),
-        pytest.param(1e300, 8, id="beyond the largest float with its decimals"),
-        pytest.param(float("inf"), 2, id="infinite"),
+        pytest.param(1e-21, 8, "0.000000000000000000001", id="far more decimals"),
+        pytest.param(1 / 3, 4, "0.3333333333333333", id="no end of decimals"),
+        pytest.param(2.0**51, 0, "2251799813685248", id="too large to be sure of"),
+        pytest.param(2.0**51 / 64, 2, "35184372088832.00", id="too large with its decimals"),
+        pytest.param(1e300, 8, f"{1e300:.8f}", id="beyond the largest float with its decimals"),
     ],
 )
-def test_a_number_that_might_change_is_not_taken_on(value: float, decimals: int) -> None:
-    assert fixed(value, decimals) is None
-    assert csv_fast_writer.fixed_point(np.array([[1.0, value, NAN]]), decimals) is None
+def test_a_number_that_might_change_is_left_to_python(value: float, decimals: int, text: str) -> None:
+    def others(values: Float, _columns: Sequence[int]) -> Text:
+        raise LookupError(values[0].tolist())
+
+    assert fixed(value, decimals) == text
+    rows = np.array([[1.0, value]])
+    with pytest.raises(LookupError):
+        digits.numbers(rows, [0], csv_fast_writer._fixed(decimals)._replace(other=others))
+    assert lines(numbers(rows, decimals), 2) == [f"{1:.{decimals}f}", text]
 
 
 @given(units=st.lists(st.integers(0, 10**6), min_size=1, max_size=6), places=st.integers(4, 16))
@@ -87,51 +99,50 @@ def test_numbers_of_many_decimals_beside_those_of_few(units: list[int], places: 
     texts = [
         text if float(text := f"{value:.4f}") == value else full for value, full in zip(values, exact, strict=True)
     ]
-    assert lines(csv_fast_writer.fixed_point(np.array([values]), 4)) == texts
+    assert lines(numbers(np.array([values]), 4), len(values)) == texts
 
 
 @pytest.mark.parametrize("decimals", [0, 2, 4, 8])
-@given(units=st.lists(st.integers(-(2**51) + 1, 2**51 - 1), min_size=1, max_size=6), holes=st.integers(0, 63))
+@given(units=st.lists(st.integers(-(2**51) + 1, 2**51 - 1), min_size=1, max_size=6))
 @settings(max_examples=200, deadline=None)
-def test_digits_are_those_of_pythons_formatting(decimals: int, units: list[int], holes: int) -> None:
-    values = [NAN if holes >> i & 1 else unit / 10**decimals for i, unit in enumerate(units)]
-    columns = csv_fast_writer.fixed_point(np.array([values, values[::-1]]), decimals)
-    texts = ["" if np.isnan(value) else f"{value:.{decimals}f}" for value in values]
-    assert lines(columns, ("X",)) == [f"X,{one},{other}" for one, other in zip(texts, texts[::-1], strict=True)]
+def test_digits_are_those_of_pythons_formatting(decimals: int, units: list[int]) -> None:
+    values = [unit / 10**decimals for unit in units]
+    rows = np.array([values, values[::-1]])
+    texts = [f"{value:.{decimals}f}" for value in values]
+    assert lines(numbers(rows, decimals), len(values)) == [
+        f"{one},{other}" for one, other in zip(texts, texts[::-1], strict=True)
+    ]
 
 
-@given(st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=6))
+@given(st.lists(st.integers(-1, 2**63 - 1), min_size=1, max_size=6))
 def test_whole_numbers(values: list[int]) -> None:
-    assert lines(csv_fast_writer.whole(np.array(values, dtype=np.int64))) == [*map(str, values)]
-
-
-def test_whole_numbers_below_zero_are_not_taken_on() -> None:
-    assert csv_fast_writer.whole(np.array([1, -1])) is None
+    assert lines([digits.whole(np.array(values, dtype=np.int64), 0)], len(values)) == [*map(str, values)]
 
 
 @pytest.mark.parametrize("interval", [*Interval, *AggregatedInterval])
 @given(st.lists(st.integers(MIN_TIME, MAX_TIME), min_size=1, max_size=6))
 def test_times_are_those_of_the_plain_way(interval: AnyInterval, values: list[int]) -> None:
     column = np.array(values, dtype=np.int64)
-    assert lines(csv_fast_writer.times(column, interval)) == format_times(column, interval)
-
-
-@pytest.mark.parametrize("year", ["-0001-12-31T23:59:59", "10000-01-01"])
-def test_a_year_without_four_digits_is_not_taken_on(year: str) -> None:
-    column = np.array(["2024-01-01", year], dtype="datetime64[s]").astype(np.int64)
-    assert csv_fast_writer.times(column, Interval.HOURLY) is None
+    assert lines([digits.times(column, 0, interval)], len(values)) == format_times(column, interval)
 
 
 @given(st.lists(st.text("abc0.-", min_size=1, max_size=9), min_size=1, max_size=6))
 def test_texts_stay_as_they_are(values: list[str]) -> None:
-    assert lines(csv_fast_writer.texts(values), ("A", "BCDE")) == [f"A,BCDE,{value}" for value in values]
+    texts = [digits.of_text(b"A", 0), digits.of_texts([value.encode() for value in values], 1)]
+    assert lines(texts, len(values)) == [f"A,{value}" for value in values]
 
 
-def test_columns_of_every_kind_make_a_row() -> None:
-    numbers = csv_fast_writer.fixed_point(np.array([[1.5, -20000.0], [NAN, 0.25]]), 2)
-    volume = csv_fast_writer.whole(np.array([7, 123456]))
-    assert numbers is not None
-    assert volume is not None
-    columns = list(chain(csv_fast_writer.texts(["2024-01-01", "2024-01-02"]), numbers, volume))
-    assert lines(columns, ("VCB",)) == ["VCB,2024-01-01,1.50,,7", "VCB,2024-01-02,-20000.00,0.25,123456"]
-    assert lines(columns) == ["2024-01-01,1.50,,7", "2024-01-02,-20000.00,0.25,123456"]
+@pytest.mark.parametrize("write", [csv_fast_writer.lines, csv_format._plain_lines])
+def test_columns_of_every_kind_make_a_row(write: Callable[..., str]) -> None:
+    """`volume_changed` is absent from the first bar."""
+    bars = Bars.of(np.array([0, 86_400]), np.array([[1.5, -20000.0]] * 4), np.array([7, 123456]))
+    bars = bars.with_indicators({"volume_changed": np.array([NAN, 0.25])})
+    fields = frozenset(("time", "close", "volume", "volume_changed"))
+    assert write(["VCB"], fields, bars, Interval.DAILY, Mode.VN).splitlines() == [
+        "VCB,1970-01-01,1.50,7,",
+        "VCB,1970-01-02,-20000.00,123456,0.2500",
+    ]
+    assert write([], fields, bars, Interval.DAILY, Mode.VN).splitlines() == [
+        "1970-01-01,1.50,7,",
+        "1970-01-02,-20000.00,123456,0.2500",
+    ]

@@ -181,7 +181,7 @@ def test_market_like_numbers_are_written_by_columns(mode: Mode) -> None:
 
 
 def with_columns_from(rows: int, write: Callable[[], str]) -> str:
-    with patch.object(csv_format, "_DIGITS_FROM_ROWS", rows):
+    with patch.object(csv_format, "_FAST_FROM_ROWS", rows):
         return write()
 
 

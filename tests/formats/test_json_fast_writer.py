@@ -63,8 +63,7 @@ def plain(bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
 
 
 def fast(bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
-    (text,) = json_fast_writer.rows([(NAMES, bars)], interval, fields, b",")
-    return text
+    return json_fast_writer.rows(NAMES, bars, interval, fields)
 
 
 @settings(max_examples=400)
@@ -89,14 +88,6 @@ def test_prices_of_very_different_size_in_one_series(price: float) -> None:
     close = price * (1 + np.arange(count) % 7)
     bars = enhance(Bars.of(time, np.tile(close, (4, 1)), np.linspace(0.1, 1e9, count)), Mode.CRYPTO, is_index=False)
     assert fast(bars, Interval.DAILY, DEFAULT_FIELDS) == plain(bars, Interval.DAILY, DEFAULT_FIELDS)
-
-
-def test_series_side_by_side_are_written_each_for_itself() -> None:
-    some = [({"symbol": f"T{number}", "mode": "vn"}, make_bars(number, seed=number)) for number in (1, 5, 210)]
-    texts = json_fast_writer.rows(some, Interval.DAILY, DEFAULT_FIELDS, b",")
-    assert texts == [
-        b",".join(json_format.json_rows(names, bars, Interval.DAILY, DEFAULT_FIELDS)) for names, bars in some
-    ]
 
 
 @pytest.mark.parametrize("count", [0, 1, 79, 80, 81, 4_095, 4_096, 4_097, 4_176, 4_200])

@@ -2,7 +2,7 @@
 
 A block has room for `BARS_PER_BLOCK` bars from the beginning, so a new bar changes a few bytes in place. Most numbers
 of a bar are decimals of few digits. A column holds them as whole hundredths or ten-thousandths, 4 bytes each, if that
-loses nothing. Otherwise it holds float64. The alternatives are in docs/decisions/007-columns.md.
+loses nothing. Otherwise it holds float64. The alternatives are in docs/decisions/008-columns.md.
 """
 
 from collections.abc import Mapping, Sequence
