@@ -22,14 +22,14 @@ class Columns(NamedTuple):
 
 
 def columns_of(
-    names: Mapping[str, str], bars: Bars, interval: AnyInterval, columns: Mapping[str, int], styles: Styles
+    names: Sequence[Text], bars: Bars, interval: AnyInterval, columns: Mapping[str, int], styles: Styles
 ) -> Columns:
     """The columns of one bar at least.
 
-    :param names: the fields that are the same in all bars.
+    :param names: the columns of what bars do not know, as their symbol.
     :param columns: the number of the column of each field.
     """
-    texts = [digits.of_text(names[name].encode(), columns[name]) for name in names if name in columns]
+    texts = [*names]
     if "time" in columns:
         texts.append(digits.times(bars.time, columns["time"], interval))
     if "volume" in columns and bars.has_whole_volume:

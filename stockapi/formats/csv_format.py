@@ -1,4 +1,4 @@
-"""Bars as CSV text, and CSV text as bars: the rows of the files and of CSV answers.
+"""Bars as CSV text, and CSV text as bars: the rows of the files.
 
 Writing is exact: every number parses back to the float64 it was. Reading is tolerant: whatever a row can still be
 stored from is taken, whatever cannot is handed back with the reason.
@@ -15,22 +15,19 @@ from stockapi.errors import LayoutError
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
 from stockapi.formats.csv_lenient_reader import DamagedLine, ParsedCsv, find_start, parse_lines
-from stockapi.formats.csv_numbers import fixed_or_shortest, shortest
+from stockapi.formats.csv_numbers import fixed_or_in_full, in_full
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
-from stockapi.models.fields import CSV_FIELDS, INDICATOR_FIELDS, INDICATORS, PRICE_FIELDS
-from stockapi.models.interval import AnyInterval
+from stockapi.models.fields import CSV_FIELDS, INDICATORS
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_times
 
-__all__ = ["HEADER", "DamagedLine", "ParsedCsv", "format_fields", "format_rows", "parse_rows"]
+__all__ = ["HEADER", "DamagedLine", "ParsedCsv", "format_rows", "parse_rows"]
 
 HEADER: Final = ",".join(CSV_FIELDS)
 """First line of a file, without its line end."""
-_VALUE_FIELDS: Final = frozenset(CSV_FIELDS[1:])
 
-_EMPTY_FIELD = '""'
 _Column = tuple[str, Sequence[object]]  # the format of its values, and these
 _WRITE_BLOCK_ROWS = 2_000
 _FAST_FROM_ROWS = 50  # for fewer rows `%` is faster
@@ -44,67 +41,49 @@ def format_rows(key: SeriesKey, bars: Bars) -> str:
     not is written in full instead. A crypto volume, which has no fixed decimals, is the shortest text that gives it
     back. There are never exponents. Prices and volume must be finite.
     """
-    return format_fields([key.ticker], _VALUE_FIELDS, bars, key.interval, key.mode)
-
-
-def format_fields(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
-    """One line per bar: the texts of `first`, the same in all, then those of `fields` in the order of `HEADER`.
-
-    Otherwise as `format_rows`.
-    """
     blocks = (bars.take(slice(start, start + _WRITE_BLOCK_ROWS)) for start in range(0, len(bars), _WRITE_BLOCK_ROWS))
-    return "".join(_format_block(first, fields, block, interval, mode) for block in blocks)
+    return "".join(_format_block(key, block) for block in blocks)
 
 
-def _format_block(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
-    is_table = len(bars) >= _FAST_FROM_ROWS and len(fields & _VALUE_FIELDS) > 1
-    write = csv_fast_writer.lines if is_table else _plain_lines
-    return write(first, fields, bars, interval, mode)
+def _format_block(key: SeriesKey, bars: Bars) -> str:
+    write = csv_fast_writer.lines if len(bars) >= _FAST_FROM_ROWS else _plain_lines
+    return write(key, bars)
 
 
-def _plain_lines(first: Sequence[str], fields: frozenset[str], bars: Bars, interval: AnyInterval, mode: Mode) -> str:
+def _plain_lines(key: SeriesKey, bars: Bars) -> str:
     """All rows by one `%` over one flat tuple, which takes half the time of one `%` per row."""
-    prices, *indicators = (_fixed(*group) for group in _fixed_groups(fields, bars, mode))
-    columns: list[_Column] = [("%s", format_times(bars.time, interval))] if "time" in fields else []
-    columns += prices
-    if "volume" in fields:
-        is_whole = market_of(mode).has_whole_volume
-        columns.append(("%d", bars.volume.tolist()) if is_whole else ("%s", list(map(shortest, bars.volume.tolist()))))
+    prices, *indicators = (_fixed(*group) for group in _fixed_groups(bars, key.mode))
+    is_whole, volumes = market_of(key.mode).has_whole_volume, bars.volume.tolist()
+    volume: _Column = ("%d", volumes) if is_whole else ("%s", [in_full(each) for each in volumes])
+    columns: list[_Column] = [("%s", format_times(bars.time, key.interval)), *prices, volume]
     count = len(columns)
     columns += chain(*indicators)
     cells: list[object] = [None] * (len(columns) * len(bars))
     for position, (_, values) in enumerate(columns):
         cells[position :: len(columns)] = values
     specs = [spec for spec, _ in columns]
-    absent = np.isnan(_named(bars.indicators, INDICATOR_FIELDS, fields))
+    absent = np.isnan(bars.indicators)
     if not absent.any():
-        return _row_template(first, specs) * len(bars) % tuple(cells)
+        return _row_template(key.ticker, specs) * len(bars) % tuple(cells)
     # Few patterns of absent fields exist (a series warms up MA by MA), so a template for each of them.
     patterns = (absent.T @ (1 << np.arange(len(absent)))).tolist()
-    templates = {pattern: _row_template(first, specs, count, pattern) for pattern in set(patterns)}
+    templates = {pattern: _row_template(key.ticker, specs, count, pattern) for pattern in set(patterns)}
     present = tuple(cell for cell in cells if cell == cell)  # only NaN differs from itself
     return "".join([templates[pattern] for pattern in patterns]) % present
 
 
-def _fixed_groups(fields: frozenset[str], bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
+def _fixed_groups(bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
     """The numbers with fixed decimals, and how many: prices, which the volume follows, and indicators of one scale."""
-    groups = [(_named(bars.prices, PRICE_FIELDS, fields), market_of(mode).price_decimals)]
+    groups = [(bars.prices, market_of(mode).price_decimals)]
     for scale, alike in groupby(INDICATORS, attrgetter("scale")):
-        names = [field.name for field in alike if field.name in fields]
-        groups.append((bars.named(names), market_of(mode).decimals(scale)))
+        groups.append((bars.named([field.name for field in alike]), market_of(mode).decimals(scale)))
     return groups
 
 
-def _named(rows: Float, names: Sequence[str], fields: frozenset[str]) -> Float:
-    """Of `rows`, which have these names, those that are among `fields`."""
-    return rows if fields.issuperset(names) else rows[[name in fields for name in names]]
-
-
-def _row_template(first: Sequence[str], specs: list[str], count: int = 0, absent: int = 0) -> str:
+def _row_template(ticker: str, specs: list[str], count: int = 0, absent: int = 0) -> str:
     """`count` specs stand before those of indicators; `absent` has bit i set where indicator i is to be left empty."""
     kept = ("" if i >= count and absent >> (i - count) & 1 else spec for i, spec in enumerate(specs))
-    # A row of one empty field is quoted, as Python's csv writes it: readers pass over empty lines.
-    return f"{','.join((*first, *kept)) or _EMPTY_FIELD}\n"
+    return f"{','.join((ticker, *kept))}\n"
 
 
 def _fixed(rows: Float, decimals: int) -> list[_Column]:
@@ -114,7 +93,7 @@ def _fixed(rows: Float, decimals: int) -> list[_Column]:
     if (is_rounded | np.isnan(rows)).all():
         return [(f"%.{decimals}f", row) for row in rows.tolist()]
     # Only NaN differs from itself.
-    texts = ([v if v != v else fixed_or_shortest(v, decimals) for v in row] for row in rows.tolist())
+    texts = ([v if v != v else fixed_or_in_full(v, decimals) for v in row] for row in rows.tolist())
     return [("%s", row) for row in texts]
 
 

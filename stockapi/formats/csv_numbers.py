@@ -98,13 +98,18 @@ def shown(text: str) -> str:
     return repr(text[:40])
 
 
-def fixed_or_shortest(value: float, decimals: int) -> str:
+def fixed_or_in_full(value: float, decimals: int) -> str:
     """With these decimals; in full where they would change the number."""
     text = f"{value:.{decimals}f}"
-    return text if float(text) == value else shortest(value)
+    return text if float(text) == value else in_full(value)
+
+
+def in_full(value: float) -> str:
+    """The shortest text with a decimal point that gives the number back, without an exponent: 7.0, 0.0000001."""
+    text = repr(value)
+    return format(Decimal(text), "f") if "e" in text else text
 
 
 def shortest(value: float) -> str:
-    """The shortest text that gives the number back, without an exponent."""
-    text = repr(value)
-    return format(Decimal(text), "f") if "e" in text else text
+    """The same, and whole numbers without a point: 79300."""
+    return in_full(value).removesuffix(".0")

@@ -14,6 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.formats.csv_numbers import shortest
 from stockapi.models.bars import Float, Int
 from stockapi.models.interval import AnyInterval
 from stockapi.models.timestamps import format_times
@@ -96,8 +97,30 @@ def numbers(values: Float, columns: Sequence[int], style: Style) -> list[Text]:
 
 
 def as_orjson(values: Float | Int, columns: Sequence[int]) -> Text:
-    """As orjson writes them: numbers of any kind, cut out of its text of all of them."""
-    text = orjson.dumps(np.ascontiguousarray(values).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+    """As orjson writes them: numbers of any kind."""
+    return _cut_out(_array(values), values, columns)
+
+
+def each(write: Callable[[float], str], values: Float, columns: Sequence[int]) -> Text:
+    """Numbers of any kind, one by one."""
+    words = of_texts([write(value).encode() for value in values.ravel().tolist()], 0).words
+    return Text(columns, words.reshape(len(words), *values.shape))
+
+
+def _as_shortest(values: Float, columns: Sequence[int]) -> Text:
+    """As `csv_numbers.shortest` writes them: numbers of any kind."""
+    text = _array(values)
+    if b"e" in text:
+        return each(shortest, values, columns)
+    return _cut_out(text.replace(b".0,", b",").replace(b".0]", b"]"), values, columns)
+
+
+def _array(values: Float | Int) -> bytes:
+    return orjson.dumps(np.ascontiguousarray(values).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _cut_out(text: bytes, values: Float | Int, columns: Sequence[int]) -> Text:
+    """:param text: the JSON array of the values, one row after the other."""
     symbols = np.frombuffer(text + bytes(_LONGEST), dtype=np.uint8)
     ends = np.flatnonzero(symbols == ord(","))
     starts = np.append(1, ends + 1)
@@ -235,3 +258,6 @@ def _as_index(rows: list[int]) -> slice | list[int]:
 
 
 JSON: Final = Style(1, (1,), as_orjson)
+"""As orjson writes numbers: at least one decimal, exponents where it has them."""
+SHORTEST: Final = Style(0, (0, 1, 2), _as_shortest)
+"""As `csv_numbers.shortest` writes them."""

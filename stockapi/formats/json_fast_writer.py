@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from stockapi.formats import digits, json_format
 from stockapi.formats.bar_columns import columns_of
+from stockapi.formats.json_format import NAMING_FIELDS
 from stockapi.formats.word_lines import Lines, Part
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
@@ -37,7 +38,8 @@ def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, field
 def rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
     """All of them at once: one bar at least."""
     layout = _layout(fields, bars.has_whole_volume)
-    columns = columns_of(names, bars, interval, layout.columns, [(layout.numbers, digits.JSON)])
+    named = [digits.of_text(names[name].encode(), layout.columns[name]) for name in NAMING_FIELDS if name in fields]
+    columns = columns_of(named, bars, interval, layout.columns, [(layout.numbers, digits.JSON)])
     lines = Lines(layout.parts, columns.texts, len(bars))
     for column, is_present in columns.present:
         lines.leave_out(column, is_present, with_text=True)

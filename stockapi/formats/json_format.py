@@ -19,13 +19,13 @@ DEFAULT_FIELDS = tuple(name for name in BAR_FIELDS if name != "mode")
 """What a bar has in the answer to a query of one market that says nothing about it."""
 
 _INDICATOR_BITS = 1 << np.arange(len(INDICATOR_FIELDS))
-_BARS_AT_ONCE = 4_096
+BARS_AT_ONCE = 4_096
 """Bars that exist as Python objects at one time: some 3 MB, where a million would take a gigabyte."""
 
 
 def parts(bars: Bars) -> Iterator[Bars]:
     """The bars in pieces of a bearable size."""
-    return (bars.take(slice(start, start + _BARS_AT_ONCE)) for start in range(0, len(bars), _BARS_AT_ONCE))
+    return (bars.take(slice(start, start + BARS_AT_ONCE)) for start in range(0, len(bars), BARS_AT_ONCE))
 
 
 def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:

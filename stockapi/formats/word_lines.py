@@ -12,6 +12,12 @@ Part = bytes | int
 """A constant text, or the number of a column. The first and the last are texts, and one stands before each column."""
 
 
+def separated_by_commas(columns: int) -> tuple[Part, ...]:
+    """The parts of a line of so many columns."""
+    parts = [part for column in range(columns) for part in (b",", column)]
+    return (*parts[1:], b"\n")
+
+
 class _Plan(NamedTuple):
     """Where the words of a line are. `template`: its constant ones, shape (words, 1).
 

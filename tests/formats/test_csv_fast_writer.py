@@ -15,6 +15,7 @@ from stockapi.formats.word_lines import Lines
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode
 from stockapi.models.bars import Float
 from stockapi.models.interval import AnyInterval
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_times
 
 NAN = float("nan")
@@ -137,12 +138,8 @@ def test_columns_of_every_kind_make_a_row(write: Callable[..., str]) -> None:
     """`volume_changed` is absent from the first bar."""
     bars = Bars.of(np.array([0, 86_400]), np.array([[1.5, -20000.0]] * 4), np.array([7, 123456]))
     bars = bars.with_indicators({"volume_changed": np.array([NAN, 0.25])})
-    fields = frozenset(("time", "close", "volume", "volume_changed"))
-    assert write(["VCB"], fields, bars, Interval.DAILY, Mode.VN).splitlines() == [
-        "VCB,1970-01-01,1.50,7,",
-        "VCB,1970-01-02,-20000.00,123456,0.2500",
-    ]
-    assert write([], fields, bars, Interval.DAILY, Mode.VN).splitlines() == [
-        "1970-01-01,1.50,7,",
-        "1970-01-02,-20000.00,123456,0.2500",
+    key = SeriesKey(Mode.VN, "VCB", Interval.DAILY)
+    assert write(key, bars).splitlines() == [
+        f"VCB,1970-01-01,{','.join(['1.50'] * 4)},7{',' * 13}",
+        f"VCB,1970-01-02,{','.join(['-20000.00'] * 4)},123456{',' * 12}0.2500,",
     ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stockapi.calc.indicators import enhance
 from stockapi.errors import LayoutError
 from stockapi.formats import csv_format
-from stockapi.formats.csv_format import HEADER, DamagedLine, ParsedCsv, format_fields, format_rows, parse_rows
+from stockapi.formats.csv_format import HEADER, DamagedLine, ParsedCsv, format_rows, parse_rows
 from stockapi.markets import market_of
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
@@ -158,11 +158,8 @@ def test_writing_by_columns_agrees_with_writing_by_rows(mode: Mode, data: st.Dat
     interval = data.draw(st.sampled_from(Interval))
     bars = data.draw(any_bars(mode, interval))
     bars = rounded(bars, mode) if data.draw(st.booleans()) else bars
-    fields = data.draw(st.frozensets(st.sampled_from(HEADER.split(",")[1:])))
-    first = data.draw(st.lists(st.sampled_from(["VCB", "vn", "X-1.2_3"]), max_size=2))
-    by_columns, by_rows = (
-        with_columns_from(rows, lambda: format_fields(first, fields, bars, interval, mode)) for rows in (1, 1_000)
-    )
+    key = SeriesKey(mode, "X-1.2_3", interval)
+    by_columns, by_rows = (with_columns_from(rows, lambda: format_rows(key, bars)) for rows in (1, 1_000))
     assert by_columns == by_rows
 
 

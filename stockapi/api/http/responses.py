@@ -12,9 +12,9 @@ from xxhash import xxh3_128
 
 from stockapi.api.http.compression import entity_tag
 from stockapi.context import services
-from stockapi.formats.csv_format import format_fields
+from stockapi.formats import csv_answers
 from stockapi.formats.json_fast_writer import json_rows
-from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_times, parts
+from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_times
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
@@ -83,13 +83,9 @@ def ndjson_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: S
 
 def csv_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
     """The header and the bars, in the order given."""
-    first = [name for name in NAMING_FIELDS if name in fields]
-    values = [name for name in fields if name not in NAMING_FIELDS]
-    chosen = frozenset(values)
-    yield f"{','.join([*first, *values])}\n".encode()
-    for each in series:
-        for part in parts(each.bars):
-            yield format_fields([each.names[name] for name in first], chosen, part, interval, each.mode).encode()
+    columns = csv_answers.columns(fields)
+    yield f"{','.join(columns)}\n".encode()
+    yield from csv_answers.csv_rows(((each.names, each.bars) for each in series), interval, columns)
 
 
 def _object(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:

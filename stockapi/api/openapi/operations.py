@@ -92,7 +92,10 @@ _BARS: Final = (
                     _by_symbol(answers.BarColumnsSchema) | {"title": "shape=columns"},
                 ]
             },
-            "text/csv": {"type": "string", "description": "a header, then a row per bar, by symbol and time"},
+            "text/csv": {
+                "type": "string",
+                "description": "a header, then a row per bar, by symbol and time; numbers in their shortest form",
+            },
             "application/x-ndjson": {"type": "string", "description": "a bar per line, as in JSON with shape=rows"},
         },
         example={"symbol": ["VCB"], "limit": 5},

@@ -121,7 +121,7 @@ def test_csv_has_a_symbol_column_and_empty_fields() -> None:
     text = b"".join(responses.csv_body(series, Interval.DAILY, DEFAULT_FIELDS)).decode()
     header, first, second = csv.reader(io.StringIO(text))
     assert header == ["symbol", "time", "open", "high", "low", "close", "volume", *INDICATOR_FIELDS]
-    assert first[:7] == ["VCB", "2024-01-02", "60300.00", "60301.00", "60302.00", "60303.00", "1"]
+    assert first[:7] == ["VCB", "2024-01-02", "60300", "60301", "60302", "60303", "1"]
     assert first[7:] == [""] * 13
     assert float(second[7]) == 60_303.5
     assert text.endswith("\n")

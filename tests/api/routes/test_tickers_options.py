@@ -96,8 +96,8 @@ def test_the_default_csv_answer(client: FlaskClient) -> None:
     assert get(client, "symbol=HAND&limit=2&format=csv").data == (
         b"symbol,time,open,high,low,close,volume,ma10,ma20,ma50,ma100,ma200,ma10_score,ma20_score,ma50_score,"
         b"ma100_score,ma200_score,close_changed,volume_changed,total_money_changed\n"
-        b"HAND,2024-01-10,9900.50,10100.00,9800.00,10000.00,100,10000.00,,,,,0.0000,,,,,0.0000,0.0000,0\n"
-        b"HAND,2024-01-11,9900.50,11100.00,9800.00,11000.00,150,10100.00,,,,,8.9109,,,,,10.0000,50.0000,150000\n"
+        b"HAND,2024-01-10,9900.5,10100,9800,10000,100,10000,,,,,0,,,,,0,0,0\n"
+        b"HAND,2024-01-11,9900.5,11100,9800,11000,150,10100,,,,,8.9109,,,,,10,50,150000\n"
     )
 
 
@@ -142,7 +142,7 @@ def test_the_default_csv_answer(client: FlaskClient) -> None:
             "columns=time,mode&mode=all&shape=columns",
             '{"HAND":{"mode":"vn","time":["2024-01-11"]}}',
         ),
-        ("columns=time,mode,symbol,close&mode=all&format=csv", "symbol,mode,time,close\nHAND,vn,2024-01-11,11000.00\n"),
+        ("columns=time,mode,symbol,close&mode=all&format=csv", "symbol,time,close,mode\nHAND,2024-01-11,11000,vn\n"),
         ("ma=false&mode=all&format=csv&limit=1&columns=mode", "mode\nvn\n"),
         ("legacy=true&columns=close,ma10", '{"HAND":[{"close":11.0,"ma10":10.1}]}'),
         ("legacy=true&columns=close,ma10&ema=true", '{"HAND":[{"close":11.0,"ma10":10.18182}]}'),
@@ -271,7 +271,7 @@ def test_ndjson(client: FlaskClient, mode: str) -> None:
 def test_csv(client: FlaskClient, mode: str) -> None:
     for query, keys, model in models(client, mode):
         header, *rows = csv.reader(io.StringIO(get(client, f"{query}&format=csv").text))
-        assert header == sorted(keys, key=lambda key: ["symbol", "mode"].index(key) if key in ("symbol", "mode") else 2)
+        assert header == sorted(keys, key=lambda key: {"symbol": -1, "mode": 1}.get(key, 0))
         assert [
             {name: as_json(name, text) for name, text in zip(header, row, strict=True) if text} for row in rows
         ] == by_symbol(model), query
