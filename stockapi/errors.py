@@ -210,7 +210,10 @@ class ProviderStoppedError(ProviderError):
     stops_cycle = True
 
 
-_WRONG_SCHEMA = re.compile("no such (table|column): |table .* has no column named |ON CONFLICT clause does not match ")
+_WRONG_SCHEMA = re.compile(
+    "no such (table|column): |table .* has no column named |ON CONFLICT clause does not match "
+    "|(table|index) .* already exists|duplicate column name: "
+)
 """Texts of SQLite for a table that is not as the statement expects. The error code is the general one, so only the text
 tells.
 """
@@ -219,7 +222,7 @@ tells.
 _DAMAGED_TEXT = "Could not decode to UTF-8 "
 
 
-def _fault_of(exc: sqlite3.Error) -> SqliteFault:
+def fault_of(exc: sqlite3.Error) -> SqliteFault:
     if _WRONG_SCHEMA.match(str(exc)):
         return SqliteFault.WRONG_SCHEMA
     if str(exc).startswith(_DAMAGED_TEXT):
@@ -252,7 +255,7 @@ def sqlite_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        fault = _fault_of(exc)
+        fault = fault_of(exc)
         if fault is SqliteFault.INTERRUPTED:
             raise DeadlineError("SQLite error: the statement was stopped at its deadline") from exc
         raise SqliteError(exc, fault) from exc

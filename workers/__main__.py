@@ -19,6 +19,7 @@ from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import writer_lock
+from workers.catch_up import CatchingUp
 from workers.clocks import Clocks
 from workers.jobs import THREADS
 from workers.loop import WorkerLoop
@@ -95,7 +96,8 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
             is_well = sum([loop.run_once() for loop in loops.values()]) == 0
         else:
             nightly = NightlyVerification(stores, modes, stop, clocks)
-            is_well = _run_threads({**loops, "nightly": nightly}, stop)
+            catching_up = CatchingUp(stores, modes, stop, clocks)
+            is_well = _run_threads({**loops, "nightly": nightly, "catch-up": catching_up}, stop)
         # Not after an error: a thread may still be at work, and closing would pull the file from under it.
         stores.close()
     log.info(key_values(event="stopped"))
@@ -117,7 +119,7 @@ def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -
     )
 
 
-def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification], stop: threading.Event) -> bool:
+def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification | CatchingUp], stop: threading.Event) -> bool:
     """:returns: False when a thread died by itself or did not end in time."""
     threads = [threading.Thread(target=loop.run, name=name, daemon=True) for name, loop in loops.items()]
     for thread in threads:

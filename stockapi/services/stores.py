@@ -1,6 +1,6 @@
 """Both stores and their helpers in one object. A process makes it once and passes it to its readers and writers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from stockapi.config import Settings
@@ -9,6 +9,7 @@ from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.sqlite_store import SqliteStore
+from stockapi.services.sqlite_store.known_behind import KnownBehind
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Stores:
     csv_store: CsvStore
     bookkeeping: Bookkeeping
     quarantine: Quarantine
+    behind: KnownBehind = field(default_factory=KnownBehind)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

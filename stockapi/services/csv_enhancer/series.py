@@ -114,7 +114,7 @@ class OpenSeries:
         """
         if not self._settings.sqlite_writes:
             return None
-        with csv_alone_if_allowed(self._stores, self.key) as errors:
+        with self._behind_unless_done() as errors:
             self._stores.db_manager.upgrade(self.key.mode)
             self._entry = self._stores.sqlite_store.entry(self.key)
             if ("" if self._entry is None else self._entry.csv_stamp) != self.stamp:
@@ -177,15 +177,25 @@ class OpenSeries:
         if not self._settings.sqlite_writes:
             return None
         sqlite, seconds = self._stores.sqlite_store, int(self._now.timestamp())
-        with csv_alone_if_allowed(self._stores, self.key) as errors:
+        with self._behind_unless_done() as errors:
             if rewrite_all:
                 sqlite.replace(self.key, part, csv_stamp=self.stamp, now=seconds)
             elif not sqlite.save_tail(self.key, part, expected_stamp=stamp_before, csv_stamp=self.stamp, now=seconds):
                 log.warning("%s was not the same in both stores; settling it", self.key)
                 _, error = self.settle()
-                return error
-            self._compare_replicas(part)
+                errors += [error] if error is not None else []
+            else:
+                self._compare_replicas(part)
         return errors[0] if errors else None
+
+    @contextmanager
+    def _behind_unless_done(self) -> Iterator[list[SqliteError]]:
+        """As `csv_alone_if_allowed`. Until the work has succeeded, SQLite is known to be behind in this series."""
+        self._stores.behind.add(self.key)
+        with csv_alone_if_allowed(self._stores, self.key) as errors:
+            yield errors
+            if not errors:
+                self._stores.behind.discard(self.key)
 
     def _compare_replicas(self, part: Bars) -> None:
         """Read the saved bars back from both stores: at most the newest batch of them.

@@ -4,11 +4,14 @@ One process writes (see `writer_lock`), any number read. For a short time there 
 
     .1m.journal            a new tail on its way into the file
     .1m.csv.<...>.tmp      a new file, or journal, on its way to its name
+
+The time of change of the writer's lock file says when a file of the market was last written.
 """
 
 import logging
 import os
 import re
+import time
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -31,7 +34,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, is_symbol
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
-from stockapi.services import durable
+from stockapi.services import durable, writer_lock
 from stockapi.services.csv_store import journal
 from stockapi.services.csv_store.journal import FileView
 from stockapi.services.csv_store.row_search import CanonicalRows, KnownFiles
@@ -39,9 +42,9 @@ from stockapi.services.durable import csv_errors
 
 log = logging.getLogger(__name__)
 
-_FILE_NAMES: Final = {interval: f"{interval.value}.csv" for interval in Interval}
+FILE_NAMES: Final = {interval: f"{interval.value}.csv" for interval in Interval}
 _OLD_NAMES: Final = {Interval.HOURLY: "1h.csv"}
-_ALL_NAMES: Final = (*_FILE_NAMES.values(), *_OLD_NAMES.values())
+_ALL_NAMES: Final = (*FILE_NAMES.values(), *_OLD_NAMES.values())
 _STAMP: Final = re.compile(r"[0-9]+:[0-9]+:(?P<changed_ns>[0-9]{1,20})(?::|$)", re.ASCII)
 _HEAD: Final = f"{HEADER}\n".encode()
 
@@ -63,6 +66,8 @@ class CsvStore:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known = KnownFiles()
+        self._last_written_ns = 0
+        self._notes = {mode: f"{settings.data_dir(mode)}/{writer_lock.FILE_NAME}" for mode in Mode}
 
     def path(self, key: SeriesKey) -> Path:
         """The path of the file of the series, which need not exist.
@@ -72,7 +77,7 @@ class CsvStore:
         """
         if not is_symbol(key.ticker):
             raise QueryError(f"symbol {key.ticker!r} is not allowed; a symbol is {ALLOWED_SYMBOL}")
-        path = self._settings.data_dir(key.mode) / key.ticker / _FILE_NAMES[key.interval]
+        path = self._settings.data_dir(key.mode) / key.ticker / FILE_NAMES[key.interval]
         self._require_inside(key.mode, path)
         return path
 
@@ -113,6 +118,19 @@ class CsvStore:
         parsed = self._read_whole(key)
         return ParsedCsv(parsed.bars.take(window.positions(parsed.bars.time)), parsed.damaged, parsed.duplicates)
 
+    def newest_if_whole(self, key: SeriesKey) -> int | None:
+        """The time of the newest bar (Unix seconds); None for no file, or one not as this store writes it."""
+        path = self.path(key)
+        with self._reading(key) as view:
+            if view is None:
+                return None
+            rows = CanonicalRows(view, key)
+            if not self._known.is_canonical(path, rows):
+                return None
+            last = view.read(rows.offset_of_last(1, rows.first, rows.end), rows.end)
+        bars = _parse(_HEAD + last, key).bars
+        return int(bars.time[-1]) if len(bars) else None
+
     def write(self, key: SeriesKey, bars: Bars) -> int:
         """Replaces the whole series by `bars`, durably. Returns the number of bytes written.
 
@@ -127,6 +145,7 @@ class CsvStore:
             journal.finish_journal(path)
             durable.replace_file(path, data)
             self._known.remember(path, journal.identity_of(path.stat()), True)
+            self._note_write(key.mode)
             if is_first:
                 # After a crash the directory may exist, but its entry in the parent may not be durable yet.
                 durable.fsync_directory(path.parent.parent)
@@ -160,7 +179,21 @@ class CsvStore:
             _require_no_loss(path, _parse(_HEAD + old, key).bars, bars)
             journal.replace_tail(path, offset, new)
             self._known.remember(path, journal.identity_of(path.stat()), True)
+            self._note_write(key.mode)
         return len(new)
+
+    def written_ns(self, mode: Mode) -> int | None:
+        """Differs between any two writes of files of the market by this program; None when the
+        system does not tell, or there never was a writer.
+        """
+        with suppress(OSError):
+            return os.stat(self._notes[mode]).st_mtime_ns  # noqa: PTH116 - asked by each query
+        return None
+
+    def _note_write(self, mode: Mode) -> None:
+        self._last_written_ns = now = max(time.time_ns(), self._last_written_ns + 1)
+        with suppress(FileNotFoundError):  # then `written_ns` says nothing
+            os.utime(self._notes[mode], ns=(now, now))
 
     def recover(self, mode: Mode) -> Recovery:
         """Finishes the journals and removes the temporary files of a crashed writer. Only the one writer may call it.
@@ -303,7 +336,7 @@ def _recover_in(directory: Path) -> Recovery:
     finished = removed = 0
     with csv_errors(directory):
         names = {path.name for path in directory.iterdir()}
-        for file_name in _FILE_NAMES.values():
+        for file_name in FILE_NAMES.values():
             if journal.journal_path(directory / file_name).name in names:
                 was_sound = journal.finish_journal(directory / file_name)
                 finished, removed = finished + was_sound, removed + (not was_sound)
@@ -321,8 +354,13 @@ def _parse(data: bytes, key: SeriesKey) -> ParsedCsv:
 
 def is_older(stamp: str, other: str) -> bool:
     """Whether `stamp` is of an earlier write than `other`. False when one of them is not a stamp."""
-    one, two = _STAMP.match(stamp), _STAMP.match(other)
-    return one is not None and two is not None and int(one["changed_ns"]) < int(two["changed_ns"])
+    return 0 <= changed_ns(stamp) < changed_ns(other)
+
+
+def changed_ns(stamp: str) -> int:
+    """When the file was changed, in nanoseconds; -1 when this is not a stamp."""
+    match = _STAMP.match(stamp)
+    return -1 if match is None else int(match["changed_ns"])
 
 
 def is_storable(bars: Bars, interval: Interval) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store.fallback import DataSource, Fallback
+from stockapi.services.data_store.lag import Lag
 from stockapi.services.stores import Stores
 
 
@@ -38,6 +39,7 @@ class CoverageReader:
         self._sqlite = stores.sqlite_store
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
+        self._lag = Lag(stores)
 
     def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, limits: Limits) -> CoverageResult:
         """The coverage of the requested tickers (None: all), from SQLite and CSV by the rules of `Fallback`.
@@ -49,7 +51,9 @@ class CoverageReader:
         found = self._fallback.find(
             mode,
             symbols,
-            from_sqlite=lambda: self._sqlite.extents(mode, interval, symbols, deadline=limits.deadline),
+            from_sqlite=lambda: self._sqlite.extents(
+                mode, interval, symbols, deadline=limits.deadline, comparison=self._lag.checked_within(limits)
+            ),
             from_csv=lambda missing: self._from_csv(mode, interval, missing, limits),
         )
         return CoverageResult(_covered(mode, found.series, limits), found.source)

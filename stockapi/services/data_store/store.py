@@ -23,6 +23,7 @@ from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.data_store.fallback import DataSource, Fallback
+from stockapi.services.data_store.lag import Lag
 from stockapi.services.data_store.read_plan import ReadPlan
 from stockapi.services.sqlite_store import RecentJson
 from stockapi.services.stores import Stores
@@ -66,6 +67,7 @@ class DataStore:
         self._sqlite = stores.sqlite_store
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
+        self._lag = Lag(stores)
 
     def get_data_smart_sqlite(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
         """The bars of a query, from SQLite and CSV by the rules of `Fallback`.
@@ -110,6 +112,7 @@ class DataStore:
                 plan.window,
                 deadline=limits.deadline,
                 row_budget=limits.row_budget,
+                comparison=self._lag.checked_within(limits),
             )
         except SqliteError as exc:
             log.warning("the ready answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
@@ -128,7 +131,9 @@ class DataStore:
         """
         if self._fallback.uses_sqlite:
             try:
-                section, without = self._sqlite.last_of_each(mode, Interval.DAILY, end, deadline=limits.deadline)
+                section, without = self._sqlite.last_of_each(
+                    mode, Interval.DAILY, end, deadline=limits.deadline, comparison=self._lag.checked_within(limits)
+                )
             except SqliteError as exc:
                 log.warning("the last bars of %s are asked for series by series: %s", mode.value, exc)
             else:
@@ -160,6 +165,7 @@ class DataStore:
             # The rows of an aggregated answer are counted after the aggregation: it has far fewer rows than were read.
             row_budget=limits.row_budget if plan.aggregated is None else None,
             from_rows=from_rows,
+            comparison=self._lag.checked_within(limits),
         )
         with closing(held):  # closed at once and in this thread, because it uses a connection of this thread
             each = limits.within(held, "working on what SQLite holds")

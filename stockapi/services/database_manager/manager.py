@@ -306,6 +306,11 @@ class DatabaseManager:
             return _identity(self.settings.database_path(mode))[1]
         return None
 
+    def opened_file(self, mode: Mode) -> tuple[int, int]:
+        """Device and inode of the database that this thread is reading, within `snapshot` or `reading`."""
+        opened: _OpenConnection = self._local.readers[mode]
+        return opened.identity[1]
+
     def close_readers(self) -> None:
         """Close the connections of this thread; call it when the thread ends."""
         for mode in Mode:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stockapi.errors import SqliteError, SqliteFault
+from stockapi.errors import SqliteError, SqliteFault, fault_of
 from stockapi.models.mode import Mode
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[3] / "migrations"
@@ -40,7 +40,8 @@ def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
     """Apply the migrations that the database lacks.
 
     :raises SqliteError: naming the migration that failed; those before it stay applied. Also when the database has more
-        migrations than this program knows. As damage when the recorded versions are not 1, 2, 3 ...
+        migrations than this program knows. As damage when the recorded versions are not 1, 2, 3 ..., or have lost their
+        end: then what the migration makes is already there.
     """
     connection.execute(_CREATE_SCHEMA_MIGRATIONS)
     current = _current_version(connection)
@@ -78,7 +79,7 @@ def _apply(migration: Migration, connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
     except sqlite3.Error as exc:
         connection.execute("ROLLBACK")
-        raise SqliteError(f"migration {migration.name} failed: {exc}") from exc
+        raise SqliteError(f"migration {migration.name} failed: {exc}", fault_of(exc)) from exc
 
 
 def _statements(script: str) -> Iterator[str]:

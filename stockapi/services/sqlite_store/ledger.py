@@ -15,12 +15,16 @@ from stockapi.services.sqlite_store.tables import SELECT_LEDGER_ENTRY, SELECT_LE
 
 _TYPES = (str, str, int, int, int, str, str)
 
+UNFINISHED = "0:0:0"
+"""The stamp while a save is under way: one of long ago, of no file."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """What SQLite holds of one ticker and interval. Times are Unix seconds.
 
-    `csv_stamp`: the stamp of the CSV file with the same bars; "" while a save is not finished.
+    `csv_stamp`: the stamp of the CSV file with the same bars; "" for none, `UNFINISHED` while a save
+    is not finished.
     """
 
     ticker: str

@@ -68,6 +68,20 @@ class Partition:
                 f"where {(len(bars), first, last)} was written"
             )
 
+    def require(self, entry: LedgerEntry | None, written: Bars) -> None:
+        """That a save in several transactions goes on where it was: another database may have come in between.
+
+        :param written: what it has written so far.
+        :raises SqliteError: when the ledger or the table is not as it was left.
+        """
+        is_there = True
+        if len(written):
+            first, last = int(written.time[0]), int(written.time[-1])
+            held = self.connection.execute(self.table.bounds_since, (self.key.ticker, first)).fetchone()
+            is_there = held == (len(written), first, last)
+        if not is_there or self.entry() != entry:
+            raise SqliteError(f"the save of {self.key} met another database than it began with")
+
     def forget_false_texts(self, bars: Bars) -> None:
         """Delete the pre-rendered rows if they do not agree with `bars`, all bars of the series."""
         if not self.texts.is_true_of(self.connection, self.key.ticker, bars):

@@ -22,6 +22,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
+from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison
 from stockapi.services.sqlite_store.windows import read_window
 
 RECENT_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_500}
@@ -60,10 +61,14 @@ class RecentTable:
         return _TABLES[mode, interval]
 
     def read(
-        self, connection: sqlite3.Connection, symbols: Sequence[str] | None, window: Window
+        self,
+        connection: sqlite3.Connection,
+        symbols: Sequence[str] | None,
+        window: Window,
+        comparison: Comparison = NO_COMPARISON,
     ) -> Iterator[tuple[str, RecentJson | None]]:
         """The window of every ticker asked for (None: all) that the ledger knows, in no order; None where not all of
-        its bars are here.
+        its bars are here. Those of which SQLite is behind are left out.
 
         One statement, and so one state of the database without a transaction around it.
 
@@ -79,11 +84,13 @@ class RecentTable:
             statement, values["symbol"] = self.select_one, symbols[0]
         else:
             statement, values["symbols"] = self.select_some, orjson.dumps(symbols).decode()
-        for ticker, first, last, earliest, latest, rows, text in connection.execute(statement, values):
+        for ticker, stamp, first, last, earliest, latest, rows, text in connection.execute(statement, values):
             if ticker is None:
                 return  # of one that is not known SQL makes a row of nothing
             if not is_symbol(str(ticker)):
                 raise SqliteError(f"the ledger knows a ticker {ticker!r}, which is none", SqliteFault.CORRUPT)
+            if comparison.is_behind(SeriesKey(self.mode, ticker, self.interval), stamp, last):
+                continue
             # Damage can make anything of a time.
             are_times = isinstance(first, int) and isinstance(earliest, int)
             is_whole = are_times and latest == last and (rows == window.limit or earliest <= max(start, first))
@@ -159,8 +166,8 @@ def _table(mode: Mode, interval: Interval) -> RecentTable:
 
 
 def _windows(name: str, condition: str) -> str:
-    """Of each series of the ledger that meets the condition: its oldest and newest row, its oldest and newest text, how
-    many texts the window has, and those.
+    """Of each series of the ledger that meets the condition: its stamp, its oldest and newest row, its oldest
+    and newest text, how many texts the window has, and those.
 
     An ordered query within group_concat would take twice as long. An index is read from one end to the other without,
     and `_is_ascending` sees from which.
@@ -168,6 +175,7 @@ def _windows(name: str, condition: str) -> str:
     return f"""
         SELECT
             ledger.ticker,
+            csv_stamp,
             first_time,
             last_time,
             (SELECT min(time) FROM {name} AS held WHERE held.ticker = ledger.ticker),

@@ -5,6 +5,7 @@ public methods of `SqliteStore`, and nothing else.
 """
 
 import logging
+import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME, WHOLE, Window
 from stockapi.services.database_manager import NEVER, DatabaseManager
+from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison, behind
 from stockapi.services.sqlite_store.blocks import BlockTable
 from stockapi.services.sqlite_store.ledger import (
+    UNFINISHED,
     LedgerEntry,
     advanced,
     describes,
@@ -84,11 +87,12 @@ class SqliteStore:
         deadline: float | None = None,
         row_budget: RowBudget | None = None,
         from_rows: bool = False,
+        comparison: Comparison = NO_COMPARISON,
     ) -> Generator[tuple[str, Bars], None, None]:
         """Yield the window of each requested ticker (None: all) that SQLite holds, in alphabetical order.
 
-        All windows come from one state of the database. A ticker with an empty window is yielded with empty bars. The
-        blocks are read first. The rows are read where a block is missing or damaged, or always with `from_rows`.
+        All windows come from one state of the database. A ticker with an empty window is yielded with empty bars. A
+        ticker of which SQLite is behind CSV is left out. The blocks are read first. The rows are read where a block is missing or damaged, or always with `from_rows`.
 
         :raises TooManyRowsError: before reading, when the rows without warm-up exceed the rest of the budget.
         :raises SqliteError, DeadlineError: at any step. The caller must then discard what was yielded before. SQLite
@@ -103,7 +107,10 @@ class SqliteStore:
                 found: Iterable[tuple[str, Bars | None]] = ((entry.ticker, None) for entry in entries)
             else:
                 found = BlockTable.of(mode, interval).read(connection, symbols, window)
+            left_out = self._behind(connection, mode, interval, symbols, comparison)
             for ticker, bars in found:
+                if ticker in left_out:
+                    continue
                 if bars is None:
                     bars = read_window(connection, SeriesKey(mode, ticker, interval), window)
                 yield ticker, bars
@@ -117,17 +124,24 @@ class SqliteStore:
         *,
         deadline: float,
         row_budget: RowBudget,
+        comparison: Comparison = NO_COMPARISON,
     ) -> dict[str, RecentJson] | None:
         """As `read_each`, but the bars are JSON objects of `json_format.DEFAULT_FIELDS`.
 
-        Returns None when some of the bars are not pre-rendered.
+        Returns None when some of the bars are not pre-rendered. Tickers of which SQLite is behind are left out.
 
         :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
         """
         found: dict[str, RecentJson] = {}
-        rows = 0
+        rows, left_out = 0, frozenset[str]()
         with self._db.reading(mode, deadline) as connection:
-            for ticker, text in RecentTable.of(mode, interval).read(connection, symbols, window):
+            texts = RecentTable.of(mode, interval)
+            if symbols is None:  # of few, their own rows have the stamps
+                left_out = self._behind(connection, mode, interval, None, comparison)
+                comparison = NO_COMPARISON
+            for ticker, text in texts.read(connection, symbols, window, comparison):
+                if ticker in left_out:
+                    continue
                 if text is None:
                     return None
                 rows += text.rows
@@ -136,15 +150,27 @@ class SqliteStore:
         return dict(sorted(found.items()))
 
     def last_of_each(
-        self, mode: Mode, interval: Interval, end: int | None, *, deadline: float
+        self,
+        mode: Mode,
+        interval: Interval,
+        end: int | None,
+        *,
+        deadline: float,
+        comparison: Comparison = NO_COMPARISON,
     ) -> tuple[CrossSection, list[str]]:
         """The last bar up to `end` (Unix seconds; None: the newest) of each stored ticker, and the tickers without one.
+        Tickers of which SQLite is behind are in neither.
 
         :raises SqliteError: when the database cannot be read.
         :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
-        with self._db.reading(mode, deadline) as connection:
-            return read_last_of_each(connection, mode, interval, MAX_TIME if end is None else end)
+        with self._db.snapshot(mode, deadline) as connection:
+            left_out = self._behind(connection, mode, interval, None, comparison)
+            section, without = read_last_of_each(connection, mode, interval, MAX_TIME if end is None else end)
+        if not left_out:
+            return section, without
+        is_left_out = left_out.__contains__
+        return section.keep(lambda symbol: not is_left_out(symbol)), [each for each in without if not is_left_out(each)]
 
     def read(self, key: SeriesKey, window: Window = WHOLE) -> Bars:
         """The rows of the series, also when the ledger does not know it; empty when there are none.
@@ -163,9 +189,16 @@ class SqliteStore:
             self.read(SeriesKey(mode, "", interval), Window(limit=1))  # no bar has this ticker
 
     def extents(
-        self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
+        self,
+        mode: Mode,
+        interval: Interval,
+        symbols: Sequence[str] | None,
+        *,
+        deadline: float,
+        comparison: Comparison = NO_COMPARISON,
     ) -> dict[str, Extent]:
         """What is stored of each requested ticker (None: all), in alphabetical order, from one state of the database.
+        Tickers of which SQLite is behind are left out.
 
         Counts and bounds come from the ledger. Only the times of bars are read, to find their days.
 
@@ -173,6 +206,7 @@ class SqliteStore:
         :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
         with self._db.snapshot(mode, deadline) as connection:
+            left_out = self._behind(connection, mode, interval, symbols, comparison)
             return {
                 each.ticker: Extent(
                     each.first_time,
@@ -181,6 +215,7 @@ class SqliteStore:
                     read_days(connection, SeriesKey(mode, each.ticker, interval)),
                 )
                 for each in ledger_entries(connection, interval, symbols)
+                if each.ticker not in left_out
             }
 
     def ledger(self, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
@@ -215,6 +250,16 @@ class SqliteStore:
         with self._db.reading(mode, deadline) as connection:
             (rows,) = connection.execute(ABOUT_ROWS, values).fetchone()
         return int(rows)
+
+    def _behind(
+        self,
+        connection: sqlite3.Connection,
+        mode: Mode,
+        interval: Interval,
+        symbols: Sequence[str] | None,
+        comparison: Comparison,
+    ) -> frozenset[str]:
+        return behind(connection, mode, interval, symbols, comparison, self._db.opened_file(mode))
 
     def recorded(self, key: SeriesKey) -> Recorded:
         """Everything that is stored of the series, read in one transaction.
@@ -269,7 +314,7 @@ class SqliteStore:
         :raises SqliteError: when SQLite cannot write; then the old bars stay.
         """
         with self._partition(key, now) as partition:
-            stored = partition.bars(WHOLE)
+            stored, entry = partition.bars(WHOLE), partition.entry()
             if len(stored):
                 kept = np.isin(stored.time, bars.time)
                 partition.delete(stored.take(~kept))
@@ -277,6 +322,8 @@ class SqliteStore:
                 partition.forget_false_texts(bars)
                 partition.record(whole(key, bars, csv_stamp), bars, are_all=True)
                 return
+            if entry is not None:  # of rows that are gone
+                partition.connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
         self._grow(key, None, bars, csv_stamp, now)
 
     def set_csv_stamp(self, key: SeriesKey, csv_stamp: str) -> None:
@@ -359,9 +406,10 @@ class SqliteStore:
             chunk = bars.take(slice(begin, begin + size))
             is_last = begin + size >= len(bars)
             with self._partition(key, now) as partition:
+                partition.require(entry, bars.take(slice(begin)))
                 partition.turn(nothing, chunk)
                 if entry is not None:
-                    entry = advanced(entry, nothing, chunk, csv_stamp if is_last else "")
+                    entry = advanced(entry, nothing, chunk, csv_stamp if is_last else UNFINISHED)
                     partition.record(entry, chunk)
                 elif is_last:
                     partition.record(whole(key, bars, csv_stamp), bars, are_all=True)

@@ -129,7 +129,8 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
         log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(settled), rows)
     else:
         log.warning("the %s database was filled anew from CSV, %d bars; %s is the old one", mode.value, rows, aside)
-    return settled
+    # What other threads saved meanwhile went into the old one. Until it is here, too, CSV answers for those series.
+    return settled | _settle_each(stores, mode, now, stop) if is_there else settled
 
 
 def verify(

@@ -1,5 +1,6 @@
 """Queries: the right bars, from the right store, within the budget and the deadline."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -353,7 +354,10 @@ def both(stores: Stores) -> Stores:
     stores.save("BOTH", make_bars(5))
     stores.save("ONLYSQL", make_bars(5))
     stores.csv_store.path(SeriesKey(Mode.VN, "ONLYSQL", DAY)).unlink()
+    path = stores.csv_store.path(SeriesKey(Mode.VN, "BOTH", DAY))
+    recorded_ns = path.stat().st_mtime_ns
     stores.csv_store.write(SeriesKey(Mode.VN, "BOTH", DAY), make_bars(5, seed=2))
+    os.utime(path, ns=(recorded_ns, recorded_ns))  # else CSV would be ahead, and answer
     stores.csv_store.write(SeriesKey(Mode.VN, "ONLYCSV", DAY), make_bars(5))
     return stores
 

@@ -1,0 +1,72 @@
+"""Whenever a save has gone to CSV alone: SQLite is brought up to it once it can be written, not at the next cycle."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from stockapi.errors import AppError, SqliteError
+from stockapi.logs import key_values
+from stockapi.models.mode import Mode
+from stockapi.services.stores import Stores
+from stockapi.services.upkeep.catch_up import catch_up
+from stockapi.services.upkeep.reconcile import DAMAGE, settle_out_of_step
+from workers.clocks import Clocks
+from workers.loop import REPAIRING
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 1.0
+_AGAIN_AFTER_TIMES: Final = 10
+"""After a series that could not be settled: ten times as long as that took. It may have been read whole in vain."""
+
+
+class CatchingUp:
+    """A thread's work: to look every second for series that SQLite is behind in, until `stop` is set."""
+
+    def __init__(self, stores: Stores, modes: Sequence[Mode], stop: threading.Event, clocks: Clocks) -> None:
+        self._modes = modes
+        self._stores = stores
+        self._stop = stop
+        self._clock = clocks.now
+        self._monotonic = clocks.monotonic
+        self._not_before = dict.fromkeys(modes, float("-inf"))
+
+    def run(self) -> None:
+        try:
+            while not self._stop.wait(_LOOK_EVERY_S):
+                self.look()
+        finally:
+            self._stores.db_manager.close_readers()
+
+    def look(self) -> None:
+        """Nothing that goes wrong ends the thread: it is logged, unless it is what is waited for, and tried again."""
+        for mode in self._modes:
+            started = self._monotonic()
+            if started < self._not_before[mode]:
+                continue
+            try:
+                is_done = catch_up(self._stores, mode, self._clock, self._stop)
+            except SqliteError as exc:
+                if exc.fault in DAMAGE:
+                    self._heal(mode)
+            except AppError as exc:
+                log.error(key_values(event="catching_up_failed", mode=mode.value, error=exc))
+            except Exception:
+                log.exception(key_values(event="catching_up_failed", mode=mode.value))
+            else:
+                if is_done:
+                    continue
+            ended = self._monotonic()
+            self._not_before[mode] = ended + _AGAIN_AFTER_TIMES * (ended - started)
+
+    def _heal(self, mode: Mode) -> None:
+        """A damaged database is filled anew, unless another thread is at it."""
+        if not REPAIRING[mode].acquire(blocking=False):
+            return
+        try:
+            settle_out_of_step(self._stores, mode, self._clock(), self._stop)
+        except AppError as exc:
+            log.error("the %s database could not be healed: %s", mode.value, exc)
+        finally:
+            REPAIRING[mode].release()
