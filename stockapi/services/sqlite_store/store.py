@@ -92,7 +92,8 @@ class SqliteStore:
         """Yield the window of each requested ticker (None: all) that SQLite holds, in alphabetical order.
 
         All windows come from one state of the database. A ticker with an empty window is yielded with empty bars. A
-        ticker of which SQLite is behind CSV is left out. The blocks are read first. The rows are read where a block is missing or damaged, or always with `from_rows`.
+        ticker of which SQLite is behind CSV is left out. The blocks are read first. The rows are read where a block is
+        missing or damaged, or always with `from_rows`.
 
         :raises TooManyRowsError: before reading, when the rows without warm-up exceed the rest of the budget.
         :raises SqliteError, DeadlineError: at any step. The caller must then discard what was yielded before. SQLite
