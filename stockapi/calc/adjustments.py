@@ -1,7 +1,7 @@
-"""Dividends and splits: seen in the bars, and carried into those that the source does not send again.
+"""Find dividends and splits in the bars, and apply them to stored bars that the source no longer sends.
 
-A source that adjusts its history backwards divides all prices before the day of a dividend or split by a ratio. Stored
-bars are then another version than those fetched now, and the two must not be mixed.
+A back-adjusting source divides all prices before the day of a dividend or split by a ratio. The stored bars are then an
+older version than the fetched ones, and the two versions must not be mixed.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stockapi.models.bars import Bars, Float
 _LATEST_COMPARED = 20
 _LEAST_DIFFERING = 5
 _LEAST_RATIO = 1.03
-"""A rule that worked in the field: corrected bars and roundings stay below it, dividends worth noticing above."""
+"""The threshold comes from experience: corrected bars and rounding stay below it, relevant dividends are above it."""
 
 _SAME_RATIO = 0.01
 
@@ -24,17 +24,17 @@ _RATIO_DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class PriceAdjustment:
-    """Prices before `ex_time` (Unix seconds, a day) are now `1 / ratio` of what was stored: 2.0 for a split in two."""
+    """All prices before `ex_time` (Unix seconds, a day) are divided by `ratio`: 2.0 for a split in two."""
 
     ex_time: int
     ratio: float
 
 
 def find_adjustment(stored: Bars, fetched: Bars) -> PriceAdjustment | None:
-    """Whether the source has adjusted its history since `stored` was fetched.
+    """The adjustment that the source made after `stored` was fetched; None when it made none.
 
-    Of the last 20 bars in both, the newest left out (it may still be forming), at least 5 closes must differ by a ratio
-    of 1.03 or more, either way. The ratio told is the median of those, to 6 decimals.
+    It compares the last 20 bars that both have, without the newest one, which may be incomplete. At least 5 closes must
+    differ by a ratio of 1.03 or more, up or down. The result is the median of these ratios, rounded to 6 decimals.
     """
     common, before, after = np.intersect1d(stored.time, fetched.time, return_indices=True)
     ratios = _ratios(stored.close[before], fetched.close[after])
@@ -43,7 +43,7 @@ def find_adjustment(stored: Bars, fetched: Bars) -> PriceAdjustment | None:
     if len(differing) < _LEAST_DIFFERING:
         return None
     ratio = float(np.median(differing))
-    # The newest bar belongs to the old version if it differs just as the others do, and not if it was forming only.
+    # The newest bar is of the old version if it differs by the same ratio. If it was incomplete, its ratio is another.
     is_old = np.append(_differs(ratios[:-1]), abs(ratios[-1] / ratio - 1.0) < _SAME_RATIO)
     last_old = int(common[is_old][-1])
     later = fetched.time[fetched.time > last_old]
@@ -52,10 +52,10 @@ def find_adjustment(stored: Bars, fetched: Bars) -> PriceAdjustment | None:
 
 
 def adjusted_union(stored: Bars, staged: Bars) -> Bars:
-    """The staged bars, and those stored ones that the source did not send, brought to the staged prices.
+    """The staged bars, and the stored bars that the source did not send, adjusted to the staged prices.
 
-    The ratio comes from the bars in both, so bars that have been brought over already are left as they are. Volumes
-    are not touched; indicators have to be computed anew.
+    The ratio is computed from the bars that both have, so bars that are adjusted already do not change. Volumes do not
+    change. The caller must compute the indicators again.
     """
     _, before, after = np.intersect1d(stored.time, staged.time, return_indices=True)
     missing = ~np.isin(stored.time, staged.time)
@@ -77,6 +77,6 @@ def _differs(ratios: Float) -> NDArray[np.bool_]:
 
 
 def _ratios(stored: Float, fetched: Float) -> Float:
-    """stored / fetched; 1 where either is 0, which says nothing."""
+    """stored / fetched; 1 where one of them is 0, because 0 gives no ratio."""
     is_usable = (stored > 0.0) & (fetched > 0.0)
     return np.divide(stored, fetched, out=np.ones_like(stored), where=is_usable)

@@ -1,19 +1,19 @@
 """Longer bars from stored ones: minutes into 5m 15m 30m, hours into 2h 4h, days into 1W 2W 1M.
 
-An aggregated bar carries the start of its bucket as its time. It is in the answer to a query if that start lies within
-[start, end] of the query, and its values come from every base bar of its bucket, even those after `end`: the same bar
-is the same whatever window is asked for. So whoever reads base bars reads whole buckets (`bucket_bounds`), enough of
-them (`base_bars_needed`), and cuts afterwards, with `Bars.between` or `Bars.tail`.
+The time of an aggregated bar is the start of its bucket. A query returns it if that start is within [start, end] of the
+query. Its values come from all base bars of its bucket, also from those after `end`, so a bar does not depend on the
+window of the query. The reader of base bars must therefore read complete buckets (`bucket_bounds`), and enough of them
+(`base_bars_needed`). It cuts the result afterwards, with `Bars.between` or `Bars.tail`.
 
 Where buckets start, in UTC:
 
 * 5m, 15m, 30m: on the clock, 02:00, 02:05, ...
-* 2h, 4h: counted from the market's `hour_grid_origin_s`. For crypto on the clock, 00:00, 04:00, ...; for vn at the open
-  of both halves of the session, 02:00 and 06:00 (09:00 and 13:00 in Ho Chi Minh City), and on that same grid for
-  whatever a feed sends outside the session. A 2h bucket of vn that begins at 04:00 ends with the lunch break.
+* 2h, 4h: counted from the market's `hour_grid_origin_s`. For crypto that is on the clock: 00:00, 04:00, ... For vn it
+  is the open of both halves of the session: 02:00 and 06:00 (09:00 and 13:00 in Ho Chi Minh City). Bars outside the
+  session use the same grid. A 2h bucket of vn that begins at 04:00 ends with the lunch break.
 * 1W: Monday 00:00.
-* 2W: Monday 00:00 of an even ISO week. After a year of 53 weeks two odd ones meet, 53 and 1: both belong to the bucket
-  that began in week 52, which is then three weeks long (2020-12-21 to 2021-01-10, for one).
+* 2W: Monday 00:00 of an even ISO week. A year of 53 weeks is followed by another odd week, 1. Weeks 53 and 1 then
+  belong to the bucket that began in week 52, so it has three weeks (for example 2020-12-21 to 2021-01-10).
 * 1M: the 1st, 00:00.
 """
 
@@ -34,7 +34,7 @@ _FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
 """1969-12-29: the Unix epoch was a Thursday."""
 
 _VOLUME_DECIMALS: Final = 8
-"""Exchanges report no finer fraction of a coin."""
+"""Exchanges report fractions of a coin with at most 8 decimals."""
 
 _MOST_BASE_BARS: Final = {
     AggregatedInterval.MIN_5: 5,
@@ -46,20 +46,22 @@ _MOST_BASE_BARS: Final = {
     AggregatedInterval.WEEK_2: 21,
     AggregatedInterval.MONTH_1: 31,
 }
-"""The longest bucket of each interval, in base bars. Seven days a week for vn too, should a weekend bar stray in."""
+"""The longest bucket of each interval, in base bars. A week has seven days for vn too, in case a feed sends a weekend
+bar.
+"""
 
 
 def aggregate(bars: Bars, interval: AggregatedInterval, mode: Mode) -> Bars:
-    """One bar per bucket that holds any, as `combined`; `bars` are of `interval.base`."""
+    """One bar for each bucket that has base bars, as `combined`. `bars`: the bars of `interval.base`."""
     return combined(bars, bucket_start(bars.time, interval, mode), mode)
 
 
 def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
     """One bar for each run of equal `starts`: first open, highest high, lowest low, last close, summed volume.
 
-    `starts`: for each bar the time of the one it becomes a part of, ascending. Indicators of the result are absent.
-    Whole volumes add up as int64. Others are summed without intermediate rounding, then rounded to 8 decimals: the sum
-    depends neither on the order of adding nor on the processor, and 0.1 + 0.2 is 0.3. That of a single bar stays.
+    `starts`: for each bar the time of the combined bar it belongs to, ascending. The result has no indicators.
+    Whole volumes are added as int64. Other volumes are added exactly and then rounded to 8 decimals. The sum therefore
+    depends neither on the order nor on the processor, and 0.1 + 0.2 is 0.3. The volume of a single bar does not change.
     """
     is_whole = market_of(mode).has_whole_volume
     if not len(bars):
@@ -79,7 +81,7 @@ def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
 
 
 def bucket_start(time: Int, interval: AggregatedInterval, mode: Mode) -> Int:
-    """Start of the bucket that holds each moment (Unix seconds, before 1970 too)."""
+    """The start of the bucket of each time, in Unix seconds; times before 1970 are allowed."""
     if interval is AggregatedInterval.MONTH_1:
         return time.astype("datetime64[s]").astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
     if interval is AggregatedInterval.WEEK_2:
@@ -88,17 +90,17 @@ def bucket_start(time: Int, interval: AggregatedInterval, mode: Mode) -> Int:
 
 
 def bucket_bounds(moment: int, interval: AggregatedInterval, mode: Mode) -> tuple[int, int]:
-    """Start and exclusive end of the bucket that holds `moment`, all in Unix seconds."""
+    """The start and the exclusive end of the bucket that contains `moment`, all in Unix seconds."""
     start = _bucket_start_of(moment, interval, mode)
-    # One longest bucket after a start lies in the next bucket: any two in a row are longer than the longest one.
+    # A start plus the longest length is inside the next bucket, because two buckets together are longer than that.
     return start, _bucket_start_of(start + _longest_bucket_s(interval), interval, mode)
 
 
 def base_bars_needed(count: int, interval: AggregatedInterval) -> int:
-    """How many of the newest base bars are sure to hold the newest `count` buckets whole.
+    """The number of newest base bars that surely contain the newest `count` buckets completely.
 
-    An upper bound, for the LIMIT of a query, given at most one bar in each step of the base interval. With gaps more
-    than `count` buckets come along, and the oldest may be cut: take the tail of the aggregated bars.
+    It is an upper bound for the LIMIT of a query. If base bars are missing, more than `count` buckets are read, and the
+    oldest may be incomplete. The caller must take the tail of the aggregated bars.
     """
     return count * _MOST_BASE_BARS[interval]
 
@@ -125,8 +127,8 @@ def _fortnight_start(time: Int) -> Int:
 
 
 def _iso_week(week: Int) -> Int:
-    """ISO 8601 number, 1 to 53, of weeks counted from the one that holds the Unix epoch."""
-    # A week belongs to the year that holds its Thursday, and the epoch was one.
+    """The ISO 8601 week number, 1 to 53. `week`: the number of weeks after the week of the Unix epoch."""
+    # A week belongs to the year of its Thursday, and the Unix epoch was a Thursday.
     thursday = (7 * week).astype("datetime64[D]")
     new_year = thursday.astype("datetime64[Y]").astype("datetime64[D]")
     day_of_year: Int = (thursday - new_year).astype(np.int64)
@@ -134,7 +136,7 @@ def _iso_week(week: Int) -> Int:
 
 
 def _exact_sums(volume: Int | Float, first: Int) -> Float:
-    """Sum of each bucket that begins at a position of `first`."""
+    """The sum of each bucket. `first`: the position of the first bar of each bucket."""
     values = volume.tolist()
     edges = pairwise([*first.tolist(), len(values)])
     return np.array([_exact_sum(values[begin:end]) for begin, end in edges])

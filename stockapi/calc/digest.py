@@ -1,7 +1,8 @@
-"""A fingerprint of bars that can be brought up to date without reading them all again.
+"""A fingerprint of bars. A change of some bars updates it without reading the others.
 
-The digest of a series is the sum modulo 2^64 of one 64-bit hash per bar: order does not matter, and replacing bars
-means subtracting the hashes of the old and adding those of the new. It finds accidents, not forgeries.
+The digest of a series is the sum, modulo 2^64, of a 64-bit hash of each bar. So the order of the bars does not matter.
+To replace bars, subtract the hashes of the old bars and add the hashes of the new ones. The digest finds accidental
+differences; it does not protect against an attacker.
 """
 
 import numpy as np
@@ -16,12 +17,12 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def digest(bars: Bars) -> int:
-    """0 for no bars."""
+    """The digest of these bars; 0 for no bars."""
     return int(hashes(bars).sum(dtype=np.uint64))
 
 
 def hashes(bars: Bars) -> NDArray[np.uint64]:
-    """One for each bar; absent indicators all hash alike, whatever bits their NaN has."""
+    """The hash of each bar. All absent indicators have the same hash, whatever bits their NaN has."""
     state = np.zeros(len(bars), dtype=np.uint64)
     for column in _columns(bars):
         state = _mix(state + _GOLDEN ^ column)
@@ -29,7 +30,7 @@ def hashes(bars: Bars) -> NDArray[np.uint64]:
 
 
 def replaced(total: int, old: int, new: int) -> int:
-    """The digest of a series whose bars with digest `old` have become bars with digest `new`."""
+    """The digest `total` of a series, after bars with the digest `old` are replaced by bars with the digest `new`."""
     return (total - old + new) & _MASK
 
 
@@ -45,7 +46,7 @@ def _columns(bars: Bars) -> list[NDArray[np.uint64]]:
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every input bit changes every output bit."""
     state = (state ^ (state >> np.uint64(30))) * _MIX_1
     state = (state ^ (state >> np.uint64(27))) * _MIX_2
     return state ^ (state >> np.uint64(31))

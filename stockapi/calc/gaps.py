@@ -1,4 +1,4 @@
-"""How far a series of bars reaches, and the days between on which it has none."""
+"""The first and last time of a series of bars, and the days between them that have no bar."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +11,7 @@ from stockapi.models.bars import Int
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A run of `days` trading days without a bar: the first and the last of them, Unix seconds of midnight UTC."""
+    """Consecutive trading days without a bar: the first, the last (Unix seconds of midnight UTC), and their number."""
 
     first: int
     last: int
@@ -20,7 +20,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What is stored of one ticker and interval: `count` bars, the times of the first and last in Unix seconds.
+    """What is stored of one ticker and interval: the number of bars, and the first and last time in Unix seconds.
 
     `days`: the days (UTC) with at least one bar, ascending, as Unix seconds of midnight.
     """
@@ -35,14 +35,14 @@ class Extent:
 
     @classmethod
     def of_times(cls, time: Int) -> Self:
-        """That of bars at these times, which ascend and are at least one."""
+        """The extent of bars at these times. `time`: ascending, at least one."""
         return cls(int(time[0]), int(time[-1]), len(time), np.unique(midnights(time)))
 
     def gaps(self, trading_days: Int) -> list[Gap]:
-        """The runs of trading days, strictly between the first and the last bar's day, without a bar; ascending.
+        """The gaps between the day of the first and the day of the last bar, ascending; empty when there are none.
 
-        `trading_days`: as `days`; they reach at least from the first to the last of them. Trading days are next to
-        each other when no trading day is between them. A bar on any other day neither makes a gap nor divides one.
+        `trading_days`: Unix seconds of midnight, ascending; they must cover all of `days`. Two trading days are
+        consecutive when no trading day is between them. A bar on a day without trade does not affect the gaps.
         """
         if not len(self.days):
             return []
@@ -56,6 +56,6 @@ class Extent:
 
 
 def midnights(time: Int) -> Int:
-    """The midnight, UTC, that begins the day of each time."""
+    """The start of the day (UTC) of each time, in Unix seconds."""
     days: Int = time // SECONDS_PER_DAY * SECONDS_PER_DAY
     return days

@@ -1,7 +1,7 @@
-"""Moving averages, their scores, and changes from bar to bar, over whole series at once.
+"""Compute moving averages, their scores, and changes from bar to bar, for a whole series at once.
 
-Every number depends on the bar itself and at most the `WARMUP_BARS` bars before it (exponential averages:
-`EMA_WARMUP_BARS`), so a suffix of a series that begins that much earlier gets exactly the numbers the whole would.
+Each number depends on its bar and at most the `WARMUP_BARS` bars before it (exponential averages: `EMA_WARMUP_BARS`).
+So the last part of a series, with this warm-up before it, gets exactly the same numbers as the whole series.
 """
 
 from collections.abc import Mapping
@@ -25,19 +25,19 @@ from stockapi.models.fields import (
 from stockapi.models.mode import Mode
 
 _LEAST_WEIGHT = 2.0**-56
-"""What closes beyond an exponential average's reach would weigh less than; a float64 resolves 2^-53."""
+"""Closes with less weight than this are left out of an exponential average. A float64 resolves 2^-53."""
 _EMA_REACH_BARS = 4_096
-"""Closes that the longest exponential average takes in: (199 / 201) ^ 4096 is 2e-18, below `_LEAST_WEIGHT`."""
+"""The number of closes in the longest exponential average: (199 / 201) ^ 4096 is 2e-18, below `_LEAST_WEIGHT`."""
 EMA_WARMUP_BARS = _EMA_REACH_BARS + WARMUP_BARS
-"""Bars to read before the first one wanted, so that what an exponential average begins with is out of its reach."""
+"""Bars to read before the first requested one, so that the start value of an exponential average has no weight."""
 
 _EXACT_LIMIT = float(1 << 52)
 _EXACT_DECIMALS = 22
-"""Powers of ten are float64 without rounding up to this one."""
+"""The largest power of ten that a float64 holds without rounding."""
 _SPLITTER = float((1 << 27) + 1)
 _NEGATIVE_POWERS = np.array([float(f"1e-{place}") for place in range(323, 0, -1)])
 
-# (size, newer part, older part): each window is two shorter ones side by side, so nine additions give all averages.
+# (size, newer part, older part): each window consists of two shorter ones, so nine additions give all averages.
 _WINDOW_CHAIN = (
     (2, 1, 1),
     (4, 2, 2),
@@ -52,11 +52,11 @@ _WINDOW_CHAIN = (
 
 
 def round_half_even(values: Float, decimals: int) -> Float:
-    """Each value as Python's `round(value, decimals)`: judged by its exact binary value, ties to even.
+    """Each value rounded as Python's `round(value, decimals)`: by its exact binary value, ties to even.
 
-    `numpy.round` scales first and rounds the product, so it takes 2.675 (in binary a little less) for a tie. Here
-    the error of the product decides such cases (Dekker's exact product, 1971). Never returns -0.0; NaN and infinity
-    stay what they are.
+    `numpy.round` multiplies first and rounds the product. So it treats 2.675 as a tie, but its binary value is a little
+    less. Here the error of the product decides such cases (Dekker's exact product, 1971). The result is never -0.0. NaN
+    and infinity do not change.
     """
     scale = 10.0**decimals
     with np.errstate(invalid="ignore", over="ignore"):
@@ -68,7 +68,7 @@ def round_half_even(values: Float, decimals: int) -> Float:
             tied = product[is_tie]
             nearest[is_tie] = np.where(error == 0.0, nearest[is_tie], np.floor(tied) + (error > 0.0))
         rounded = nearest / scale
-    # Past 2^52 the product has no fraction left to judge by. Such numbers are rare: let Python take them one by one.
+    # A product above 2^52 has no fraction to round by. Such numbers are rare, so Python rounds them one by one.
     large = (np.abs(product) >= _EXACT_LIMIT) & np.isfinite(values)
     if large.any():
         rounded[large] = [round(value, decimals) for value in values[large].tolist()]
@@ -76,10 +76,10 @@ def round_half_even(values: Float, decimals: int) -> Float:
 
 
 def round_prices(values: Float, mode: Mode) -> Float:
-    """`round_half_even` to the decimals of the market, or to more where those would show too few digits of a number.
+    """`round_half_even` to the decimals of the market; small numbers get more decimals.
 
-    A number so small that they hold fewer than `Market.price_digits` significant ones keeps just that many. So no
-    positive price becomes 0, and what was rounded once is not changed by being rounded again.
+    If the decimals of the market show fewer than `Market.price_digits` significant digits, the number is rounded to
+    that many significant digits. So no positive price becomes 0. Rounding a second time changes nothing.
     """
     market = market_of(mode)
     rounded = round_half_even(values, market.price_decimals)
@@ -91,15 +91,15 @@ def round_prices(values: Float, mode: Mode) -> Float:
 
 
 def round_price(value: float, mode: Mode) -> float:
-    """`round_prices` of one finite number, in a hundredth of the time."""
+    """`round_prices` for one finite number. It takes a hundredth of the time."""
     market = market_of(mode)
     digits_before_point = Decimal(value).adjusted() + 1 if value else 1
     return round(value, max(market.price_decimals, market.price_digits - digits_before_point)) + 0.0
 
 
 def _round_to_digits(values: Float, digits: int) -> Float:
-    """`values`: below 1 and not 0."""
-    # By comparison with the powers of ten themselves: a logarithm may miss one by its last bit.
+    """Round to significant digits. `values`: below 1, not 0."""
+    # It compares with the powers of ten, because the last bit of a logarithm may be wrong.
     places = len(_NEGATIVE_POWERS) - np.searchsorted(_NEGATIVE_POWERS, np.abs(values), side="right") + 1
     rounded = np.empty_like(values)
     for place in set(places.tolist()):
@@ -112,7 +112,7 @@ def _round_to_digits(values: Float, digits: int) -> Float:
 
 
 def _product_error(values: Float, scale: float, product: Float) -> Float:
-    """`values * scale - product`, exactly."""
+    """`values * scale - product`, without rounding error."""
     high, low = _halves(values)
     scale_high, scale_low = _halves(np.array(scale))
     error: Float = ((high * scale_high - product) + high * scale_low + low * scale_high) + low * scale_low
@@ -120,7 +120,7 @@ def _product_error(values: Float, scale: float, product: Float) -> Float:
 
 
 def _halves(values: Float) -> tuple[Float, Float]:
-    """Two numbers of half as many bits whose sum each value is."""
+    """Split each value into two numbers of half as many bits. Their sum is the value."""
     wide = values * _SPLITTER
     high = wide - (wide - values)
     return high, values - high
@@ -146,10 +146,10 @@ def _fast_two_sum(a: Float, b: Float) -> tuple[Float, Float]:
 
 
 def window_sums(values: Float) -> dict[int, Float]:
-    """For every averaging period N, the sums of N consecutive values: shape (len - N + 1,), first window first.
+    """For each averaging period N, the sums of N consecutive values: shape (len - N + 1,), first window first.
 
-    Each equals `math.fsum` of its window: the additions carry a second float64 of error terms, and the pair is
-    rounded to one float64 at the end. A running total would drift, and would depend on where the series begins.
+    Each sum equals `math.fsum` of its window: a second float64 carries the rounding errors, and the pair is rounded to
+    one float64 at the end. A running total would collect errors, and would depend on the start of the series.
     """
     windows: dict[int, tuple[Float, Float]] = {1: (values, np.zeros_like(values))}
     for size, newer, older in _WINDOW_CHAIN:
@@ -162,10 +162,11 @@ def window_sums(values: Float) -> dict[int, Float]:
 
 
 def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
-    """The same bars with prices rounded as the market's are and all indicators computed from those.
+    """The same bars with prices rounded to the decimals of the market, and all indicators computed from these prices.
 
     Definitions and rounding: docs/indicators.md. An indicator that is not defined, or not finite, is NaN.
-    The first bar is taken for the first there is: give `WARMUP_BARS` earlier bars with a suffix, and cut them off.
+    The first bar counts as the first of the series. For a part of a series, the caller must add `WARMUP_BARS` earlier
+    bars and cut them off afterwards.
     """
     prices = round_prices(bars.prices, mode)
     rounded = Bars.of(bars.time, prices, bars.volume)
@@ -180,9 +181,10 @@ def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
 
 
 def with_exponential_averages(bars: Bars, mode: Mode) -> Bars:
-    """The same bars, their averages exponential and scores against those; prices must be rounded. The rest stays.
+    """The same bars with exponential averages, and scores against these; other fields do not change.
 
-    The first bar is taken for the first there is: give `EMA_WARMUP_BARS` earlier bars with a suffix, and cut them off.
+    Prices must be rounded already. The first bar counts as the first of the series. For a part of a series, the caller
+    must add `EMA_WARMUP_BARS` earlier bars and cut them off afterwards.
     """
     with np.errstate(all="ignore"):
         values = _averages_and_scores(bars.close, _exponential_averages(bars.close))
@@ -190,20 +192,20 @@ def with_exponential_averages(bars: Bars, mode: Mode) -> Bars:
 
 
 def enhance_from(bars: Bars, first: int, mode: Mode, *, is_index: bool) -> Bars:
-    """`enhance`, returning only the bars from position `first` on, and reading only the warm-up they need."""
+    """As `enhance`, but only for the bars from position `first` on. It reads only these and their warm-up."""
     begin = max(0, first - WARMUP_BARS)
     enhanced = enhance(bars.take(slice(begin, None)), mode, is_index=is_index)
     return enhanced.take(slice(first - begin, None))
 
 
 def _averages_and_scores(close: Float, averages: Float) -> dict[str, Float]:
-    """Neither rounded yet. `averages`: shape (5, n), of the periods in `MA_PERIODS`."""
+    """The averages and their scores, not rounded. `averages`: shape (5, n), in the order of `MA_PERIODS`."""
     scores = (close - averages) / averages * 100.0
     return dict(zip((*MA_FIELDS, *SCORE_FIELDS), (*averages, *scores), strict=True))
 
 
 def _rounded(values: Mapping[str, Float], mode: Mode) -> dict[str, Float]:
-    """Each indicator with the decimals of its scale; NaN where it is not finite."""
+    """Each indicator rounded to the decimals of its scale; NaN where it is not finite."""
     result: dict[str, Float] = {}
     for scale in Scale:
         names = [field.name for field in INDICATORS if field.scale is scale and field.name in values]
@@ -217,7 +219,7 @@ def _rounded(values: Mapping[str, Float], mode: Mode) -> dict[str, Float]:
 
 
 def _moving_averages(close: Float) -> Float:
-    """Shape (5, n): arithmetic means of the last 10, 20, 50, 100, 200 closes; NaN before there are that many."""
+    """The arithmetic means of the last 10, 20, 50, 100, 200 closes, shape (5, n); NaN where there are fewer closes."""
     averages = np.full((len(MA_PERIODS), len(close)), np.nan)
     for row, (period, sums) in enumerate(window_sums(close).items()):
         averages[row, period - 1 :] = sums / period
@@ -225,14 +227,16 @@ def _moving_averages(close: Float) -> Float:
 
 
 def _exponential_averages(close: Float) -> Float:
-    """Shape (5, n), of 10, 20, 50, 100, 200 bars: NaN before there are N, then the mean of the first N closes, then
-    a part 2 / (N + 1) of each close and the rest of the average before it.
+    """The exponential averages of N = 10, 20, 50, 100, 200 bars, shape (5, n).
+
+    The first value, at the Nth bar, is the mean of the first N closes; before it is NaN. Each later value is
+    `a * close + (1 - a) * value before`, with a = 2 / (N + 1).
     """
     averages = np.full((len(MA_PERIODS), len(close)), np.nan)
     for row, (period, sums) in enumerate(window_sums(close[: max(MA_PERIODS)]).items()):
         if len(close) >= period:
             decay = (period - 1) / (period + 1)
-            # This difference is exact, so that the weights add up to 1; 2 / (period + 1) is rounded in another place.
+            # This difference is exact, so the weights add up to 1. 2 / (period + 1) is rounded differently.
             terms = (1.0 - decay) * close[period - 1 :]
             terms[0] = sums[0] / period
             averages[row, period - 1 :] = _decaying_sums(terms, decay)
@@ -240,11 +244,11 @@ def _exponential_averages(close: Float) -> Float:
 
 
 def _decaying_sums(terms: Float, decay: float) -> Float:
-    """At each position i the sum of terms[i - k] * decay^k over k = 0, 1, ... until decay^k is below `_LEAST_WEIGHT`.
+    """At each position i the sum of terms[i - k] * decay^k for k = 0, 1, ... until decay^k is below `_LEAST_WEIGHT`.
 
-    By doubling: a sum of 2m terms is one of m terms and a weighted one of the m terms before. A recurrence from bar to
-    bar takes 0.4 ms where this takes 0.06 (4,500 bars), and carries along the rounding errors of wherever it began;
-    this way the same terms give the same bits.
+    It works by doubling: a sum of 2m terms is a sum of m terms plus a weighted sum of the m terms before.
+    For 4,500 bars a recurrence from bar to bar takes 0.4 ms, and this takes 0.06 ms. A recurrence also carries rounding
+    errors from its start; here the same terms always give the same bits.
     """
     sums, reach = terms, 1
     while decay**reach > _LEAST_WEIGHT and reach < len(terms):
@@ -259,6 +263,6 @@ def _delta(values: Float) -> Float:
 
 
 def _percent_change(values: Float) -> Float:
-    """(value - previous) / previous x 100; NaN for the first, and after a value of zero or less."""
+    """(value - previous) / previous x 100; NaN for the first value, and where the previous value is zero or less."""
     previous = np.concatenate([np.full(min(1, len(values)), np.nan), values[:-1]])
     return np.where(previous > 0.0, (values - previous) / previous * 100.0, np.nan)

@@ -1,4 +1,4 @@
-"""How far the stocks of each sector are above or below a moving average."""
+"""Scores of the stocks of each sector: how far they are above or below a moving average."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from stockapi.models.fields import SCORE_DECIMALS, ma_field, score_field
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The last bar of one stock against its average."""
+    """The last bar of one stock, with its average and its score."""
 
     symbol: str
     close: float
@@ -24,7 +24,7 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Sector:
-    """`total_stocks` and `average_score` are of all stocks with a score, whatever `top_stocks` is limited to."""
+    """One sector. `total_stocks` and `average_score` count all its stocks with a score, not only `top_stocks`."""
 
     sector_name: str
     total_stocks: int
@@ -34,7 +34,7 @@ class Sector:
 
 
 def scored_stocks(section: CrossSection, ma_period: int) -> dict[str, Stock]:
-    """The bar of each symbol that has the average's score."""
+    """The stocks that have a score for this average, by symbol; empty when there are none."""
     bars = section.bars
     columns = (
         section.symbols,
@@ -61,11 +61,11 @@ def ma_scores_by_sector(
     above_threshold_only: bool,
     top_per_sector: int,
 ) -> list[Sector]:
-    """The sectors that have any stock, by falling average score, equal ones by name.
+    """The sectors that have a stock, by falling average score, then by name; empty when there are none.
 
-    `top_stocks`: the first `top_per_sector` by falling score, equal ones by symbol; with `above_threshold_only` those
-    whose score is at least `min_score`, and sectors without such a stock are left out. A symbol in several groups
-    counts in each.
+    `top_stocks`: the first `top_per_sector` stocks by falling score, then by symbol. `above_threshold_only` keeps only
+    scores of at least `min_score`, and leaves out sectors without such a stock. A symbol in several groups counts in
+    each.
     """
     found: list[Sector] = []
     for name, symbols in groups.items():

@@ -1,4 +1,4 @@
-"""Tickers ranked by how their bar changed: the best and the worst of a day, and of each of its hours."""
+"""Rank tickers by the change of their bar: the best and the worst of a day, and of each hour of a day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from stockapi.models.timestamps import format_time
 
 VOLUME = "volume"
 SORT_KEYS = (CLOSE_CHANGED, VOLUME, VOLUME_CHANGED, MONEY_FIELD, *SCORE_FIELDS)
-"""What tickers can be ranked by; the first is the default."""
+"""The fields that tickers can be ranked by; the first is the default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """How to rank: by which of SORT_KEYS, which end first, and how many of each end."""
+    """How to rank: the field (one of SORT_KEYS), the direction, and how many tickers of each end."""
 
     sort_by: str = SORT_KEYS[0]
     is_descending: bool = True
@@ -26,16 +26,17 @@ class Ranking:
 
 
 def with_volume(section: CrossSection, min_volume: int) -> CrossSection:
-    """Those of which at least so many were traded."""
+    """The bars with a volume of at least `min_volume`."""
     return section.take(np.flatnonzero(section.bars.volume >= min_volume))
 
 
 def rank(section: CrossSection, sectors: Mapping[str, str], ranking: Ranking) -> dict[str, list[dict[str, object]]]:
-    """The first `limit` in the asked direction, and in the other one. Bars without the sort key are last in both.
+    """The first `limit` in the requested direction, and in the opposite direction.
 
-    Equal ones are in alphabetical order. `sectors`: the sector of each symbol that has one.
+    Bars without the sort key are last in both. Equal bars are in alphabetical order. `sectors`: the sector of each
+    symbol that has one.
     """
-    # Sorting puts NaN last, whichever way, and being stable leaves equal ones in the order they came.
+    # NaN is sorted last in both directions. The sort is stable, so equal bars keep their alphabetical order.
     key = section.bars.volume if ranking.sort_by == VOLUME else section.bars.indicator(ranking.sort_by)
     falling, rising = np.argsort(-key, kind="stable"), np.argsort(key, kind="stable")
     first, other = (falling, rising) if ranking.is_descending else (rising, falling)
@@ -46,7 +47,10 @@ def rank(section: CrossSection, sectors: Mapping[str, str], ranking: Ranking) ->
 
 
 def rank_hours(series: Mapping[str, Bars], sectors: Mapping[str, str], ranking: Ranking) -> list[dict[str, object]]:
-    """`rank` of each hour that any symbol has a bar of, ascending; `series` (alphabetical): the hours of one day."""
+    """`rank` for each hour that has a bar, ascending; empty when there is none.
+
+    `series`: the hourly bars of one day, by symbol in alphabetical order.
+    """
     return [
         {"hour": format_time(time, Interval.HOURLY), **rank(section, sectors, ranking)}
         for time, section in _by_time(series)

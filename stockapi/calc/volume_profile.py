@@ -1,8 +1,8 @@
-"""At which prices the volume of some minutes was traded.
+"""The volume profile of minute bars: how much was traded at each price.
 
-Prices are counted in ticks, as levels: level `round(price / tick)`. The volume of a bar is spread evenly over the
-levels from its low to its high, both included; bars without volume only count as minutes, and in the mean price that
-chooses the tick. Definitions, ties and rounding: docs/indicators.md.
+A price is counted in ticks: its level is `round(price / tick)`. The volume of a bar is spread evenly over the levels
+from its low to its high, both included. Bars without volume count only as minutes, and in the mean price that selects
+the tick. Definitions, ties and rounding: docs/indicators.md.
 """
 
 import math
@@ -19,22 +19,28 @@ from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.mode import Mode
 
 MAX_LEVELS: Final = 1_000_000
-"""Bounds memory to some 100 MB, whatever a damaged bar says. From 20,000 to 120,000 dollars BTC has 100,000 levels."""
+"""The limit keeps memory below about 100 MB, even with a damaged bar. BTC from 20,000 to 120,000 dollars has 100,000
+levels.
+"""
 
 _SHARE_DECIMALS: Final = 4
 
 _UNITS: Final = 1 << 60
-"""Volume is counted in whole units, some 2^60 for all of it. Running sums of floats leave residues at levels where no
-bar is, and depend on the order of the bars; those of integers do neither."""
+"""Volume is counted in whole units, about 2^60 for the total. Running sums of floats leave small residues at levels
+without a bar, and depend on the order of the bars. Running sums of integers do not.
+"""
 _WEIGHT_BITS: Final = 20
-"""Levels are compared without so many last bits: rounding to units must make no winner of two that are the same."""
+"""The number of last bits that are ignored when levels are compared. Otherwise the rounding to units would decide
+between two equal levels.
+"""
 _ALMOST_ALL: Final = 1 - 1e-9
-"""A share counts as reached when so much of it is: 40 percent and 30, each rounded, may be a unit short of 70."""
+"""A share counts as reached at this part of it: the rounded units of 40 and 30 percent may be one unit less than 70.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRange:
-    """Lowest low and highest high."""
+    """The lowest low, the highest high, and their difference."""
 
     low: float
     high: float
@@ -43,7 +49,7 @@ class PriceRange:
 
 @dataclass(frozen=True, slots=True)
 class PointOfControl:
-    """The level with most volume; of equal ones the lowest."""
+    """The level with the most volume; the lowest one when several are equal."""
 
     price: float | None
     volume: float
@@ -52,7 +58,7 @@ class PointOfControl:
 
 @dataclass(frozen=True, slots=True)
 class ValueArea:
-    """The levels around the point of control that hold the share asked for: the lowest of them and the highest."""
+    """The lowest and the highest of the levels around the point of control that hold the requested share of volume."""
 
     low: float | None
     high: float | None
@@ -62,7 +68,7 @@ class ValueArea:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Adjacent levels; `price` is their middle. `cumulative_percentage`: of this bin and all below."""
+    """Adjacent levels. `price`: their middle. `cumulative_percentage`: the share of this bin and all bins below it."""
 
     price: float
     volume: float
@@ -72,7 +78,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of the levels' prices, weighted by volume. `skewness` is 0 where all volume is at one price."""
+    """Statistics of the prices of the levels, weighted by volume. `skewness` is 0 when all volume is at one price."""
 
     mean_price: float | None
     median_price: float | None
@@ -82,9 +88,10 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class VolumeProfile:
-    """Rounded as the market's prices are. What needs volume is None, or empty, without any.
+    """The profile. Prices are rounded to the decimals of the market.
 
-    `total_minutes`: all bars, those without volume included. `price_range`: of those with volume, if there are any.
+    Without any volume, the fields that need volume are None or empty. `total_minutes`: the number of all bars.
+    `price_range`: the range of the bars with volume, or of all bars when none has volume.
     """
 
     symbol: str
@@ -102,7 +109,7 @@ def volume_profile(
 ) -> VolumeProfile:
     """The profile of at least one minute bar, in at most `bins` bins, ascending.
 
-    :raises TooManyRowsError: when the prices lie further apart than MAX_LEVELS, or the volumes add up to no number.
+    :raises TooManyRowsError: when the prices span more than MAX_LEVELS, or the sum of the volumes is not finite.
     """
     traded = minutes.take(minutes.volume > 0)
     if not len(traded):
@@ -132,7 +139,7 @@ def volume_profile(
 
 
 def tick_size(bars: Bars, mode: Mode, *, is_index: bool) -> float:
-    """The distance of levels, by the mean of (high + low) / 2 over at least one bar."""
+    """The distance between levels. The mean of (high + low) / 2 of the bars, at least one, selects it."""
     market = market_of(mode)
     if is_index:
         return market.index_tick
@@ -143,9 +150,9 @@ def tick_size(bars: Bars, mode: Mode, *, is_index: bool) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Levels:
-    """Adjacent price levels and the volume at each; the first and the last are those of a low and a high.
+    """Adjacent price levels and the volume at each, from the lowest low to the highest high.
 
-    `units[i]`: volume at level `lowest + i`, of `all_units` that are `total`.
+    `units[i]`: the volume at level `lowest + i`, in units; `all_units` correspond to the volume `total`.
     """
 
     mode: Mode
@@ -158,7 +165,7 @@ class _Levels:
     @classmethod
     def of(cls, symbol: str, traded: Bars, mode: Mode, tick: float) -> Self:
         """:raises TooManyRowsError: as `volume_profile`."""
-        # Feeds have bars whose high is below their low.
+        # Some sources send bars whose high is below their low.
         low = np.rint(np.minimum(traded.low, traded.high) / tick)
         high = np.rint(np.maximum(traded.low, traded.high) / tick)
         lowest, highest = float(low.min()), float(high.max())
@@ -175,12 +182,12 @@ class _Levels:
         return cls(mode, tick, lowest, units, int(units.sum()), total)
 
     def weights(self) -> Int:
-        """The volume of each level for comparisons: alike where only the rounding to units differs."""
+        """The volume of each level for comparisons. Levels that differ only by the rounding to units are equal."""
         weights: Int = (self.units + (1 << (_WEIGHT_BITS - 1))) >> _WEIGHT_BITS
         return weights
 
     def price(self, offset: float) -> float:
-        """So many ticks above the lowest level, rounded."""
+        """The rounded price that is `offset` ticks above the lowest level."""
         return round_price((self.lowest + offset) * self.tick, self.mode)
 
     def volume(self, units: int) -> float:
@@ -190,7 +197,7 @@ class _Levels:
         return _rounded(units / self.all_units * 100.0, _SHARE_DECIMALS)
 
     def amount(self, which: slice) -> tuple[float, float]:
-        """Volume and percentage of adjacent levels."""
+        """The volume and the percentage of adjacent levels."""
         units = int(self.units[which].sum())
         return self.volume(units), self.percentage(units)
 
@@ -210,9 +217,9 @@ def _value_area(levels: _Levels, weights: Int, poc: int, pct: float) -> ValueAre
 
 
 def _grown(weights: Sequence[int], start: int, target: float) -> tuple[int, int]:
-    """First and last of the levels that hold `target`, at most all there is.
+    """The first and the last of the levels around `start` that hold the weight `target`, or of all levels.
 
-    Grown from `start`, each step to the neighbour with more volume, to the higher price where both have the same.
+    The range grows from `start`. Each step adds the neighbour with more volume; the higher price when both are equal.
     """
     first = last = start
     held = weights[start]
@@ -247,7 +254,7 @@ def _bins(levels: _Levels, most: int) -> list[Bin]:
 
 
 def _statistics(levels: _Levels, weights: Int) -> Statistics:
-    """In ticks above the lowest level: there a single level has no deviation at all, and none of rounding."""
+    """The statistics, computed in ticks above the lowest level: so a single level has a deviation of exactly 0."""
     offsets = np.arange(len(levels.units), dtype=np.float64)
     shares: Float = levels.units / levels.all_units
     mean = float(offsets @ shares)

@@ -1,1 +1,1 @@
-"""How bars are written: the CSV of the stores, the JSON of the answers."""
+"""The formats of bars: CSV for the stores and answers, JSON for answers."""

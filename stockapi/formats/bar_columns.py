@@ -1,4 +1,4 @@
-"""The columns of bars as text: what the fast writers of JSON and of CSV have in common."""
+"""The columns of bars as text: the common part of the fast writers."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ Styles = Sequence[tuple[Sequence[str], Style]]
 
 
 class Columns(NamedTuple):
-    """The texts of all columns, and where one is present, of those that are not everywhere."""
+    """The texts of all columns. `present`: for each column with absent values, which rows have a value."""
 
     texts: list[Text]
     present: list[tuple[int, Flags]]

@@ -1,7 +1,7 @@
-"""The line of a file that names its columns: what each name means, and what is missing.
+"""The header of a file: the meaning of each name, and the missing names.
 
-Columns are taken by name, never by place. A name may be written in any case, in quotes or in <>, with blanks, dots or
-underscores, in English, Polish or Vietnamese.
+Columns are found by name, never by position. A name may have any case, quotes, <>, blanks, dots or underscores, and may
+be English, Polish or Vietnamese.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Final, Self
 from stockapi.models.fields import PRICE_FIELDS
 
 NEEDED: Final = ("time", *PRICE_FIELDS, "volume")
-"""What every file must have. The ticker may be the name of the file instead."""
+"""The columns that every file must have. The name of the file may give the ticker."""
 
 _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "ticker": ("ticker", "symbol", "code", "stock", "instrument", "ma ck", "ma chung khoan", "ma co phieu"),
@@ -31,7 +31,7 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("wolumen", "tickvol", "tick volume"),
     ),
 }
-"""Names of each column, the one to prefer first."""
+"""The names of each column, the preferred one first."""
 
 _DATES: Final = frozenset(("date", "dtyyyymmdd", "trading date", "tradingdate", "ngay", "ngay giao dich", "data"))
 _CLOCKS: Final = ("time", "clock", "hour", "gio", "hhmmss", "timehhmmss")
@@ -40,16 +40,16 @@ _VOLUME_OF: Final = re.compile(r"[Vv]olume[ _]\(?([A-Z0-9]{2,10})\)?", re.ASCII)
 _NO_COINS: Final = frozenset(("USD", "USDT", "USDC", "BUSD", "TUSD", "FDUSD", "EUR", "VND", "MA", "SMA", "EMA"))
 _SEPARATOR_LINE: Final = re.compile(r"\"?sep=.\"?", re.IGNORECASE)
 _LEAST_NAMES: Final = 2
-"""Of the needed columns in a line that is taken for a header."""
+"""A line is a header if it names at least this many of the needed columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """The columns that a line names.
 
-    `places`: column number of each of `NEEDED`, of "ticker" and "period" where there are such columns, and of "clock"
-    where the time of day has a column of its own. `missing`: those of `NEEDED` that no name stands for. `twice`: a name
-    that two columns have, one of them in `places`.
+    `places`: the column number of each of `NEEDED`; of "ticker" and "period" if they exist; of "clock" if the time of
+    day has its own column. `missing`: the names of `NEEDED` that have no column. `twice`: a name of a column in
+    `places` that another column has too; None when there is none.
     """
 
     names: tuple[str, ...]
@@ -63,14 +63,14 @@ class Header:
 
     @property
     def fault(self) -> str:
-        """What is wrong, as the end of a sentence about the header."""
+        """What is wrong, as the end of a sentence that begins with "the header"."""
         if self.twice is not None:
             return f"names {self.twice!r} twice"
         return f"lacks {', '.join(self.missing)}"
 
     @classmethod
     def of(cls, cells: Sequence[str]) -> Self | None:
-        """None for a line that is no header: one with a number in it, or fewer than two names of needed columns."""
+        """The header; None when the line is not one: it has a number, or fewer than two names of needed columns."""
         if any(_NUMBER.fullmatch(cell.strip()) for cell in cells):
             return None
         names = tuple(map(plain_name, cells))
@@ -82,7 +82,7 @@ class Header:
             places["time"] = next(place for place, name in enumerate(names) if name in _DATES)
             places["clock"] = clock
         if "time" not in places and names[0] == "price" and "close" in places:
-            places["time"] = 0  # the first of three lines of names that yfinance writes
+            places["time"] = 0  # the first of three header lines that yfinance writes
         if len(places.keys() & set(NEEDED)) < _LEAST_NAMES:
             return None
         used = {names[place] for place in places.values()}
@@ -91,12 +91,12 @@ class Header:
 
 
 def is_separator_line(line: str) -> bool:
-    """Whether a line only tells Excel which separator the file has, as `sep=;` does."""
+    """Whether the line only tells Excel the separator of the file, for example `sep=;`."""
     return _SEPARATOR_LINE.fullmatch(line.strip()) is not None
 
 
 def plain_name(cell: str) -> str:
-    """In lower case, without accents, brackets, quotes and a final dot, with single blanks."""
+    """The name in lower case, without accents, brackets, quotes and a final dot, and with single blanks."""
     text = unicodedata.normalize("NFD", cell.casefold().replace("đ", "d").replace("ł", "l"))
     text = "".join(letter for letter in text if not unicodedata.combining(letter) and letter not in "<>\"'\ufeff")
     return " ".join(re.split(r"[\s_]+", text)).strip(" .#")
@@ -107,13 +107,13 @@ def _place_of(role: str, names: Sequence[str]) -> int | None:
 
 
 def _volume_of_coins(cells: Sequence[str]) -> int | None:
-    """The place of "Volume BTC" beside "Volume USDT", or of "Volume_(BTC)"."""
+    """The column of the volume in coins: "Volume BTC" beside "Volume USDT", or "Volume_(BTC)"; None without one."""
     found = ((place, _VOLUME_OF.fullmatch(cell.strip())) for place, cell in enumerate(cells))
     return next((place for place, name in found if name is not None and name[1] not in _NO_COINS), None)
 
 
 def _clock_of(names: Sequence[str]) -> int | None:
-    """The column of the time of day, beside one of the date."""
+    """The column of the time of day; None without one, or without a column of the date."""
     if not _DATES.intersection(names):
         return None
     return next((names.index(name) for name in _CLOCKS if name in names), None)

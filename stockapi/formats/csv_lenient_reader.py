@@ -1,6 +1,6 @@
-"""The tolerant half of the CSV reader: rows one by one, whatever their columns and however a time is written.
+"""The tolerant half of the CSV reader. It reads rows one by one, with any columns and any form of time.
 
-Whatever a row can still be stored from is taken, whatever cannot is handed back with the reason.
+A row that can be stored becomes a bar. A row that cannot is returned with the reason.
 """
 
 import math
@@ -30,9 +30,9 @@ _OFFSET: Final = re.compile(r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class DamagedLine:
-    """A line no bar could be made of.
+    """A line that gives no bar.
 
-    `number` counts from 1, the header included; `text` is cut after 500 characters.
+    `number`: counted from 1, with the header. `text`: the line, cut after 500 characters.
     """
 
     number: int
@@ -42,7 +42,7 @@ class DamagedLine:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCsv:
-    """`duplicates`: rows whose time a later row of the file has too."""
+    """The result of reading. `duplicates`: the number of rows whose time a later row of the file repeats."""
 
     bars: Bars
     damaged: list[DamagedLine]
@@ -51,7 +51,7 @@ class ParsedCsv:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a row has its fields. `in_order`: it is one of `CSV_LAYOUTS`."""
+    """The columns of a row. `in_order`: whether it is one of `CSV_LAYOUTS`."""
 
     fields: tuple[str, ...]
 
@@ -65,9 +65,9 @@ class Layout:
 
     @classmethod
     def of_header(cls, line: str, number: int) -> Self | None:
-        """None when the line, which has that number, is no header.
+        """The layout that a header names; None when the line is not a header. `number`: the number of the line.
 
-        :raises LayoutError: when it is one that does not name every column of `BASE_CSV_FIELDS`, or one of them twice.
+        :raises LayoutError: when the header lacks a column of `BASE_CSV_FIELDS`, or names one twice.
         """
         if (fields := tuple(line.split(","))) in CSV_LAYOUTS:
             return cls(fields)
@@ -78,7 +78,7 @@ class Layout:
             raise LayoutError(f"line {number}: the header {header.fault}")
         if "ticker" not in header.places:
             raise LayoutError(f"line {number}: the header lacks ticker")
-        # An indicator that two columns have is taken from neither; it is computed anew.
+        # If two columns have the same indicator, both are ignored and it is computed again.
         once = (name.replace(" ", "_") if header.names.count(name) == 1 else "" for name in header.names)
         roles = {place: role for role, place in header.places.items()}
         return cls(tuple(roles.get(place, name) for place, name in enumerate(once)))
@@ -90,9 +90,9 @@ _HEADER_WITHIN_LINES: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where the rows of a file begin: at which line, counted from 1, and which layouts one of them may have.
+    """Where the rows of a file begin: the number of the line, counted from 1, and the layouts that a row may have.
 
-    `damaged`: lines before the header that are no part of it.
+    `damaged`: the lines before the header.
     """
 
     number: int
@@ -101,11 +101,12 @@ class Start:
 
 
 def find_start(lines: Sequence[str], key: SeriesKey) -> Start:
-    """`lines` are the first of a file. Rows without a header begin where the first line that is not blank is a bar.
+    """Find the first row of a file. `lines`: the first lines of the file.
 
-    Otherwise the header may follow titles, comments and blank lines.
+    If the first line that is not blank is a bar, the file has no header. Otherwise the header may follow titles,
+    comments and blank lines.
 
-    :raises LayoutError: when there is no header, or not a whole one.
+    :raises LayoutError: when there is no header, or it is incomplete.
     """
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:
@@ -134,10 +135,10 @@ def _is_bar(line: str, key: SeriesKey) -> bool:
 def parse_lines(
     block: str, number: int, layouts: tuple[Layout, ...], key: SeriesKey
 ) -> tuple[ParsedCsv, tuple[Layout, ...]]:
-    """The rows one by one; `number` is that of the first line, `layouts` are those a row may have.
+    """Parse the rows one by one. `number`: the number of the first line. `layouts`: the layouts that a row may have.
 
-    :returns: the rows, and the layouts that rows of the next block may have: a header among them changes those.
-    :raises LayoutError: for a header among them that is not whole.
+    :returns: the result, and the layouts for the next block: a header inside the block changes them.
+    :raises LayoutError: for an incomplete header inside the block.
     """
     rows, damaged = list[tuple[int, list[float], float, list[float]]](), list[DamagedLine]()
     lines = block.split("\n")
@@ -151,7 +152,7 @@ def parse_lines(
             if layout is not None:
                 layouts = (layout,)
                 continue
-            is_torn = index == len(lines) - 1  # only the end of the file has no newline behind it
+            is_torn = index == len(lines) - 1  # only the last line of the file has no newline
             reason = f"torn last line: {exc}" if is_torn else str(exc)
             damaged.append(DamagedLine(number + index, reason, line[:SHOWN_CHARS]))
     if not rows:
@@ -168,7 +169,10 @@ def _columns(rows: Sequence[list[float]]) -> Float:
 
 
 def _parse_line(line: str, layouts: tuple[Layout, ...], key: SeriesKey) -> tuple[int, list[float], float, list[float]]:
-    """:raises ValueError: with the reason, when no bar can be made of the line."""
+    """Time, prices, volume and indicators of a line.
+
+    :raises ValueError: with the reason, when the line gives no bar.
+    """
     cells = line.split(",")
     layout = next((each for each in layouts if each.width == len(cells)), None)
     if layout is None:
@@ -187,7 +191,11 @@ def _parse_line(line: str, layouts: tuple[Layout, ...], key: SeriesKey) -> tuple
 
 
 def _parse_row_time(text: str, key: SeriesKey) -> int:
-    """A day may also be written as its midnight, in UTC or in the offset beside it, or as any moment with an offset."""
+    """The time of a row, Unix seconds. A day may be a date, its midnight in UTC or with an offset, or any time with an
+    offset.
+
+    :raises ValueError: with the reason, when it is not a time of the interval.
+    """
     try:
         readings = parse_time(text), parse_time(_OFFSET.sub("", text))
     except ValueError:
@@ -197,7 +205,7 @@ def _parse_row_time(text: str, key: SeriesKey) -> int:
     midnight = next((reading for reading in readings if reading % SECONDS_PER_DAY == 0), None)
     if midnight is not None:
         return midnight
-    if not _OFFSET.search(text):  # such as a file of minutes has
+    if not _OFFSET.search(text):  # for example a line of a file of minutes
         raise ValueError(f"time {shown(text)} is not a day")
     return int(bar_start(np.array(readings[:1]), key.interval, key.mode)[0])
 

@@ -1,4 +1,4 @@
-"""Numbers in files: of our own with a decimal point, of other programs perhaps with a comma, or with thousands."""
+"""Numbers in files. Our files have a decimal point; other programs may write a decimal comma, or thousands."""
 
 import math
 import re
@@ -15,14 +15,14 @@ _MOST: Final = (1 << 63) - 1
 
 
 class Style(Enum):
-    """How numbers are written; the value is the pattern of one that has thousands."""
+    """How numbers are written. The value is the pattern of a number with separated thousands."""
 
     POINT = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", re.ASCII)
     COMMA = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", re.ASCII)
 
 
 def style_of(texts: Sequence[str]) -> Style:
-    """That of the first numbers of a file. A comma is a decimal one where it cannot be one of thousands only."""
+    """The style of the first numbers of a file. A comma is a decimal comma if it cannot separate thousands."""
     for text in texts:
         if _WITH_COMMA.fullmatch(text) and not Style.POINT.value.fullmatch(text):
             return Style.COMMA
@@ -30,12 +30,12 @@ def style_of(texts: Sequence[str]) -> Style:
 
 
 def is_number(text: str, style: Style) -> bool:
-    """Whether `text`, without blanks around it, is a number."""
+    """Whether `text` is a number. It must have no blanks around it."""
     return literals.is_number(plain(text, style))
 
 
 def plain(text: str, style: Style) -> str:
-    """The same number with a decimal point and no thousands; any other text as it is, or at least as no number."""
+    """The same number with a decimal point and without thousands. A text that is not a number stays not a number."""
     text = text.replace("\u00a0", "").replace("\u202f", "")
     if style is Style.POINT:
         return text.replace(",", "") if style.value.fullmatch(text) else text
@@ -45,7 +45,7 @@ def plain(text: str, style: Style) -> str:
 
 
 def floats(texts: Sequence[str], style: Style) -> list[float] | None:
-    """Finite numbers that are not negative; None when any text is none."""
+    """The finite numbers, not negative; None when one of the texts is not such a number."""
     if style is Style.COMMA:
         texts = [plain(text, style) for text in texts]
     if "\n".join(texts).translate(_PLAIN_CHARACTERS):
@@ -58,7 +58,7 @@ def floats(texts: Sequence[str], style: Style) -> list[float] | None:
 
 
 def whole_numbers(texts: Sequence[str], style: Style) -> list[int] | None:
-    """Whole numbers of 63 bits that are not negative; None when any text is none, or has a fraction."""
+    """The whole numbers of at most 63 bits, not negative; None when one of the texts is not such a number."""
     if style is Style.COMMA:
         texts = [plain(text, style) for text in texts]
     if not all(text.isdecimal() and text.isascii() for text in texts):
@@ -68,7 +68,10 @@ def whole_numbers(texts: Sequence[str], style: Style) -> list[int] | None:
 
 
 def parse_number(name: str, text: str, style: Style = Style.POINT) -> float:
-    """:raises ValueError: with the reason, when it is no finite number or a negative one."""
+    """The number of a field. `name`: the field, for the error.
+
+    :raises ValueError: with the reason, when it is not a finite number or is negative.
+    """
     written = plain(text, style)
     if not literals.is_number(written):
         raise ValueError(f"{name} {shown(text)} is not a number")
@@ -81,12 +84,12 @@ def parse_number(name: str, text: str, style: Style = Style.POINT) -> float:
 
 
 def parse_whole(name: str, text: str, style: Style = Style.POINT) -> int:
-    """Rounded half to even, as sources' volumes are: histories adjusted for splits have fractions of shares.
+    """The number, rounded half to even. Histories that are adjusted for splits have fractions of shares.
 
-    :raises ValueError: with the reason, as `parse_number`, and for what is beyond 63 bits.
+    :raises ValueError: with the reason, as `parse_number`, and when it needs more than 63 bits.
     """
     number = parse_number(name, text, style)
-    # Decimal, since a float has 53 bits; zero apart, since it may have any exponent, and int() would write that out.
+    # Decimal, because a float has only 53 bits. Not for 0: its exponent may be huge, and int() would write it out.
     if number < 2.0**64:
         whole = int(Decimal(plain(text, style)).to_integral_value(ROUND_HALF_EVEN)) if number else 0
         if whole <= _MOST:

@@ -1,4 +1,4 @@
-"""Bars as JSON objects: the one place that knows how a bar is written in an answer."""
+"""Bars as JSON objects. This module defines the form of a bar in an answer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,24 +12,24 @@ from stockapi.models.timestamps import format_times
 
 BARE_FIELDS = ("time", *PRICE_FIELDS, "volume", "symbol", "mode")
 BAR_FIELDS = (*BARE_FIELDS, *INDICATOR_FIELDS)
-"""Everything a bar may have, in the order of every answer."""
+"""All fields of a bar, in the order of every answer."""
 NAMING_FIELDS = ("symbol", "mode")
-"""Those that are the same in all bars of a series."""
+"""The fields that are the same in all bars of a series."""
 DEFAULT_FIELDS = tuple(name for name in BAR_FIELDS if name != "mode")
-"""What a bar has in the answer to a query of one market that says nothing about it."""
+"""The fields of a bar in the answer to a query of one market without `fields`."""
 
 _INDICATOR_BITS = 1 << np.arange(len(INDICATOR_FIELDS))
 BARS_AT_ONCE = 4_096
-"""Bars that exist as Python objects at one time: some 3 MB, where a million would take a gigabyte."""
+"""The number of bars that are Python objects at one time: about 3 MB. A million bars would take a gigabyte."""
 
 
 def parts(bars: Bars) -> Iterator[Bars]:
-    """The bars in pieces of a bearable size."""
+    """The bars in parts of at most `_BARS_AT_ONCE`."""
     return (bars.take(slice(start, start + BARS_AT_ONCE)) for start in range(0, len(bars), BARS_AT_ONCE))
 
 
 def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
-    """Bars as objects with commas between, without their absent indicators, a part at a time.
+    """Yield bars as JSON objects with commas between them, without absent indicators, one part at a time.
 
     :param names: the values of NAMING_FIELDS.
     :param fields: some of BAR_FIELDS, in its order.
@@ -43,26 +43,26 @@ def default_rows(ticker: str, bars: Bars, interval: Interval) -> list[str]:
 
 
 def json_numbers(name: str, bars: Bars) -> bytes:
-    """One field of all bars as an array, null where absent."""
-    # Straight from the array; orjson writes NaN as null.
+    """One field of all bars as a JSON array, with null where the value is absent."""
+    # orjson reads the array directly, and writes NaN as null.
     return orjson.dumps(np.ascontiguousarray(bars.column(name)), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json_times(bars: Bars, interval: AnyInterval) -> Iterator[bytes]:
-    """Times with commas between, a part at a time."""
+    """Yield the times as JSON strings with commas between them, one part at a time."""
     return (orjson.dumps(format_times(part.time, interval))[1:-1] for part in parts(bars))
 
 
 def _rows(
     names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]
 ) -> list[dict[str, object]]:
-    """One dict per bar, without its absent indicators. 2.2 us per bar, orjson included."""
+    """One dict for each bar, without its absent indicators. With orjson it takes 2.2 microseconds a bar."""
     patterns = _INDICATOR_BITS @ np.isnan(bars.indicators)
     different = set(patterns.tolist())
     if len(different) == 1:
         return _rows_without(different.pop(), names, bars, interval, fields)
     rows: list[dict[str, object]] = [{}] * len(bars)
-    # Few sets of absent indicators occur in one series: build the rows of each set in one go.
+    # One series has few different sets of absent indicators, so the rows of each set are built together.
     for pattern in different:
         where = np.flatnonzero(patterns == pattern)
         alike = _rows_without(pattern, names, bars.take(where), interval, fields)
@@ -74,7 +74,7 @@ def _rows(
 def _rows_without(
     pattern: int, names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]
 ) -> list[dict[str, object]]:
-    """`pattern` has bit i set where indicator i is absent from all of these bars."""
+    """The rows of bars with the same absent indicators: indicator i is absent if bit i of `pattern` is set."""
     absent = {name for bit, name in enumerate(INDICATOR_FIELDS) if pattern >> bit & 1} if pattern else ()
     keys = [name for name in fields if name not in absent]
     if not keys:
@@ -84,7 +84,7 @@ def _rows_without(
 
 
 def _values(name: str, names: Mapping[str, str], bars: Bars, interval: AnyInterval) -> Sequence[object]:
-    """One field of some bars of a series."""
+    """One field of these bars of a series."""
     if name in NAMING_FIELDS:
         return [names[name]] * len(bars)
     return format_times(bars.time, interval) if name == "time" else bars.column(name).tolist()
