@@ -34,6 +34,13 @@ class CrossSection:
         """The symbols and bars at these positions."""
         return type(self)([self.symbols[position] for position in where.tolist()], self.bars.take(where))
 
+    def of_newest_days(self, max_age_days: int) -> Self:
+        """Only bars of the newest day here, or of at most so many days before it. Older ones no longer trade."""
+        day = self.newest_day
+        if day is None:
+            return self
+        return self.take(np.flatnonzero(self.bars.time >= day - max_age_days * SECONDS_PER_DAY))
+
     def keep(self, is_wanted: Callable[[str], bool]) -> Self:
         return self.take(np.flatnonzero([is_wanted(symbol) for symbol in self.symbols]))
 

@@ -7,6 +7,8 @@ from operator import attrgetter
 
 from stockapi.calc.cross_section import CrossSection, or_none
 from stockapi.models.fields import SCORE_DECIMALS, ma_field, score_field
+from stockapi.models.interval import Interval
+from stockapi.models.timestamps import format_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class Stock:
     """The last bar of one stock, with its average and its score."""
 
     symbol: str
+    time: str
     close: float
     volume: int | float
     ma_value: float | None
@@ -38,6 +41,7 @@ def scored_stocks(section: CrossSection, ma_period: int) -> dict[str, Stock]:
     bars = section.bars
     columns = (
         section.symbols,
+        format_times(bars.time, Interval.DAILY),
         bars.close.tolist(),
         bars.volume.tolist(),
         or_none(bars.indicator(ma_field(ma_period))),
@@ -46,8 +50,8 @@ def scored_stocks(section: CrossSection, ma_period: int) -> dict[str, Stock]:
         or_none(bars.indicator("volume_changed")),
     )
     stocks = (
-        Stock(symbol, close, volume, average, score, close_changed, volume_changed)
-        for symbol, close, volume, average, score, close_changed, volume_changed in zip(*columns, strict=True)
+        Stock(symbol, time, close, volume, average, score, close_changed, volume_changed)
+        for symbol, time, close, volume, average, score, close_changed, volume_changed in zip(*columns, strict=True)
         if score is not None
     )
     return {stock.symbol: stock for stock in stocks}

@@ -9,7 +9,7 @@ from stockapi.calc.cross_section import CrossSection, or_none
 from stockapi.models.bars import Bars, Int
 from stockapi.models.fields import CLOSE_CHANGED, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, VOLUME_CHANGED
 from stockapi.models.interval import Interval
-from stockapi.models.timestamps import format_time
+from stockapi.models.timestamps import format_time, format_times
 
 VOLUME = "volume"
 SORT_KEYS = (CLOSE_CHANGED, VOLUME, VOLUME_CHANGED, MONEY_FIELD, *SCORE_FIELDS)
@@ -30,19 +30,21 @@ def with_volume(section: CrossSection, min_volume: int) -> CrossSection:
     return section.take(np.flatnonzero(section.bars.volume >= min_volume))
 
 
-def rank(section: CrossSection, sectors: Mapping[str, str], ranking: Ranking) -> dict[str, list[dict[str, object]]]:
+def rank(
+    section: CrossSection, sectors: Mapping[str, str], ranking: Ranking, interval: Interval = Interval.DAILY
+) -> dict[str, list[dict[str, object]]]:
     """The first `limit` in the requested direction, and in the opposite direction.
 
     Bars without the sort key are last in both. Equal bars are in alphabetical order. `sectors`: the sector of each
-    symbol that has one.
+    symbol that has one. `interval`: of the bars; it gives the form of their times.
     """
     # NaN is sorted last in both directions. The sort is stable, so equal bars keep their alphabetical order.
     key = section.bars.volume if ranking.sort_by == VOLUME else section.bars.indicator(ranking.sort_by)
     falling, rising = np.argsort(-key, kind="stable"), np.argsort(key, kind="stable")
     first, other = (falling, rising) if ranking.is_descending else (rising, falling)
     return {
-        "performers": _performers(section, first[: ranking.limit], sectors),
-        "worst_performers": _performers(section, other[: ranking.limit], sectors),
+        "performers": _performers(section, first[: ranking.limit], sectors, interval),
+        "worst_performers": _performers(section, other[: ranking.limit], sectors, interval),
     }
 
 
@@ -52,7 +54,7 @@ def rank_hours(series: Mapping[str, Bars], sectors: Mapping[str, str], ranking: 
     `series`: the hourly bars of one day, by symbol in alphabetical order.
     """
     return [
-        {"hour": format_time(time, Interval.HOURLY), **rank(section, sectors, ranking)}
+        {"hour": format_time(time, Interval.HOURLY), **rank(section, sectors, ranking, Interval.HOURLY)}
         for time, section in _by_time(series)
     ]
 
@@ -66,11 +68,14 @@ def _by_time(series: Mapping[str, Bars]) -> Iterator[tuple[int, CrossSection]]:
         yield time, every.take(np.flatnonzero(bars.time == time))
 
 
-def _performers(section: CrossSection, where: Int, sectors: Mapping[str, str]) -> list[dict[str, object]]:
+def _performers(
+    section: CrossSection, where: Int, sectors: Mapping[str, str], interval: Interval
+) -> list[dict[str, object]]:
     chosen = section.take(where)
     symbols, bars = chosen.symbols, chosen.bars
     columns: dict[str, Sequence[object]] = {
         "symbol": symbols,
+        "time": format_times(bars.time, interval),
         "close": bars.close.tolist(),
         "volume": bars.volume.tolist(),
         **{name: or_none(bars.indicator(name)) for name in (CLOSE_CHANGED, VOLUME_CHANGED, *MA_FIELDS, *SCORE_FIELDS)},

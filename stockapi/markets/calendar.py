@@ -90,6 +90,18 @@ class Calendar:
             days = days[_is_working_day(days, self.session.country)]
         return days * SECONDS_PER_DAY
 
+    def idle_days(self, last: Int, now: int) -> Int:
+        """For the last bar of each series (Unix seconds): how many trading days have ended since its day.
+
+        The day of `now` has not ended.
+        """
+        if not len(last):
+            return last
+        today = int(self.date_of(np.array([now], dtype=np.int64))[0])
+        ended = self.trading_days(int(last.min()), today - 1)
+        idle: Int = len(ended) - np.searchsorted(ended, last, side="right").astype(np.int64)
+        return idle
+
     def date_of(self, moment: Int) -> Int:
         """The local date of each moment (Unix seconds), as Unix seconds of midnight UTC."""
         local = moment + self._offsets_s(moment)

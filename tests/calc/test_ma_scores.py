@@ -12,6 +12,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS
 
 NAN = math.nan
+DAY = "1970-01-02"
 
 
 def bar(volume: float = 7, **indicators: float) -> Bars:
@@ -24,7 +25,7 @@ def section_of(series: dict[str, Bars]) -> CrossSection:
 
 
 def stocks(**scores: float) -> dict[str, Stock]:
-    return {symbol: Stock(symbol, 12.5, 7, 10.0, score, None, None) for symbol, score in scores.items()}
+    return {symbol: Stock(symbol, DAY, 12.5, 7, 10.0, score, None, None) for symbol, score in scores.items()}
 
 
 def sectors(
@@ -51,7 +52,7 @@ def test_a_stock_has_the_average_and_score_of_the_period(period: int) -> None:
     values = {name: float(number) for number, name in enumerate(INDICATOR_FIELDS)}
     number = MA_PERIODS.index(period)
     assert scored_stocks(section_of({"VCB": bar(**values)}), period) == {
-        "VCB": Stock("VCB", 12.5, 7, float(number), 5.0 + number, 10.0, 11.0)
+        "VCB": Stock("VCB", DAY, 12.5, 7, float(number), 5.0 + number, 10.0, 11.0)
     }
 
 
@@ -62,7 +63,7 @@ def test_the_last_bar_counts() -> None:
 
 def test_a_stock_without_the_score_is_left_out_and_other_absent_numbers_are_none() -> None:
     found = scored_stocks(section_of({"A": bar(ma10_score=1.0), "B": bar(ma20_score=2.0)}), 20)
-    assert found == {"B": Stock("B", 12.5, 7, None, 2.0, None, None)}
+    assert found == {"B": Stock("B", DAY, 12.5, 7, None, 2.0, None, None)}
 
 
 @pytest.mark.parametrize("volume", [7, 7.25])

@@ -87,6 +87,7 @@ def test_a_performer_has_all_its_fields_in_order() -> None:
     (performer,) = rank(section_of({"VCB": bar(close=60.5, **values)}), {"VCB": "BANKS"}, Ranking())["performers"]
     assert list(performer.items()) == [
         ("symbol", "VCB"),
+        ("time", "2024-01-05"),
         ("close", 60.5),
         ("volume", 50_000),
         ("close_changed", 11.0),

@@ -303,6 +303,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "limit": whole(1, 100),
             "sector": SECTOR,
             "min_volume": whole(0, 1_000_000_000_000_000),
+            "max_age_days": whole(0, 36_500),
             "with_hour": BOOLEAN,
             "mode": MARKET,
         },
@@ -312,6 +313,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
         "",
         {
             "date": DAY,
+            "max_age_days": whole(0, 36_500),
             "ma_period": choice("10, 20, 50, 100, 200", "7", "0", "-20", "20.0", "020", "ma20", "20 ", "\uff12\uff10"),
             "min_score": Kind(
                 one_of("a number from -1000000 to 1000000"),

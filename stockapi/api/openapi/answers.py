@@ -119,6 +119,7 @@ class GapSchema(Schema):
 class CoverageSchema(Schema):
     first = text("time of the first bar")
     last = text("time of the last bar")
+    idle_days = count("trading days (of coins: days) that have ended since the day of the last bar")
     count = count("bars stored")
     gaps = several(GapSchema, "runs of trading days (of coins: days) without any bar")
 
@@ -219,6 +220,7 @@ class ReadySchema(Schema):
 
 _SNAPSHOT: dict[str, fields.Field[Any]] = {
     "symbol": text("the ticker"),
+    "time": text("of its bar, UTC: YYYY-MM-DD, and of an hour YYYY-MM-DDTHH:MM:SS"),
     "close": number("closing price"),
     "volume": number("shares, or units of the coin"),
 }
@@ -251,6 +253,7 @@ class TopPerformersDataSchema(TopPerformersSchema):
 
 class StockSchema(Schema):
     symbol = text("the ticker")
+    time = text("of its bar, UTC", format="date")
     close = number("closing price")
     volume = number("shares, or units of the coin")
     ma_value = number("the average", null=True)

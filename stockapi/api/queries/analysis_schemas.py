@@ -36,6 +36,7 @@ VALUE_AREA_PCT = (60.0, 90.0)
 
 _MAX_VOLUME = 1_000_000_000_000_000
 _MAX_SCORE = 1_000_000.0
+_MAX_AGE_DAYS = 36_500
 _DAY_LENGTH = len("2024-01-31")
 
 
@@ -48,6 +49,7 @@ class TopPerformersQuery:
     ranking: Ranking
     sector: str | None
     min_volume: int
+    max_age_days: int
     with_hour: bool
 
 
@@ -57,6 +59,7 @@ class SectorScoresQuery:
 
     mode: Mode
     day: int | None
+    max_age_days: int
     ma_period: int
     min_score: float
     above_threshold_only: bool
@@ -130,8 +133,14 @@ def _is_number(text: str) -> bool:
     return is_number(text) and not text.startswith("+")
 
 
+def _max_age_days() -> Parameter:
+    return whole(
+        0, _MAX_AGE_DAYS, default=0, description="also tickers whose last bar is so many days older than the market's"
+    )
+
+
 class TopPerformersSchema(QuerySchema):
-    date = day(description="rank each ticker's last bar on or before that day; its newest bar when absent")
+    date = day(description="rank the bars of the market's last day on or before that one; its newest when absent")
     sort_by = choice({name: name for name in SORT_KEYS}, default=SORT_KEYS[0], description="what is ranked")
     direction = choice(
         {"desc": True, "asc": False},
@@ -145,6 +154,7 @@ class TopPerformersSchema(QuerySchema):
         schema={"type": "string", "examples": ["NGAN_HANG"]},
     )
     min_volume = whole(0, _MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
+    max_age_days = _max_age_days()
     with_hour = boolean(default=False, description="rank the hours of the day too")
     mode = market()
 
@@ -156,12 +166,14 @@ class TopPerformersSchema(QuerySchema):
             ranking=Ranking(sort_by=data["sort_by"], is_descending=data["direction"], limit=data["limit"]),
             sector=data["sector"],
             min_volume=data["min_volume"],
+            max_age_days=data["max_age_days"],
             with_hour=data["with_hour"],
         )
 
 
 class SectorScoresSchema(QuerySchema):
-    date = day(description="each ticker's last bar on or before that day; its newest bar when absent")
+    date = day(description="the bars of the market's last day on or before that one; its newest when absent")
+    max_age_days = _max_age_days()
     ma_period = choice(
         {str(period): period for period in MA_PERIODS},
         default=20,
@@ -234,8 +246,8 @@ def format_day(seconds: int | None) -> str:
     return LATEST if seconds is None else format_time(seconds, Interval.DAILY)
 
 
-def end_of_day(seconds: int | None) -> int | None:
-    return None if seconds is None else seconds + SECONDS_PER_DAY - 1
+def end_of_day(seconds: int) -> int:
+    return seconds + SECONDS_PER_DAY - 1
 
 
 def _range(date: int | None, start: int | None, end: int | None) -> tuple[int, int | None, str]:
@@ -248,4 +260,4 @@ def _range(date: int | None, start: int | None, end: int | None) -> tuple[int, i
     if start is None:
         raise QueryError(f"{'date' if end is None else 'start_date'} is missing; {allowed}")
     until = "" if end is None else format_day(end)
-    return start, end_of_day(end), f"{format_day(start)}..{until}"
+    return start, None if end is None else end_of_day(end), f"{format_day(start)}..{until}"

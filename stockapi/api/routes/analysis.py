@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 
 from stockapi.api.http import limits, overload, responses
 from stockapi.api.queries.analysis_schemas import (
+    SectorScoresQuery,
     TopPerformersQuery,
     end_of_day,
     format_day,
@@ -26,7 +27,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import QueryParameters
-from stockapi.services.data_store import DataSource, QueryResult
+from stockapi.services.data_store import DataSource, LastBars, QueryResult
 
 blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
 
@@ -37,7 +38,7 @@ def top_performers() -> Response:
     query = parse_top_performers_query(request.args, services().settings.markets)
     groups = groups_for(query.mode, services().settings)
     sectors = sector_of(groups if query.sector is None else _group_named(query.sector, groups))
-    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day), limits.current())
+    result = _last_bars(query)
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
     if query.sector is not None:
         section = section.keep(sectors.__contains__)
@@ -54,7 +55,7 @@ def top_performers() -> Response:
 def sector_scores() -> Response:
     """How far the stocks of each sector are above or below a moving average."""
     query = parse_sector_scores_query(request.args, services().settings.markets)
-    result = services().data_store.get_last_bars(query.mode, end_of_day(query.day), limits.current())
+    result = _last_bars(query)
     groups = groups_for(query.mode, services().settings)
     grouped = result.section.keep(sector_of(groups).__contains__)
     stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period)
@@ -93,6 +94,14 @@ def profile() -> Response:
         value_area_pct=query.value_area_pct,
     )
     return _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
+
+
+def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:
+    """The bars of the market's newest day up to the one asked for, or of few days more: what trades."""
+    now = int(services().clock().timestamp())
+    end = now if query.day is None else min(end_of_day(query.day), now)
+    last = services().data_store.get_last_bars(query.mode, end, limits.current())
+    return LastBars(last.section.of_newest_days(query.max_age_days), last.source)
 
 
 def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult[Bars] | None:

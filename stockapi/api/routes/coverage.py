@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from stockapi.api.http import limits, overload, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
+from stockapi.markets import market_of
 from stockapi.models.interval import Interval
 from stockapi.models.query import QueryParameters
 from stockapi.models.timestamps import format_times
@@ -23,11 +24,14 @@ def coverage() -> Response:
         # Some time of every day is looked up, and from CSV every bar is read.
         overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
     result = services().coverage.read(query.mode, query.interval, query.symbols, limits.current())
-    body = orjson.dumps({symbol: _entry(each, query.interval) for symbol, each in result.tickers.items()})
+    lasts = np.array([each.last for each in result.tickers.values()], dtype=np.int64)
+    idle = market_of(query.mode).calendar.idle_days(lasts, int(services().clock().timestamp()))
+    entries = zip(result.tickers.items(), idle.tolist(), strict=True)
+    body = orjson.dumps({symbol: _entry(each, query.interval, days) for (symbol, each), days in entries})
     return responses.of_bars([body], responses.JSON_TYPE, result.source)
 
 
-def _entry(ticker: TickerCoverage, interval: Interval) -> dict[str, object]:
+def _entry(ticker: TickerCoverage, interval: Interval, idle_days: int) -> dict[str, object]:
     first, last = _texts([ticker.first, ticker.last], interval)
     # Whatever the interval: a date as start_date or end_date is the whole day, a midnight only its first moment.
     begins = _texts([gap.first for gap in ticker.gaps], Interval.DAILY)
@@ -36,7 +40,7 @@ def _entry(ticker: TickerCoverage, interval: Interval) -> dict[str, object]:
         {"first": begin, "last": end, "days": gap.days}
         for begin, end, gap in zip(begins, ends, ticker.gaps, strict=True)
     ]
-    return {"first": first, "last": last, "count": ticker.count, "gaps": gaps}
+    return {"first": first, "last": last, "count": ticker.count, "idle_days": idle_days, "gaps": gaps}
 
 
 def _texts(times: list[int], interval: Interval) -> list[str]:

@@ -3,6 +3,7 @@ repaired.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from stockapi.calc.gaps import Extent, Gap
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, SqliteError
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Int
@@ -30,6 +32,8 @@ from stockapi.services.stores import Stores
 from stockapi.services.upkeep.second_look import compare_again
 
 _CLOCK_SLACK_S: Final = 60
+IDLE_DAYS: Final = 5
+"""A week of sessions. A thin stock may have no trade on some days."""
 
 
 class Kind(Enum):
@@ -44,6 +48,7 @@ class Kind(Enum):
     FUTURE = "bars are of a time to come"
     JUMP = "closes jump to a multiple or a fraction"
     GAP = "trading days between the first and the last bar have none"
+    IDLE = "trading days without a bar since the last one, while others have some"
     UNREADABLE = "database: this series cannot be read from it"
     UNREADABLE_FILE = "CSV file: it cannot be read"
 
@@ -91,6 +96,8 @@ class Finding:
                 mode, ticker, interval = self.key
                 series = f"--mode {mode.value} --ticker {ticker} --interval {interval.value}"
                 return f"ask the source: flask data pull {series} --full"
+            case Kind.IDLE:
+                return "suspended, delisted or renamed: see flask data delete, flask data rename"
             case Kind.UNREADABLE:
                 return f"flask data verify --mode {self.key.mode.value} --repair"
             case Kind.UNREADABLE_FILE:
@@ -108,14 +115,30 @@ def examine(
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
     """
     for interval in intervals:
-        for ticker in stored_tickers(stores, mode, interval):
+        tickers = stored_tickers(stores, mode, interval)
+        idle = _idle_days(stores, mode, interval, now)
+        for ticker in tickers:
             key = SeriesKey(mode, ticker, interval)
             findings = examine_series(stores, key, now)
             if others_write:
                 findings = compare_again(
                     key, findings, partial(examine_series, stores, key, now), _are_repairable, NEVER
                 )
-            yield findings
+            last, days = idle.get(ticker, (0, 0))
+            yield [*findings, Finding(key, Kind.IDLE, days, last, last)] if days >= IDLE_DAYS else findings
+
+
+def _idle_days(stores: Stores, mode: Mode, interval: Interval, now: datetime) -> dict[str, tuple[int, int]]:
+    """For each ticker of the ledger: its last bar (Unix seconds), and the trading days after it up to the day of the
+    newest bar of any ticker. Nothing when the database is not there: series by series it says so itself.
+    """
+    with suppress(SqliteError):
+        ledger = stores.sqlite_store.ledger(mode)
+        lasts = {key.ticker: entry.last_time for key, entry in ledger.items() if key.interval is interval}
+        newest = max((last for last in lasts.values() if last <= now.timestamp()), default=0)
+        days = market_of(mode).calendar.idle_days(np.array([*lasts.values()], dtype=np.int64), newest + SECONDS_PER_DAY)
+        return {ticker: (last, each) for (ticker, last), each in zip(lasts.items(), days.tolist(), strict=True)}
+    return {}
 
 
 def _are_repairable(findings: list[Finding]) -> bool:

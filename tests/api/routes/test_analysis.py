@@ -128,10 +128,10 @@ def test_performers_of_the_newest_bars(client: FlaskClient) -> None:
     assert list(body) == ["analysis_date", "analysis_type", "total_analyzed", "data"]
     assert (body["analysis_date"], body["analysis_type"]) == ("latest", "top_performers")
     # Without the index, and without SSI, of which too little is traded.
-    assert body["total_analyzed"] == 5
+    assert body["total_analyzed"] == 4
     assert list(body["data"]) == ["performers", "worst_performers", "hourly"]
-    assert names(body["data"]["performers"]) == "NEW HPG VCB ACB FPT"
-    assert names(body["data"]["worst_performers"]) == "FPT ACB VCB HPG NEW"
+    assert names(body["data"]["performers"]) == "NEW VCB ACB FPT"
+    assert names(body["data"]["worst_performers"]) == "FPT ACB VCB NEW"
     assert body["data"]["hourly"] is None
     assert answer.headers["X-Data-Source"] == "sqlite"
 
@@ -140,7 +140,7 @@ def test_a_performer_has_the_numbers_of_its_bar(client: FlaskClient) -> None:
     performer = next(each for each in ok(client.get(TOP))["data"]["performers"] if each["symbol"] == "VCB")
     bar = ok(client.get("/tickers?symbol=VCB&limit=1"))["VCB"][0]
     assert list(performer) == [
-        *("symbol", "close", "volume", "close_changed", "volume_changed"),
+        *("symbol", "time", "close", "volume", "close_changed", "volume_changed"),
         *("ma10", "ma20", "ma50", "ma100", "ma200"),
         *("ma10_score", "ma20_score", "ma50_score", "ma100_score", "ma200_score"),
         *("sector", "total_money_changed"),
@@ -152,22 +152,22 @@ def test_a_performer_has_the_numbers_of_its_bar(client: FlaskClient) -> None:
 
 def test_a_ticker_of_no_group_has_no_sector(client: FlaskClient) -> None:
     sectors = {each["symbol"]: each["sector"] for each in ok(client.get(TOP))["data"]["performers"]}
-    assert sectors == {"ACB": "NGAN_HANG", "FPT": "CONG_NGHE", "HPG": "THEP", "NEW": None, "VCB": "NGAN_HANG"}
+    assert sectors == {"ACB": "NGAN_HANG", "FPT": "CONG_NGHE", "NEW": None, "VCB": "NGAN_HANG"}
 
 
 @pytest.mark.parametrize(
     ("query", "performers", "worst"),
     [
-        ("direction=asc", "FPT ACB VCB HPG NEW", "NEW HPG VCB ACB FPT"),
-        ("direction=ASC&limit=2", "FPT ACB", "NEW HPG"),
+        ("direction=asc", "FPT ACB VCB NEW", "NEW VCB ACB FPT"),
+        ("direction=ASC&limit=2", "FPT ACB", "NEW VCB"),
         ("sort_by=volume&limit=1", "NEW", "ACB"),
-        ("sort_by=total_money_changed", "NEW HPG VCB ACB FPT", "FPT ACB VCB HPG NEW"),
+        ("sort_by=total_money_changed", "NEW VCB ACB FPT", "FPT ACB VCB NEW"),
         # NEW has no averages yet
-        ("sort_by=ma20_score", "HPG VCB ACB FPT NEW", "FPT ACB VCB HPG NEW"),
-        ("sort_by=MA20_SCORE&direction=asc", "FPT ACB VCB HPG NEW", "HPG VCB ACB FPT NEW"),
+        ("sort_by=ma20_score", "VCB ACB FPT NEW", "FPT ACB VCB NEW"),
+        ("sort_by=MA20_SCORE&direction=asc", "FPT ACB VCB NEW", "VCB ACB FPT NEW"),
         # nobody has this one
-        ("sort_by=ma200_score", "ACB FPT HPG NEW VCB", "ACB FPT HPG NEW VCB"),
-        ("min_volume=40000", "NEW HPG VCB", "VCB HPG NEW"),
+        ("sort_by=ma200_score", "ACB FPT NEW VCB", "ACB FPT NEW VCB"),
+        ("min_volume=40000", "NEW VCB", "VCB NEW"),
         ("min_volume=0&limit=1", "NEW", "FPT"),
         ("min_volume=1000000", "", ""),
         ("sector=NGAN_HANG", "VCB ACB", "ACB VCB"),
@@ -176,7 +176,12 @@ def test_a_ticker_of_no_group_has_no_sector(client: FlaskClient) -> None:
         ("mode=crypto&min_volume=0", "BTC XYZ ETH", "ETH XYZ BTC"),
         ("mode=cryptos", "BTC XYZ", "XYZ BTC"),
         ("mode=crypto&min_volume=0&sector=crypto_top_100", "BTC ETH", "ETH BTC"),
-        ("nobody=knows&sector=THEP", "HPG", "HPG"),
+        ("nobody=knows&sector=THEP", "", ""),
+        # HPG has not traded for a week
+        ("max_age_days=6", "NEW VCB ACB FPT", "FPT ACB VCB NEW"),
+        ("max_age_days=7", "NEW HPG VCB ACB FPT", "FPT ACB VCB HPG NEW"),
+        ("max_age_days=36500&sector=THEP", "HPG", "HPG"),
+        ("date=2023-12-31&sector=THEP", "HPG", "HPG"),
     ],
 )
 def test_parameters_of_top_performers(client: FlaskClient, query: str, performers: str, worst: str) -> None:
@@ -185,17 +190,17 @@ def test_parameters_of_top_performers(client: FlaskClient, query: str, performer
 
 
 def test_the_total_counts_what_the_filters_leave_and_not_what_is_shown(client: FlaskClient) -> None:
-    assert ok(client.get(f"{TOP}?limit=1"))["total_analyzed"] == 5
+    assert ok(client.get(f"{TOP}?limit=1"))["total_analyzed"] == 4
     assert ok(client.get(f"{TOP}?limit=1&sector=NGAN_HANG"))["total_analyzed"] == 2
 
 
 @pytest.mark.parametrize(
     ("date", "day_of_vcb", "total"),
     [
-        ("2024-01-05", "2024-01-05", 5),
-        ("2024-01-06", "2024-01-05", 5),  # a Saturday
-        ("2030-01-01", "2024-01-05", 5),
-        ("2024-01-04", "2024-01-04", 5),
+        ("2024-01-05", "2024-01-05", 4),
+        ("2024-01-06", "2024-01-05", 4),  # a Saturday
+        ("2030-01-01", "2024-01-05", 4),
+        ("2024-01-04", "2024-01-04", 4),
         ("2023-12-31", "2023-12-29", 4),  # a Sunday; NEW is not there yet
         ("2010-01-01", None, 0),
     ],
@@ -255,13 +260,12 @@ def test_sectors_of_the_newest_bars(client: FlaskClient) -> None:
     body = ok(answer)
     assert (body["analysis_date"], body["analysis_type"]) == ("latest", "ma_scores_by_sector")
     # NEW has neither sector nor score, VNINDEX is an index.
-    assert body["total_analyzed"] == 5
+    assert body["total_analyzed"] == 4
     assert list(body["data"]) == ["sectors", "ma_period", "threshold"]
     assert (body["data"]["ma_period"], body["data"]["threshold"]) == (20, 0.0)
     found = body["data"]["sectors"]
     assert [(each["sector_name"], each["total_stocks"], each["stocks_above_threshold"]) for each in found] == [
         ("CHUNG_KHOAN", 1, 1),
-        ("THEP", 1, 1),
         ("NGAN_HANG", 2, 2),
         ("CONG_NGHE", 1, 0),
     ]
@@ -278,6 +282,7 @@ def test_a_sector_has_the_numbers_of_its_bars(client: FlaskClient) -> None:
     assert banks["top_stocks"] == [
         {
             "symbol": symbol,
+            "time": newest[symbol]["time"],
             "close": newest[symbol]["close"],
             "volume": newest[symbol]["volume"],
             "ma_value": newest[symbol]["ma10"],
@@ -292,15 +297,16 @@ def test_a_sector_has_the_numbers_of_its_bars(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("query", "total", "expected"),
     [
-        ("above_threshold_only=true", 5, {"CHUNG_KHOAN": "SSI", "THEP": "HPG", "NGAN_HANG": "VCB ACB"}),
-        ("above_threshold_only=1&min_score=2", 5, {"CHUNG_KHOAN": "SSI", "THEP": "HPG", "NGAN_HANG": "VCB"}),
-        ("above_threshold_only=1&min_score=1e2", 5, {}),
+        ("above_threshold_only=true", 4, {"CHUNG_KHOAN": "SSI", "NGAN_HANG": "VCB ACB"}),
+        ("above_threshold_only=1&min_score=2", 4, {"CHUNG_KHOAN": "SSI", "NGAN_HANG": "VCB"}),
+        ("above_threshold_only=1&min_score=1e2", 4, {}),
         (
             "min_score=-50&above_threshold_only=1&top_per_sector=1",
-            5,
-            {"CHUNG_KHOAN": "SSI", "THEP": "HPG", "NGAN_HANG": "VCB", "CONG_NGHE": "FPT"},
+            4,
+            {"CHUNG_KHOAN": "SSI", "NGAN_HANG": "VCB", "CONG_NGHE": "FPT"},
         ),
         ("ma_period=50", 0, {}),
+        ("max_age_days=7&above_threshold_only=1", 5, {"CHUNG_KHOAN": "SSI", "THEP": "HPG", "NGAN_HANG": "VCB ACB"}),
         ("date=2023-12-31&ma_period=20&min_score=2&above_threshold_only=1", 5, None),
         ("date=2010-01-01", 0, {}),
         ("mode=crypto", 2, {"CRYPTO_TOP_100": "BTC ETH"}),

@@ -47,13 +47,14 @@ def gap(first: str, last: str, days: int) -> dict[str, object]:
 def test_first_last_count_and_gaps_of_every_ticker(client: FlaskClient) -> None:
     found = answer(client, "/tickers/coverage")
     assert list(found) == ["ACB", "VCB"]
-    assert list(found["VCB"]) == ["first", "last", "count", "gaps"]
+    assert list(found["VCB"]) == ["first", "last", "count", "idle_days", "gaps"]
     assert found == {
-        "ACB": {"first": "2024-03-11", "last": "2024-03-11", "count": 1, "gaps": []},
+        "ACB": {"first": "2024-03-11", "last": "2024-03-11", "count": 1, "idle_days": 0, "gaps": []},
         "VCB": {
             "first": "2024-03-04",
             "last": "2024-03-14",
             "count": 4,
+            "idle_days": 0,
             "gaps": [
                 gap("2024-03-05", "2024-03-05", 1),
                 gap("2024-03-07", "2024-03-08", 2),
@@ -70,9 +71,28 @@ def test_minutes_have_times_and_their_gaps_days(client: FlaskClient, interval: s
             "first": "2024-03-04T02:15:00",
             "last": "2024-03-06T02:15:00",
             "count": 3,
+            "idle_days": 0,
             "gaps": [gap("2024-03-05", "2024-03-05", 1)],
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("now", "acb", "vcb"),
+    [
+        ("2024-03-14T16:59", 2, 0),
+        ("2024-03-15T08:00", 3, 0),
+        ("2024-03-18T08:00", 4, 1),
+        ("2025-03-18T08:00", 253, 250),
+    ],
+)
+def test_a_ticker_that_no_longer_trades_shows_for_how_many_sessions(
+    stores: Stores, client: FlaskClient, now: str, acb: int, vcb: int
+) -> None:
+    del client  # it has filled the stores
+    then = datetime.fromisoformat(f"{now}:00+00:00")
+    found = answer(create_app(stores.settings, clock=lambda: then).test_client(), "/tickers/coverage")
+    assert {symbol: each["idle_days"] for symbol, each in found.items()} == {"ACB": acb, "VCB": vcb}
 
 
 def test_coins_have_gaps_at_weekends(client: FlaskClient) -> None:

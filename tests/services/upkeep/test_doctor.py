@@ -117,6 +117,20 @@ def test_every_kind_of_fault_is_found(
     assert [each for each in found_in(stores) if each[0] is not Kind.INDICATORS or each in found] == found
 
 
+@pytest.mark.parametrize(("missing", "idle"), [(0, None), (4, None), (5, 5), (30, 30)])
+def test_a_ticker_without_bars_while_others_trade(stores: Stores, missing: int, idle: int | None) -> None:
+    days = make_bars(200).time
+    sessions = market_of(VN).calendar.trading_days(int(days[0]), int(days[-1]))[:60]
+    bars = enhance(Bars.of(sessions, BARS.prices, BARS.volume), VN, is_index=False)
+    stores.save("ACB", bars)
+    stores.save("VCB", bars.take(slice(60 - missing)))
+    found = [each for findings in examine(stores, VN, [DAY], NOW) for each in findings if each.kind is Kind.IDLE]
+    last = int(sessions[59 - missing])
+    expected = [] if idle is None else [Finding(SeriesKey(VN, "VCB", DAY), Kind.IDLE, idle, last, last)]
+    assert found == expected
+    assert not any(each.kind.is_repairable for each in found)
+
+
 @pytest.mark.parametrize(("disturb", "found"), REPAIRABLE)
 def test_what_can_be_mended_is(
     stores: Stores, disturb: Callable[[Stores], None], found: list[tuple[Kind, int, int | None, int | None]]
