@@ -7,7 +7,7 @@ import orjson
 
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
-from stockapi.models.interval import AnyInterval, Interval
+from stockapi.models.interval import AnyInterval
 from stockapi.models.timestamps import format_times
 
 BARE_FIELDS = ("time", *PRICE_FIELDS, "volume", "symbol", "mode")
@@ -37,9 +37,9 @@ def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, field
     return (orjson.dumps(_rows(names, part, interval, fields))[1:-1] for part in parts(bars))
 
 
-def default_rows(ticker: str, bars: Bars, interval: Interval) -> list[str]:
-    """One object per bar, of DEFAULT_FIELDS: joined by commas they are `json_rows`, byte for byte."""
-    return [orjson.dumps(row).decode() for row in _rows({"symbol": ticker}, bars, interval, DEFAULT_FIELDS)]
+def json_objects(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]) -> list[str]:
+    """As `json_rows`, one text for each bar."""
+    return [orjson.dumps(row).decode() for row in _rows(names, bars, interval, fields)]
 
 
 def json_numbers(name: str, bars: Bars) -> bytes:

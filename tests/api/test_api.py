@@ -71,10 +71,10 @@ def client(app: Flask) -> FlaskClient:
 
 def with_failing_store(app: Flask, error: Exception) -> FlaskClient:
     class FailingStore:
-        def get_data_smart_sqlite(self, _params: object, _limits: object) -> None:
+        def get_data_smart_sqlite(self, *_: object) -> None:
             raise error
 
-        get_json = get_data_smart_sqlite
+        get_text_or_bars = get_data_smart_sqlite
 
     context.install(app, replace(app.extensions["stockapi"], data_store=FailingStore()))
     return app.test_client()

@@ -15,13 +15,14 @@ import orjson
 
 from stockapi.api.http.responses import Series, json_body
 from stockapi.config import Settings
+from stockapi.formats.default_rows import TextForm
 from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import Bars, Interval, Mode, QueryParameters
 from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.data_store import DataStore, RecentJson
+from stockapi.services.data_store import DataStore, RecentText
 from stockapi.services.sqlite_store.tables import TableInfo
 from stockapi.services.stores import Stores
 from tests.bench.machine import environment
@@ -84,7 +85,7 @@ def measure(question: Question, large: Path, small: Path) -> Times:
 
 def answer(store: DataStore, query: QueryParameters) -> bytes:
     """What `GET /tickers` sends: the ready answer where SQLite has it, else made of bars."""
-    return _rendered(store.get_json(query, UNLIMITED).bars, query)
+    return _rendered(store.get_text_or_bars(TextForm.JSON, query, UNLIMITED).bars, query)
 
 
 def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
@@ -94,7 +95,7 @@ def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
     return _rendered({SYMBOL: bars if query.limit is None else bars.tail(query.limit)}, query)
 
 
-def _rendered(bars: Mapping[str, Bars | RecentJson], query: QueryParameters) -> bytes:
+def _rendered(bars: Mapping[str, Bars | RecentText], query: QueryParameters) -> bytes:
     series = [Series(symbol, symbol, query.mode, each) for symbol, each in bars.items()]
     return b"".join(json_body(series, query.interval, DEFAULT_FIELDS))
 

@@ -105,8 +105,7 @@ def _bring_up_to_date(directory: Path) -> None:
     stores = Stores.of(Settings.from_mapping(environment(directory)))
     for mode in Mode:
         stores.db_manager.upgrade(mode)
-        stores.sqlite_store.fill_texts(mode)
-        stores.sqlite_store.fill_blocks(mode)
+        stores.sqlite_store.fill_copies(mode)
         stores.db_manager.checkpoint(mode, "TRUNCATE")
     stores.close()
 

@@ -14,8 +14,7 @@ from stockapi.errors import SqliteError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE
-from stockapi.services.sqlite_store.blocks import BlockTable
-from stockapi.services.sqlite_store.ledger import LedgerEntry
+from stockapi.services.sqlite_store.ledger import LedgerEntry, has_copies
 from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
 from tests.support.stores import NOW, Stores
 
@@ -33,7 +32,7 @@ def assert_in_step(
     assert recorded.has_true_texts
     assert recorded.has_true_blocks
     with stores.db_manager.snapshot(mode) as connection:
-        assert BlockTable.of(mode, interval).exist(connection, ticker)
+        assert has_copies(connection, key)
     assert stores.sqlite_store.ledger(mode)[key] == LedgerEntry(
         ticker,
         interval,

@@ -15,6 +15,7 @@ import pytest
 from stockapi.calc.digest import digest, to_text
 from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, SqliteFault
+from stockapi.formats.default_rows import TextForm
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
@@ -241,7 +242,7 @@ def test_one_that_only_csv_knows_does_not_keep_the_others_from_ready_answers(unr
     """XYZ was never stored: the ready answers of SQLite are complete without it."""
     loop_of_links(unreachable.settings.market_data_dir / "XYZ")
     ready = DataStore(unreachable)
-    found = ready.get_recent_json(QueryParameters(limit=3), unreachable.limits)
+    found = ready.get_recent_text(TextForm.JSON, QueryParameters(limit=3), unreachable.limits)
     assert found is not None
     assert list(found.bars) == TICKERS
 

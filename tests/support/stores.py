@@ -80,10 +80,10 @@ class Stores(stores.Stores):
 def without_blocks(stores: Stores, mode: Mode = Mode.VN) -> Iterator[None]:
     """As after the migration that brought them: there are none, and rows answer."""
     with stores.db_manager.transaction(mode) as connection:
-        connection.execute("UPDATE ledger SET blocks_digest = ''")
+        connection.execute("UPDATE ledger SET copies_digest = ''")
     yield
     with stores.db_manager.transaction(mode) as connection:
-        connection.execute("UPDATE ledger SET blocks_digest = digest")
+        connection.execute("UPDATE ledger SET copies_digest = digest")
 
 
 MakeStores = Callable[..., Stores]

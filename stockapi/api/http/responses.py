@@ -18,7 +18,7 @@ from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_times
 from stockapi.models.bars import Bars
 from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
-from stockapi.services.data_store import DataSource, RecentJson
+from stockapi.services.data_store import DataSource, RecentText
 
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
@@ -28,7 +28,7 @@ _WORTH_SENDING_BYTES: Final = 16_384
 """Each piece of a body is sent by itself, which takes as long as to copy so much."""
 
 
-_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentJson, covariant=True)
+_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentText, covariant=True)
 
 
 class Series(NamedTuple, Generic[_Rows_co]):
@@ -48,20 +48,18 @@ class Series(NamedTuple, Generic[_Rows_co]):
 # Each body comes in pieces, to be sent in order, and each piece is made when it is asked for.
 
 
-def json_body(
-    series: Iterable[Series[Bars | RecentJson]], interval: AnyInterval, fields: Sequence[str]
-) -> Iterator[bytes]:
+Rows = Sequence[Series[Bars | RecentText]]
+
+
+def json_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
     """An object of arrays of bars, in the order given.
 
-    `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order; what is JSON already has its own.
+    `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order; what is text already has the default ones.
     """
     before = b"{"
     for each in series:  # in few pieces: of all tickers, a bar each, they are the larger part of the work
         yield before + orjson.dumps(each.key) + b":["
-        if isinstance(each.bars, RecentJson):
-            yield each.bars.text
-        else:
-            yield from _separated((text,) for text in json_rows(each.names, each.bars, interval, fields))
+        yield from _separated((text,) for text in _json_rows(each, interval, fields))
         before = b"],"
     yield b"{}" if before == b"{" else b"]}"
 
@@ -71,21 +69,26 @@ def json_columns_body(series: Iterable[Series[Bars]], interval: AnyInterval, fie
     return _object((each.key, _object(_columns(each, interval, fields))) for each in series)
 
 
-def ndjson_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+def ndjson_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
     """One object per bar and line, with the keys of `json_body`."""
     # No text of a row has a brace in it: they are times, markets and symbols.
-    return (
-        text.replace(b"},{", b"}\n{") + b"\n"
-        for each in series
-        for text in json_rows(each.names, each.bars, interval, fields)
-    )
+    return (text.replace(b"},{", b"}\n{") + b"\n" for each in series for text in _json_rows(each, interval, fields))
 
 
-def csv_body(series: Iterable[Series[Bars]], interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+def csv_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
     """The header and the bars, in the order given."""
     columns = csv_answers.columns(fields)
     yield f"{','.join(columns)}\n".encode()
-    yield from csv_answers.csv_rows(((each.names, each.bars) for each in series), interval, columns)
+    # Of one answer all series are text, or none is.
+    yield from (each.bars.text for each in series if isinstance(each.bars, RecentText))
+    bars = ((each.names, each.bars) for each in series if isinstance(each.bars, Bars))
+    yield from csv_answers.csv_rows(bars, interval, columns)
+
+
+def _json_rows(series: Series[Bars | RecentText], interval: AnyInterval, fields: Sequence[str]) -> Iterable[bytes]:
+    if isinstance(series.bars, RecentText):
+        return (series.bars.text,)
+    return json_rows(series.names, series.bars, interval, fields)
 
 
 def _object(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:

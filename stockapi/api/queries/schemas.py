@@ -27,6 +27,7 @@ from stockapi.api.queries.parameters import (
 )
 from stockapi.constants import DEFAULT_LIMIT
 from stockapi.errors import QueryError
+from stockapi.formats.default_rows import TextForm
 from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
 from stockapi.markets import market_of
 from stockapi.models.fields import INDICATOR_FIELDS
@@ -92,10 +93,11 @@ class TickersQuery:
         return [replace(self.parameters, mode=mode) for mode in self.every_market]
 
     @property
-    def is_default_json(self) -> bool:
-        """Whether the answer is an object of arrays of bars with all their fields."""
-        is_object_of_rows = self.format is Format.JSON and self.shape is Shape.ROWS
-        return is_object_of_rows and self.fields == DEFAULT_FIELDS and not self.is_every_market
+    def text_form(self) -> TextForm | None:
+        """The form of its rows, where they are those of a default answer; None for other fields, and for columns."""
+        if self.shape is Shape.COLUMNS or self.fields != DEFAULT_FIELDS or self.is_every_market:
+            return None
+        return TextForm.CSV if self.format is Format.CSV else TextForm.JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from stockapi.logs import key_values
 from stockapi.models.bars import Bars
 from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
-from stockapi.services.data_store import DataSource, QueryResult, RecentJson
+from stockapi.services.data_store import DataSource, QueryResult, RecentText
 
 blueprint = Blueprint("tickers", __name__)
 logger = logging.getLogger(__name__)
 
 
-_Rows = TypeVar("_Rows", bound=Bars | RecentJson)
+_Rows = TypeVar("_Rows", bound=Bars | RecentText)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Answer:
     @classmethod
     def of(
         cls,
-        results: Collection[QueryResult[Bars | RecentJson]],
+        results: Collection[QueryResult[Bars | RecentText]],
         pieces: Iterable[bytes],
         content_type: str,
         left: Limits,
@@ -77,13 +77,16 @@ def tickers() -> Response:
 
 def _answer(query: TickersQuery, left: Limits) -> _Answer:
     store = services().data_store
-    if query.is_default_json:
-        result = store.get_json(query.parameters, left)
-        series = _series({query.parameters.mode: result})
-        pieces = responses.json_body(series, query.parameters.interval, query.fields)
-        return _Answer.of([result], pieces, responses.JSON_TYPE, left)
+    if query.text_form is not None:
+        result = store.get_text_or_bars(query.text_form, query.parameters, left)
+        pieces, content_type = _rows(query, _series({query.parameters.mode: result}))
+        return _Answer.of([result], pieces, content_type, left)
     results = {each.mode: store.get_data_smart_sqlite(each, left) for each in query.of_each_market}
-    pieces, content_type = _render(query, _series(results))
+    series = _series(results)
+    if query.shape is Shape.COLUMNS:
+        pieces = responses.json_columns_body(series, query.parameters.interval, query.fields)
+        return _Answer.of(results.values(), pieces, responses.JSON_TYPE, left)
+    pieces, content_type = _rows(query, series)
     return _Answer.of(results.values(), pieces, content_type, left)
 
 
@@ -98,18 +101,16 @@ def _series(results: Mapping[Mode, QueryResult[_Rows]]) -> list[Series[_Rows]]:
     return sorted(series, key=lambda each: each.key)
 
 
-def _render(query: TickersQuery, series: list[Series[Bars]]) -> tuple[Iterator[bytes], str]:
+def _rows(query: TickersQuery, series: list[Series[_Rows]]) -> tuple[Iterator[bytes], str]:
     interval, fields = query.parameters.interval, query.fields
     # In lines, unlike in an object, a symbol of both markets stands where its name belongs.
     by_symbol = sorted(series, key=lambda each: each.symbol)
-    match query.format, query.shape:
-        case Format.CSV, _:
+    match query.format:
+        case Format.CSV:
             return responses.csv_body(by_symbol, interval, fields), responses.CSV_TYPE
-        case Format.NDJSON, _:
+        case Format.NDJSON:
             return responses.ndjson_body(by_symbol, interval, fields), responses.NDJSON_TYPE
-        case _, Shape.COLUMNS:
-            return responses.json_columns_body(series, interval, fields), responses.JSON_TYPE
-        case _:
+        case Format.JSON:
             return responses.json_body(series, interval, fields), responses.JSON_TYPE
 
 

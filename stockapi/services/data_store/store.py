@@ -13,6 +13,7 @@ from stockapi.calc.aggregator import aggregate
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
 from stockapi.errors import SqliteError, SqliteFault
+from stockapi.formats.default_rows import TextForm
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
@@ -25,10 +26,10 @@ from stockapi.models.window import Window
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
 from stockapi.services.data_store.read_plan import ReadPlan
-from stockapi.services.sqlite_store import RecentJson
+from stockapi.services.sqlite_store import RecentText
 from stockapi.services.stores import Stores
 
-__all__ = ["DataSource", "DataStore", "LastBars", "QueryResult", "RecentJson"]
+__all__ = ["DataSource", "DataStore", "LastBars", "QueryResult", "RecentText"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ _LEGACY_DIVISOR = 1000.0
 _PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
 
 
-_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentJson, covariant=True)
+_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentText, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,19 @@ class DataStore:
         limits.row_budget.spend(sum(map(len, found.series.values())))
         return QueryResult(self._presented(found.series, params), found.source, found.timings_ms)
 
-    def get_json(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars | RecentJson]:
-        """The same for an answer in the default form of JSON: as text where SQLite holds all of it so.
+    def get_text_or_bars(
+        self, form: TextForm, params: QueryParameters, limits: Limits
+    ) -> QueryResult[Bars | RecentText]:
+        """As `get_data_smart_sqlite`, for an answer with all default fields: as text where SQLite has all of it so.
 
         :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
-        return self.get_recent_json(params, limits) or self.get_data_smart_sqlite(params, limits)
+        return self.get_recent_text(form, params, limits) or self.get_data_smart_sqlite(params, limits)
 
-    def get_recent_json(self, params: QueryParameters, limits: Limits) -> QueryResult[RecentJson] | None:
-        """None where SQLite does not hold all of the answer as text.
+    def get_recent_text(
+        self, form: TextForm, params: QueryParameters, limits: Limits
+    ) -> QueryResult[RecentText] | None:
+        """None when SQLite does not have all of the answer as text.
 
         :raises DeadlineError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
@@ -105,14 +110,9 @@ class DataStore:
             return None
         started = time.perf_counter()
         try:
-            found = self._sqlite.recent_json(
-                params.mode,
-                plan.base,
-                params.symbols,
-                plan.window,
-                deadline=limits.deadline,
-                row_budget=limits.row_budget,
-                comparison=self._lag.checked_within(limits),
+            comparison = self._lag.checked_within(limits)
+            found = self._sqlite.recent_text(
+                form, params.mode, plan.base, params.symbols, plan.window, limits, comparison
             )
         except SqliteError as exc:
             log.warning("the ready answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)

@@ -2,7 +2,7 @@
 
 Reading a row makes a Python object of each number; a block becomes arrays directly. The rows are authoritative. A
 block is a copy, and it is not used when it may differ from the rows. A series has either no blocks or the blocks of all
-its bars, in order. Every block but the newest is full. `ledger.blocks_digest` is the digest of the bars in the blocks:
+its bars, in order. Every block but the newest is full. `ledger.copies_digest` is the digest of the bars in the blocks:
 if it differs from the digest of the ledger, the series counts as without blocks. A block has a checksum and the time of
 the next block, so a reader notices a damaged or missing block.
 """
@@ -26,7 +26,6 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 from stockapi.models.window import MIN_TIME, Window
 from stockapi.services.sqlite_store.block_format import BARS_PER_BLOCK, decode, encode
-from stockapi.services.sqlite_store.tables import SELECT_HAS_BLOCKS
 
 
 class _Block(NamedTuple):
@@ -150,16 +149,10 @@ class BlockTable:
         reaches_end = bars.time[-1] == last if blocks[-1].until is None else blocks[-1].until > end
         return bars.take(slice(max(begin, 0), stop)) if reaches_start and reaches_end else None
 
-    def is_true_of(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> bool:
-        """Whether the blocks hold exactly `bars`, all bars of the series. True when the series has no blocks."""
-        if not self.exist(connection, ticker):
-            return True
+    def are_true_of(self, connection: sqlite3.Connection, ticker: str, bars: Bars) -> bool:
+        """Whether the blocks hold exactly `bars`, all bars of the series."""
         ((_, held),) = self.read(connection, (ticker,), Window())
         return held is not None and held.equals(bars)
-
-    def exist(self, connection: sqlite3.Connection, ticker: str) -> bool:
-        row = connection.execute(SELECT_HAS_BLOCKS, (ticker, self.interval.value)).fetchone()
-        return row is not None and bool(row[0])
 
     def write(self, connection: sqlite3.Connection, ticker: str, bars: Bars, *, are_all: bool) -> bool:
         """Replace the bars in the blocks, from the first time of `bars` on, by `bars`. Equal blocks are not touched.
@@ -247,7 +240,7 @@ def _windows(name: str, columns: str, condition: str) -> str:
     """
     return f"""
         SELECT ledger.ticker, ledger.first_time, ledger.last_time, {", ".join(f"held.{c}" for c in columns.split(", "))}
-        FROM ledger LEFT JOIN {name} AS held ON ledger.blocks_digest = ledger.digest AND held.ticker = ledger.ticker
+        FROM ledger LEFT JOIN {name} AS held ON ledger.copies_digest = ledger.digest AND held.ticker = ledger.ticker
             AND held.first_time BETWEEN coalesce((
                 SELECT first_time FROM {name} AS earlier WHERE earlier.ticker = ledger.ticker AND first_time <= :pivot
                 ORDER BY first_time DESC LIMIT 1 OFFSET :skip

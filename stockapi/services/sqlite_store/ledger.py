@@ -11,7 +11,7 @@ from stockapi.models.interval import Interval
 from stockapi.models.query import is_symbol
 from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager.damage import damage_in, has_types
-from stockapi.services.sqlite_store.tables import SELECT_LEDGER_ENTRY, SELECT_LEDGER_OF_INTERVAL
+from stockapi.services.sqlite_store.tables import SELECT_HAS_COPIES, SELECT_LEDGER_ENTRY, SELECT_LEDGER_OF_INTERVAL
 
 _TYPES = (str, str, int, int, int, str, str)
 
@@ -72,6 +72,12 @@ def ledger_entries(
 
 def find_entry(connection: sqlite3.Connection, key: SeriesKey) -> LedgerEntry | None:
     return _find(connection, key.ticker, key.interval)
+
+
+def has_copies(connection: sqlite3.Connection, key: SeriesKey) -> bool:
+    """Whether the blocks and texts of the series are valid: those of its rows, unless they are damaged."""
+    row = connection.execute(SELECT_HAS_COPIES, (key.ticker, key.interval.value)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _find(connection: sqlite3.Connection, ticker: str, interval: Interval) -> LedgerEntry | None:

@@ -11,7 +11,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
 from stockapi.services.sqlite_store.blocks import BlockTable
-from stockapi.services.sqlite_store.ledger import LedgerEntry, find_entry
+from stockapi.services.sqlite_store.ledger import LedgerEntry, find_entry, has_copies
 from stockapi.services.sqlite_store.ready_answers import RecentTable
 from stockapi.services.sqlite_store.tables import UPSERT_LEDGER, TableInfo, upserts
 from stockapi.services.sqlite_store.windows import read_window
@@ -30,14 +30,6 @@ class Partition:
     def table(self) -> TableInfo:
         return TableInfo.of(self.key.mode, self.key.interval)
 
-    @property
-    def blocks(self) -> BlockTable:
-        return BlockTable.of(self.key.mode, self.key.interval)
-
-    @property
-    def texts(self) -> RecentTable:
-        return RecentTable.of(self.key.mode, self.key.interval)
-
     def entry(self) -> LedgerEntry | None:
         return find_entry(self.connection, self.key)
 
@@ -46,7 +38,6 @@ class Partition:
 
     def delete(self, bars: Bars) -> None:
         self.connection.executemany(self.table.delete, zip(repeat(self.key.ticker), bars.time.tolist()))
-        self.texts.remove(self.connection, self.key.ticker, bars)
 
     def turn(self, stored: Bars, bars: Bars) -> None:
         """Replace `stored` by `bars`. All times of `stored` are in `bars`. Only new and changed rows are written.
@@ -58,8 +49,6 @@ class Partition:
             batch = changed.take(slice(begin, begin + self.batch_size))
             for statement, rows in upserts(self.table, self.key.ticker, batch, self.now):
                 self.connection.executemany(statement, rows)
-        if len(changed):
-            self.texts.update(self.connection, self.key.ticker, changed)
         first, last = int(bars.time[0]), int(bars.time[-1])
         held = self.connection.execute(self.table.bounds_since, (self.key.ticker, first)).fetchone()
         if held != (len(bars), first, last):
@@ -82,28 +71,53 @@ class Partition:
         if not is_there or self.entry() != entry:
             raise SqliteError(f"the save of {self.key} met another database than it began with")
 
-    def forget_false_texts(self, bars: Bars) -> None:
-        """Delete the pre-rendered rows if they do not agree with `bars`, all bars of the series."""
-        if not self.texts.is_true_of(self.connection, self.key.ticker, bars):
-            self.connection.execute(self.texts.clear, (self.key.ticker,))
-
     def record(self, entry: LedgerEntry, bars: Bars, *, are_all: bool = False) -> None:
-        """Write the ledger entry and the blocks, at the end of a save or of a batch that is valid by itself.
+        """Write the ledger entry and the copies, at the end of a save or of a batch that is valid by itself.
 
         :param bars: all bars of the series from the first time of `bars` on; with `are_all`, all bars of the series.
         """
-        self.texts.fill(self.connection, self.key.ticker, bars if are_all else None)
-        has_blocks = self.blocks.exist(self.connection, self.key.ticker)
-        is_recorded = has_blocks and entry == self.entry()
-        if not are_all and not is_recorded:
-            are_all = not (has_blocks and self.blocks.write(self.connection, self.key.ticker, bars, are_all=False))
-            bars = self.bars(WHOLE) if are_all else bars
+        has_true_copies = has_copies(self.connection, self.key)
+        is_recorded = has_true_copies and entry == self.entry()
         if are_all:
-            self.blocks.write(self.connection, self.key.ticker, bars, are_all=True)
+            write_copies(self.connection, self.key, bars)
+        elif not is_recorded and not (has_true_copies and self._write_newest_copies(bars)):
+            write_copies(self.connection, self.key, self.bars(WHOLE))
         if is_recorded:
             return
         values = (entry.rows, entry.first_time, entry.last_time, entry.digest, entry.csv_stamp, self.now)
         self.connection.execute(UPSERT_LEDGER, (entry.ticker, entry.interval.value, *values))
+
+    def _write_newest_copies(self, bars: Bars) -> bool:
+        """Returns False when the block before `bars` is damaged: then all copies have to be written."""
+        blocks, texts = _copies(self.key)
+        if not blocks.write(self.connection, self.key.ticker, bars, are_all=False):
+            return False
+        texts.write(self.connection, self.key, bars, are_all=False)
+        return True
+
+
+def write_copies(connection: sqlite3.Connection, key: SeriesKey, bars: Bars) -> None:
+    """Make blocks and texts those of `bars`, all bars of the series. Equal ones are not touched."""
+    blocks, texts = _copies(key)
+    blocks.write(connection, key.ticker, bars, are_all=True)
+    texts.write(connection, key, bars, are_all=True)
+
+
+def are_copies_true(connection: sqlite3.Connection, key: SeriesKey, bars: Bars) -> tuple[bool, bool]:
+    """Whether the blocks, and the texts, are those of `bars`, all bars of the series. Both True when there are none."""
+    if not has_copies(connection, key):
+        return True, True
+    blocks, texts = _copies(key)
+    return blocks.are_true_of(connection, key.ticker, bars), texts.are_true_of(connection, key, bars)
+
+
+def clear_copies(connection: sqlite3.Connection, key: SeriesKey) -> None:
+    for table in _copies(key):
+        connection.execute(table.clear, (key.ticker,))
+
+
+def _copies(key: SeriesKey) -> tuple[BlockTable, RecentTable]:
+    return BlockTable.of(key.mode, key.interval), RecentTable.of(key.mode, key.interval)
 
 
 def _changed(stored: Bars, bars: Bars) -> Bars:

@@ -16,9 +16,10 @@ import orjson
 
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.gaps import Extent
+from stockapi.formats.default_rows import TextForm
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
-from stockapi.models.limits import RowBudget
+from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME, WHOLE, Window
@@ -35,15 +36,15 @@ from stockapi.services.sqlite_store.ledger import (
     to_entry,
     whole,
 )
-from stockapi.services.sqlite_store.partition import Partition
-from stockapi.services.sqlite_store.ready_answers import RecentJson, RecentTable
+from stockapi.services.sqlite_store.partition import Partition, are_copies_true, clear_copies, write_copies
+from stockapi.services.sqlite_store.ready_answers import RecentTable, RecentText
 from stockapi.services.sqlite_store.tables import (
     ABOUT_ROWS,
     DELETE_LEDGER_ENTRY,
     SELECT_LEDGER,
-    SELECT_WITHOUT_BLOCKS,
+    SELECT_WITHOUT_COPIES,
     SET_CSV_STAMP,
-    SET_HAS_BLOCKS,
+    SET_HAS_COPIES,
     TableInfo,
 )
 from stockapi.services.sqlite_store.windows import check_budget, read_days, read_last_of_each, read_window
@@ -116,37 +117,36 @@ class SqliteStore:
                     bars = read_window(connection, SeriesKey(mode, ticker, interval), window)
                 yield ticker, bars
 
-    def recent_json(
+    def recent_text(
         self,
+        form: TextForm,
         mode: Mode,
         interval: Interval,
         symbols: Sequence[str] | None,
         window: Window,
-        *,
-        deadline: float,
-        row_budget: RowBudget,
+        limits: Limits,
         comparison: Comparison = NO_COMPARISON,
-    ) -> dict[str, RecentJson] | None:
-        """As `read_each`, but the bars are JSON objects of `json_format.DEFAULT_FIELDS`.
+    ) -> dict[str, RecentText] | None:
+        """As `read_each`, but the bars are text, with all fields of `json_format.DEFAULT_FIELDS`.
 
         Returns None when some of the bars are not pre-rendered. Tickers of which SQLite is behind are left out.
 
         :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
         """
-        found: dict[str, RecentJson] = {}
+        found: dict[str, RecentText] = {}
         rows, left_out = 0, frozenset[str]()
-        with self._db.reading(mode, deadline) as connection:
+        with self._db.reading(mode, limits.deadline) as connection:
             texts = RecentTable.of(mode, interval)
             if symbols is None:  # of few, their own rows have the stamps
                 left_out = self._behind(connection, mode, interval, None, comparison)
                 comparison = NO_COMPARISON
-            for ticker, text in texts.read(connection, symbols, window, comparison):
+            for ticker, text in texts.read(connection, form, symbols, window, comparison):
                 if ticker in left_out:
                     continue
                 if text is None:
                     return None
                 rows += text.rows
-                row_budget.require(rows)
+                limits.row_budget.require(rows)
                 found[ticker] = text
         return dict(sorted(found.items()))
 
@@ -267,15 +267,9 @@ class SqliteStore:
 
         :raises SqliteError: when the database cannot be read.
         """
-        blocks, texts = BlockTable.of(key.mode, key.interval), RecentTable.of(key.mode, key.interval)
         with self._db.snapshot(key.mode, deadline=float("inf")) as connection:
             bars = read_window(connection, key, WHOLE)
-            return Recorded(
-                find_entry(connection, key),
-                bars,
-                blocks.is_true_of(connection, key.ticker, bars),
-                texts.is_true_of(connection, key.ticker, bars),
-            )
+            return Recorded(find_entry(connection, key), bars, *are_copies_true(connection, key, bars))
 
     def entry(self, key: SeriesKey) -> LedgerEntry | None:
         """The ledger entry of the series; None when there is none.
@@ -320,7 +314,6 @@ class SqliteStore:
                 kept = np.isin(stored.time, bars.time)
                 partition.delete(stored.take(~kept))
                 partition.turn(stored.take(kept), bars)
-                partition.forget_false_texts(bars)
                 partition.record(whole(key, bars, csv_stamp), bars, are_all=True)
                 return
             if entry is not None:  # of rows that are gone
@@ -344,56 +337,40 @@ class SqliteStore:
             if len(read_window(connection, key, Window(limit=1))):
                 return False
             connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
-            connection.execute(BlockTable.of(key.mode, key.interval).clear, (key.ticker,))
-            connection.execute(RecentTable.of(key.mode, key.interval).clear, (key.ticker,))
+            clear_copies(connection, key)
             return True
 
-    def fill_blocks(self, mode: Mode, stop: Event = NEVER) -> int:
-        """Backfill the blocks of each series that has none, as after the migration that added them.
+    def fill_copies(self, mode: Mode, stop: Event = NEVER) -> int:
+        """Backfill the blocks and texts of each series that has none, as after the migration that added them.
 
         Progress is logged. When `stop` is set, it ends after the current series.
 
-        :returns: the number of series that got blocks.
-        :raises SqliteError: when SQLite cannot write; the blocks of earlier series stay.
+        :returns: the number of series that got them.
+        :raises SqliteError: when SQLite cannot write; those of earlier series stay.
         """
         count = 0
         for interval in Interval:
             with self._db.snapshot(mode) as connection:
-                lacking = connection.execute(SELECT_WITHOUT_BLOCKS, (interval.value,)).fetchall()
+                lacking = connection.execute(SELECT_WITHOUT_COPIES, (interval.value,)).fetchall()
             for number, (ticker,) in enumerate(lacking, start=1):
                 if stop.is_set():
                     return count
-                count += self._fill_blocks(SeriesKey(mode, ticker, interval))
+                count += self._fill_copies(SeriesKey(mode, ticker, interval))
                 if number * _LINES_OF_PROGRESS // len(lacking) > (number - 1) * _LINES_OF_PROGRESS // len(lacking):
-                    log.info("%s %s: blocks of %d series of %d", mode.value, interval.value, number, len(lacking))
+                    log.info(
+                        "%s %s: blocks and texts of %d series of %d", mode.value, interval.value, number, len(lacking)
+                    )
         return count
 
-    def _fill_blocks(self, key: SeriesKey) -> bool:
+    def _fill_copies(self, key: SeriesKey) -> bool:
         """Returns False, with nothing written, when the ledger does not describe the rows: they need a repair first."""
         with self._db.transaction(key.mode) as connection:
             bars = read_window(connection, key, WHOLE)
             if not describes(find_entry(connection, key), bars):
                 return False
-            BlockTable.of(key.mode, key.interval).write(connection, key.ticker, bars, are_all=True)
-            connection.execute(SET_HAS_BLOCKS, (key.ticker, key.interval.value))
+            write_copies(connection, key, bars)
+            connection.execute(SET_HAS_COPIES, (key.ticker, key.interval.value))
             return True
-
-    def fill_texts(self, mode: Mode) -> int:
-        """Backfill the pre-rendered rows of each series that has none, as after the migration that added them.
-
-        :returns: the number of series that had none.
-        :raises SqliteError: when SQLite cannot write; the rows of earlier series stay.
-        """
-        count = 0
-        for interval in Interval:
-            texts = RecentTable.of(mode, interval)
-            with self._db.snapshot(mode) as connection:
-                lacking = connection.execute(texts.lacking, (interval.value,)).fetchall()
-            for (ticker,) in lacking:
-                with self._db.transaction(mode) as connection:
-                    texts.fill(connection, ticker)
-            count += len(lacking)
-        return count
 
     def _grow(self, key: SeriesKey, entry: LedgerEntry | None, bars: Bars, csv_stamp: str, now: int) -> None:
         """Append bars, one transaction for each batch.

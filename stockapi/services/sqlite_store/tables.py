@@ -135,15 +135,15 @@ SELECT coalesce(sum(min(rows, :limit)), 0) FROM ledger
 WHERE interval = :interval AND (:symbols IS NULL OR ticker IN (SELECT value FROM json_each(:symbols)))
 """
 UPSERT_LEDGER = """
-INSERT INTO ledger (ticker, interval, rows, first_time, last_time, digest, blocks_digest, csv_stamp, updated_at)
+INSERT INTO ledger (ticker, interval, rows, first_time, last_time, digest, copies_digest, csv_stamp, updated_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
 ON CONFLICT (ticker, interval) DO UPDATE SET rows = excluded.rows, first_time = excluded.first_time,
-    last_time = excluded.last_time, digest = excluded.digest, blocks_digest = excluded.blocks_digest,
+    last_time = excluded.last_time, digest = excluded.digest, copies_digest = excluded.copies_digest,
     csv_stamp = excluded.csv_stamp, updated_at = excluded.updated_at
 """
-SELECT_HAS_BLOCKS = "SELECT blocks_digest = digest FROM ledger WHERE ticker = ? AND interval = ?"
-SELECT_WITHOUT_BLOCKS = "SELECT ticker FROM ledger WHERE interval = ? AND blocks_digest <> digest ORDER BY ticker"
-SET_HAS_BLOCKS = "UPDATE ledger SET blocks_digest = digest WHERE ticker = ? AND interval = ?"
+SELECT_HAS_COPIES = "SELECT copies_digest = digest FROM ledger WHERE ticker = ? AND interval = ?"
+SELECT_WITHOUT_COPIES = "SELECT ticker FROM ledger WHERE interval = ? AND copies_digest <> digest ORDER BY ticker"
+SET_HAS_COPIES = "UPDATE ledger SET copies_digest = digest WHERE ticker = ? AND interval = ?"
 DELETE_LEDGER_ENTRY = "DELETE FROM ledger WHERE ticker = ? AND interval = ?"
 SET_CSV_STAMP = "UPDATE ledger SET csv_stamp = ? WHERE ticker = ? AND interval = ? AND csv_stamp IS NOT ?"
 

@@ -83,8 +83,7 @@ def settle_out_of_step(
                 raise
             log.error("the %s database is not filled anew, CSV goes on alone: %s", mode.value, exc)
     with csv_alone_if_allowed(stores, mode.value):
-        stores.sqlite_store.fill_texts(mode)
-        stores.sqlite_store.fill_blocks(mode, stop)
+        stores.sqlite_store.fill_copies(mode, stop)
     return settled
 
 

@@ -133,7 +133,7 @@ def test_a_turn_ends_with_its_request_however_that_ends(
                 assert answer.status_code == 200
         case "deadline":
             with monkeypatch.context() as patched:
-                patched.setattr("stockapi.services.sqlite_store.SqliteStore.recent_json", _too_late)
+                patched.setattr("stockapi.services.sqlite_store.SqliteStore.recent_text", _too_late)
                 with client.get(path) as answer:
                     assert answer.status_code == 503
                     assert answer.json != REFUSAL

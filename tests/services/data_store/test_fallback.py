@@ -17,6 +17,7 @@ from stockapi.calc.aggregator import aggregate
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.errors import CsvError, SqliteError, StoreError, TooManyRowsError
+from stockapi.formats.default_rows import TextForm
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
@@ -45,7 +46,7 @@ class Reader:
     def ready_json(self) -> list[str] | None:
         """The tickers of the ready answers."""
         stores = self.stores
-        found = DataStore(stores).get_recent_json(QueryParameters(), stores.limits)
+        found = DataStore(stores).get_recent_text(TextForm.JSON, QueryParameters(), stores.limits)
         return None if found is None else list(found.bars)
 
     def assert_right(self, source: DataSource) -> None:
@@ -440,6 +441,8 @@ def put_older(database: Path, version: int) -> None:
         tables = [name for (name,) in connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'")]
         for table in tables:
             both = ", ".join(columns_of(connection, "main", table) & columns_of(connection, "current", table))
+            if not both:
+                continue  # one that a later migration has dropped
             connection.execute(f"INSERT OR REPLACE INTO main.{table} ({both}) SELECT {both} FROM current.{table}")
         connection.execute("DELETE FROM schema_migrations WHERE version > ?", (version,))
 
@@ -452,7 +455,7 @@ def test_an_older_schema_is_answered_from_if_it_has_a_ledger_and_else_csv_answer
     has_ledger = version >= 2
     reader = reader_with()
     reader.assert_right(DataSource.SQLITE if has_ledger else DataSource.CSV)
-    assert reader.ready_json() == (list(TICKERS) if version >= 5 else None), "the tables came with version 5"
+    assert reader.ready_json() == (list(TICKERS) if version >= 8 else None), "the tables came with version 8"
     if not has_ledger:
         assert "answering vn from CSV: SQLite error: no such table: ledger" in caplog.text
         with pytest.raises(SqliteError, match="no such table: ledger"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stockapi.errors import DeadlineError
+from stockapi.formats.default_rows import TextForm
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.series import SeriesKey
@@ -141,9 +142,9 @@ def test_csv_answers_that_series_and_sqlite_the_others(behind: Stores) -> None:
 
 def test_the_ready_answers_do_not_answer_for_it(behind: Stores) -> None:
     store = DataStore(behind)
-    assert store.get_recent_json(QueryParameters(symbols=("VCB",), limit=3), behind.limits) is None
-    assert store.get_recent_json(QueryParameters(limit=3), behind.limits) is None
-    assert store.get_recent_json(QueryParameters(symbols=("ACB",), limit=3), behind.limits) is not None
+    assert store.get_recent_text(TextForm.JSON, QueryParameters(symbols=("VCB",), limit=3), behind.limits) is None
+    assert store.get_recent_text(TextForm.JSON, QueryParameters(limit=3), behind.limits) is None
+    assert store.get_recent_text(TextForm.JSON, QueryParameters(symbols=("ACB",), limit=3), behind.limits) is not None
 
 
 def test_the_last_bars_and_the_coverage_are_those_of_csv(behind: Stores) -> None:
@@ -171,7 +172,7 @@ def test_after_all_were_compared_a_query_of_all_compares_none_until_something_is
 
     def ask(source: DataSource) -> list[str]:
         compared.clear()
-        found = store.get_json(params, filled.limits)
+        found = store.get_text_or_bars(TextForm.JSON, params, filled.limits)
         assert found.source is source
         return sorted(set(compared))
 

@@ -236,7 +236,7 @@ def test_nothing_new_touches_no_block(filled: Stores) -> None:
 
 def forget_blocks(stores: Stores) -> None:
     """As the migration leaves them, and a program that writes rows and no blocks."""
-    execute(stores, "UPDATE ledger SET blocks_digest = ''")
+    execute(stores, "UPDATE ledger SET copies_digest = ''")
 
 
 def test_without_blocks_the_rows_answer(filled: Stores) -> None:
@@ -262,8 +262,8 @@ def test_a_database_from_before_gets_them_at_the_workers_start(
         settle_out_of_step(filled, Mode.VN, NOW)
     for ticker in SERIES:
         assert_whole(filled, ticker)
-    assert "vn 1D: blocks of 4 series of 4" in caplog.text
-    assert filled.sqlite_store.fill_blocks(Mode.VN) == 0
+    assert "vn 1D: blocks and texts of 4 series of 4" in caplog.text
+    assert filled.sqlite_store.fill_copies(Mode.VN) == 0
 
 
 def test_and_otherwise_with_its_next_save(filled: Stores) -> None:
@@ -277,14 +277,14 @@ def test_a_stop_ends_the_filling_after_the_series_in_hand(filled: Stores) -> Non
     forget_blocks(filled)
     stop = Event()
     stop.set()
-    assert filled.sqlite_store.fill_blocks(Mode.VN, stop) == 0
-    assert filled.sqlite_store.fill_blocks(Mode.VN) == len(SERIES)
+    assert filled.sqlite_store.fill_copies(Mode.VN, stop) == 0
+    assert filled.sqlite_store.fill_copies(Mode.VN) == len(SERIES)
 
 
 def test_none_are_made_of_rows_that_the_ledger_does_not_describe(filled: Stores) -> None:
     forget_blocks(filled)
     execute(filled, "UPDATE vn_daily SET close = 1.0 WHERE ticker = 'VCB' AND time = ?", int(LONG.time[5]))
-    assert filled.sqlite_store.fill_blocks(Mode.VN) == len(SERIES) - 1
+    assert filled.sqlite_store.fill_copies(Mode.VN) == len(SERIES) - 1
     assert of_blocks(filled, "VCB", Window()) is None
 
 

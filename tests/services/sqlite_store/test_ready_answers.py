@@ -1,4 +1,4 @@
-"""The newest bars as ready JSON: the same bytes as from the rows, or no answer at all."""
+"""The newest bars as ready JSON and CSV: the same bytes as from the rows, or no answer at all."""
 
 import logging
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from stockapi import create_app
 from stockapi.api.http import responses
 from stockapi.api.http.responses import Series
 from stockapi.errors import TooManyRowsError
+from stockapi.formats.default_rows import TextForm
 from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.query import Indicators
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
-from stockapi.services.data_store import DataStore, QueryResult, RecentJson
+from stockapi.services.data_store import DataStore, QueryResult, RecentText
 from stockapi.services.sqlite_store.ready_answers import RECENT_BARS, RecentTable
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars
@@ -29,6 +30,8 @@ STORED = 900
 LONG = make_bars(STORED)
 SHORT = make_bars(30, seed=2)
 DAY_S = Interval.DAILY.seconds
+WITHOUT = "UPDATE ledger SET copies_digest = ''"
+"""As after the migration that brought them."""
 
 
 @pytest.fixture
@@ -43,17 +46,22 @@ def store_of(stores: Stores) -> DataStore:
 
 
 def ready(stores: Stores, params: QueryParameters) -> bytes | None:
-    result = store_of(stores).get_recent_json(params, stores.limits)
-    return None if result is None else text_of(result, params)
+    """The answer in every form, one after the other; None when it is not there as text in any of them."""
+    results = [store_of(stores).get_recent_text(form, params, stores.limits) for form in TextForm]
+    found = [text_of(form, result, params) for form, result in zip(TextForm, results, strict=True) if result]
+    assert len(found) in (0, len(TextForm))
+    return b"".join(found) or None
 
 
 def from_rows(stores: Stores, params: QueryParameters) -> bytes:
-    return text_of(store_of(stores).get_data_smart_sqlite(params, stores.limits), params)
+    result = store_of(stores).get_data_smart_sqlite(params, stores.limits)
+    return b"".join(text_of(form, result, params) for form in TextForm)
 
 
-def text_of(result: QueryResult[Bars | RecentJson], params: QueryParameters) -> bytes:
+def text_of(form: TextForm, result: QueryResult[Bars | RecentText], params: QueryParameters) -> bytes:
     series = [Series(symbol, symbol, params.mode, bars) for symbol, bars in result.bars.items()]
-    return b"".join(responses.json_body(series, params.interval, DEFAULT_FIELDS))
+    body = responses.json_body if form is TextForm.JSON else responses.csv_body
+    return b"".join(body(series, params.interval, DEFAULT_FIELDS))
 
 
 def execute(stores: Stores, statement: str) -> None:
@@ -63,7 +71,7 @@ def execute(stores: Stores, statement: str) -> None:
 
 def texts_held(stores: Stores, ticker: str, interval: Interval = DAY) -> int:
     with stores.db_manager.snapshot(Mode.VN) as connection:
-        statement = f"SELECT count(*) FROM vn_{interval.label}_json WHERE ticker = ?"
+        statement = f"SELECT count(*) FROM vn_{interval.label}_texts WHERE ticker = ?"
         count: int = connection.execute(statement, (ticker,)).fetchone()[0]
         return count
 
@@ -132,11 +140,12 @@ def test_of_each_market_and_interval(stores: Stores, mode: Mode, interval: Inter
     assert answer == from_rows(stores, params)
 
 
-def test_over_http_nobody_can_tell(filled: Stores) -> None:
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv"])
+def test_over_http_nobody_can_tell(filled: Stores, form: str) -> None:
     client = create_app(filled.settings).test_client()
-    url = "/tickers?symbol=VCB,ACB&limit=50"
+    url = f"/tickers?symbol=VCB,ACB&limit=50&format={form}"
     first = client.get(url)
-    execute(filled, "DELETE FROM vn_daily_json")
+    execute(filled, "DELETE FROM vn_daily_texts")
     second = client.get(url)
     assert first.get_data() == second.get_data()
     assert {key: value for key, value in first.headers if key != "Date"} == {
@@ -191,22 +200,31 @@ def test_a_hole_before_the_oldest_text_is_none_in_the_answer(filled: Stores) -> 
 
 
 def test_a_database_from_before_gets_them_at_the_workers_start(filled: Stores) -> None:
-    execute(filled, "DELETE FROM vn_daily_json")
+    execute(filled, "DELETE FROM vn_daily_texts")
+    execute(filled, WITHOUT)
     assert ready(filled, QueryParameters(symbols=("VCB",))) is None
     settle_out_of_step(filled, Mode.VN, NOW)
     assert ready(filled, QueryParameters(symbols=("VCB",))) == from_rows(filled, QueryParameters(symbols=("VCB",)))
-    assert filled.sqlite_store.fill_texts(Mode.VN) == 0
+    assert filled.sqlite_store.fill_copies(Mode.VN) == 0
 
 
 def test_and_otherwise_with_its_next_save(filled: Stores) -> None:
-    execute(filled, "DELETE FROM vn_daily_json")
+    execute(filled, "DELETE FROM vn_daily_texts")
+    execute(filled, WITHOUT)
     filled.save("VCB", LONG, cutoff=int(LONG.time[-3]))
     assert (texts_held(filled, "VCB"), texts_held(filled, "ACB")) == (RECENT, 0)
 
 
+def test_texts_of_other_bars_than_the_rows_are_no_answer(filled: Stores) -> None:
+    """As a program leaves them that knows rows only."""
+    execute(filled, "UPDATE ledger SET digest = '0000000000000001' WHERE ticker = 'VCB'")
+    assert ready(filled, QueryParameters(symbols=("VCB",))) is None
+    assert ready(filled, QueryParameters(symbols=("ACB",))) is not None
+
+
 def test_a_database_without_the_tables_answers_from_its_rows(filled: Stores, caplog: pytest.LogCaptureFixture) -> None:
     """As one that the new program reads before it is upgraded."""
-    execute(filled, "DROP TABLE vn_daily_json")
+    execute(filled, "DROP TABLE vn_daily_texts")
     with caplog.at_level(logging.WARNING):
         answer = create_app(filled.settings).test_client().get("/tickers?symbol=VCB")
     assert (answer.status_code, answer.headers["X-Data-Source"]) == (200, "sqlite")
@@ -215,17 +233,18 @@ def test_a_database_without_the_tables_answers_from_its_rows(filled: Stores, cap
 
 def test_rows_written_past_the_texts_are_noticed(filled: Stores) -> None:
     """The ledger knows a newer bar than the texts do."""
-    execute(filled, f"DELETE FROM vn_daily_json WHERE ticker = 'VCB' AND time = {LONG.time[-1]}")
+    execute(filled, f"DELETE FROM vn_daily_texts WHERE ticker = 'VCB' AND time = {LONG.time[-1]}")
     assert ready(filled, QueryParameters(symbols=("VCB",))) is None
 
 
-def test_an_index_read_from_its_other_end_is_noticed(filled: Stores) -> None:
+@pytest.mark.parametrize("form", TextForm)
+def test_an_index_read_from_its_other_end_is_noticed(filled: Stores, form: TextForm) -> None:
     """SQL promises no order within a text. With this pragma SQLite reads as any other plan might."""
     with filled.db_manager.reading(Mode.VN) as connection:
         texts = RecentTable.of(Mode.VN, DAY)
-        (usual,) = texts.read(connection, ("ACB",), Window(limit=20))
+        (usual,) = texts.read(connection, form, ("ACB",), Window(limit=20))
         connection.execute("PRAGMA reverse_unordered_selects = ON")
-        (reverse,) = texts.read(connection, ("ACB",), Window(limit=20))
+        (reverse,) = texts.read(connection, form, ("ACB",), Window(limit=20))
         connection.execute("PRAGMA reverse_unordered_selects = OFF")
     assert usual[1] is not None
     assert usual[1].rows == 20
@@ -234,7 +253,7 @@ def test_an_index_read_from_its_other_end_is_noticed(filled: Stores) -> None:
 
 @pytest.mark.parametrize("value", ["'x'", "x'00'", "1.5"])
 def test_a_time_that_is_none_is_no_answer(filled: Stores, value: str) -> None:
-    execute(filled, f"UPDATE vn_daily_json SET time = {value} WHERE ticker = 'ACB' AND time = {SHORT.time[0]}")
+    execute(filled, f"UPDATE vn_daily_texts SET time = {value} WHERE ticker = 'ACB' AND time = {SHORT.time[0]}")
     assert ready(filled, QueryParameters(symbols=("ACB",), start=0, limit=None)) in {
         None,
         from_rows(filled, QueryParameters(symbols=("ACB",), start=0, limit=None)),
@@ -246,7 +265,7 @@ def test_a_ticker_that_csv_alone_has_is_not_forgotten(filled: Stores) -> None:
     filled.csv_store.write(SeriesKey(Mode.VN, "FPT", DAY), SHORT)
     assert ready(filled, QueryParameters()) is None
     alone = replace(filled, settings=replace(filled.settings, fallback_to_csv=False))
-    assert DataStore(alone).get_recent_json(QueryParameters(), filled.limits) is not None
+    assert ready(alone, QueryParameters()) is not None
 
 
 @pytest.mark.parametrize("setting", ["SQLITE_READS", "SQLITE_WRITES"])
@@ -263,8 +282,9 @@ def test_the_row_budget_holds(make_stores: MakeStores) -> None:
     assert ready(stores, QueryParameters(symbols=("VCB",), limit=29)) is not None
 
 
-def test_the_comparison_sees_a_false_text(filled: Stores) -> None:
-    held: Bars = filled.in_sqlite("ACB")
-    execute(filled, f"UPDATE vn_daily_json SET json = replace(json, 'ACB', 'ACC') WHERE time = {held.time[4]}")
+@pytest.mark.parametrize("form", TextForm)
+def test_the_comparison_sees_a_false_text(filled: Stores, form: TextForm) -> None:
+    held, column = filled.in_sqlite("ACB"), form.value
+    execute(filled, f"UPDATE vn_daily_texts SET {column} = replace({column}, 'ACB', 'ACC') WHERE time = {held.time[4]}")
     assert not filled.sqlite_store.recorded(SeriesKey(Mode.VN, "ACB", DAY)).has_true_texts
     assert filled.sqlite_store.recorded(SeriesKey(Mode.VN, "VCB", DAY)).has_true_texts

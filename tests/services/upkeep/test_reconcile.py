@@ -161,12 +161,14 @@ def with_one_cell_absent(bars: Bars) -> Bars:
         ),
         (
             lambda stores: execute(
-                stores, "UPDATE vn_daily_json SET json = replace(json, '1', '2') WHERE ticker = 'VCB'"
+                stores, "UPDATE vn_daily_texts SET json = replace(json, '1', '2') WHERE ticker = 'VCB'"
             ),
             ("the ready answers are not those of the rows",),
         ),
         (
-            lambda stores: execute(stores, f"DELETE FROM vn_daily_json WHERE ticker = 'VCB' AND time = {BARS.time[9]}"),
+            lambda stores: execute(
+                stores, f"DELETE FROM vn_daily_texts WHERE ticker = 'VCB' AND time = {BARS.time[9]}"
+            ),
             ("the ready answers are not those of the rows",),
         ),
     ],
