@@ -236,9 +236,9 @@ def _grown(weights: Sequence[int], start: int, target: float) -> tuple[int, int]
 
 
 def _bins(levels: _Levels, most: int) -> list[Bin]:
-    """Bins of equal height in price, each with at least one level: where there are few levels, one bin for each."""
+    """Bins with an equal range of prices. Each has at least one level, so few levels give fewer bins."""
     count = min(most, len(levels.units))
-    # Twice everything, so that the middle of a level is a whole number too.
+    # All numbers are doubled, so that the middle of a level is a whole number.
     bin_of_level = (2 * np.arange(len(levels.units)) + 1) * count // (2 * len(levels.units))
     in_bin = np.add.reduceat(levels.units, np.searchsorted(bin_of_level, np.arange(count)))
     height = len(levels.units) / count

@@ -11,7 +11,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import AnyInterval
 
 Styles = Sequence[tuple[Sequence[str], Style]]
-"""Names in the order of the fields, and how these numbers are written: all but a whole volume."""
+"""Names in the order of the fields, with the style of their numbers. A whole volume needs no style."""
 
 
 class Columns(NamedTuple):
@@ -24,10 +24,10 @@ class Columns(NamedTuple):
 def columns_of(
     names: Sequence[Text], bars: Bars, interval: AnyInterval, columns: Mapping[str, int], styles: Styles
 ) -> Columns:
-    """The columns of one bar at least.
+    """The columns of at least one bar.
 
-    :param names: the columns of what bars do not know, as their symbol.
-    :param columns: the number of the column of each field.
+    :param names: the columns of fields that `Bars` does not have, for example the symbol.
+    :param columns: the column number of each field.
     """
     texts = [*names]
     if "time" in columns:

@@ -1,4 +1,4 @@
-"""Rows of CSV answers: the shortest text of each number. `csv_format` writes the files, with fixed decimals."""
+"""The rows of CSV answers, with the shortest text of each number. `csv_format` writes files, with fixed decimals."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -16,12 +16,12 @@ from stockapi.models.interval import AnyInterval
 from stockapi.models.timestamps import format_times
 
 Named = tuple[Mapping[str, str], Bars]
-"""The bars of a series, and the values of NAMING_FIELDS."""
+"""The values of NAMING_FIELDS, and the bars of a series."""
 
 _EMPTY_ROW: Final = '""'
-"""A row of one empty field is quoted, as Python's csv writes it: readers pass over empty lines."""
+"""A row of one empty field is quoted, as Python's csv does, because readers skip empty lines."""
 _FAST_FROM_ROWS: Final = 25
-"""Of 20 rows Python's texts take as long as words do, of 50 rows 1.7 times, of 252 rows 5 times as long."""
+"""Python's texts take as long as words for 20 rows, 1.7 times as long for 50 rows, 5 times as long for 252 rows."""
 
 
 def columns(fields: Iterable[str]) -> tuple[str, ...]:
@@ -32,11 +32,11 @@ def columns(fields: Iterable[str]) -> tuple[str, ...]:
 
 
 def csv_rows(series: Iterable[Named], interval: AnyInterval, fields: tuple[str, ...]) -> Iterator[bytes]:
-    """The lines of all series, in the order given, in pieces of some thousand lines.
+    """Yield the lines of all series, in their order, some thousand lines at a time.
 
-    There are never exponents; an absent indicator is an empty field. All prices and volumes are finite.
+    Numbers have no exponents. An absent indicator is an empty field. All prices and volumes must be finite.
 
-    :param fields: as `columns` gives them.
+    :param fields: as `columns` returns them.
     """
     for batch in _batches(series):
         if len(fields) > 1 and sum(len(bars) for _, bars in batch) >= _FAST_FROM_ROWS:
@@ -46,7 +46,7 @@ def csv_rows(series: Iterable[Named], interval: AnyInterval, fields: tuple[str, 
 
 
 def fast_rows(series: Sequence[Named], interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
-    """More than one field of series of which all, or none, have whole volumes."""
+    """The lines of series, with at least two fields. Either all series have whole volumes, or none has."""
     bars = Bars.concatenate([each for _, each in series])
     position = {name: number for number, name in enumerate(fields)}
     texts = {"time", *NAMING_FIELDS} | ({"volume"} if bars.has_whole_volume else set())
@@ -65,7 +65,7 @@ def _name_column(series: Sequence[Named], name: str, column: int) -> Text:
 
 
 def plain_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]) -> bytes:
-    """The same lines, a number at a time."""
+    """The same lines, written number by number."""
     cells = (_texts(name, names, bars, interval) for name in fields)
     return "".join(f"{','.join(row) or _EMPTY_ROW}\n" for row in zip(*cells, strict=True)).encode()
 
@@ -75,12 +75,12 @@ def _texts(name: str, names: Mapping[str, str], bars: Bars, interval: AnyInterva
         return [names[name]] * len(bars)
     if name == "time":
         return format_times(bars.time, interval)
-    # Only NaN differs from itself.
+    # Only NaN is not equal to itself.
     return ["" if value != value else shortest(value) for value in bars.column(name).tolist()]
 
 
 def _batches(series: Iterable[Named]) -> Iterator[list[Named]]:
-    """Neighbours with volumes of one kind, together and for themselves of no more than BARS_AT_ONCE bars."""
+    """Neighbouring series with the same kind of volume, in batches of at most BARS_AT_ONCE bars; long ones are cut."""
     batch, count = list[Named](), 0
     for names, bars in series:
         for part in parts(bars):

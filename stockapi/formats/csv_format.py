@@ -1,7 +1,7 @@
-"""Bars as CSV text, and CSV text as bars: the rows of the files.
+"""Convert bars to the CSV text of the files, and back.
 
-Writing is exact: every number parses back to the float64 it was. Reading is tolerant: whatever a row can still be
-stored from is taken, whatever cannot is handed back with the reason.
+Writing is exact: every number is read back as the same float64. Reading is tolerant: a row that can be stored becomes a
+bar, and a row that cannot is returned with the reason.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,20 +26,20 @@ from stockapi.models.timestamps import format_times
 __all__ = ["HEADER", "DamagedLine", "ParsedCsv", "format_rows", "parse_rows"]
 
 HEADER: Final = ",".join(CSV_FIELDS)
-"""First line of a file, without its line end."""
+"""The first line of a file, without its line end."""
 
-_Column = tuple[str, Sequence[object]]  # the format of its values, and these
+_Column = tuple[str, Sequence[object]]  # the format of its values, and the values
 _WRITE_BLOCK_ROWS = 2_000
 _FAST_FROM_ROWS = 50  # for fewer rows `%` is faster
-_READ_BLOCK_CHARS = 1 << 17  # split into fields, text takes some ten times its size: never a whole file of it
+_READ_BLOCK_CHARS = 1 << 17  # text split into fields takes about ten times its size, so a file is read in blocks
 
 
 def format_rows(key: SeriesKey, bars: Bars) -> str:
-    """One line per bar, in the columns of `HEADER`, each ended by a newline; an absent indicator is an empty field.
+    """One line for each bar, with a newline, in the columns of `HEADER`. An absent indicator is an empty field.
 
-    Numbers have the decimals of the market, so values that were rounded to those come back unchanged. One that was
-    not is written in full instead. A crypto volume, which has no fixed decimals, is the shortest text that gives it
-    back. There are never exponents. Prices and volume must be finite.
+    Numbers have the decimals of the market. A number that is not rounded to these decimals is written in full. A crypto
+    volume has no fixed decimals; it is the shortest text that is read back as the same number. Numbers have no
+    exponents. Prices and volume must be finite.
     """
     blocks = (bars.take(slice(start, start + _WRITE_BLOCK_ROWS)) for start in range(0, len(bars), _WRITE_BLOCK_ROWS))
     return "".join(_format_block(key, block) for block in blocks)
@@ -51,7 +51,7 @@ def _format_block(key: SeriesKey, bars: Bars) -> str:
 
 
 def _plain_lines(key: SeriesKey, bars: Bars) -> str:
-    """All rows by one `%` over one flat tuple, which takes half the time of one `%` per row."""
+    """All rows by one `%` with one flat tuple. It takes half the time of one `%` for each row."""
     prices, *indicators = (_fixed(*group) for group in _fixed_groups(bars, key.mode))
     is_whole, volumes = market_of(key.mode).has_whole_volume, bars.volume.tolist()
     volume: _Column = ("%d", volumes) if is_whole else ("%s", [in_full(each) for each in volumes])
@@ -65,15 +65,15 @@ def _plain_lines(key: SeriesKey, bars: Bars) -> str:
     absent = np.isnan(bars.indicators)
     if not absent.any():
         return _row_template(key.ticker, specs) * len(bars) % tuple(cells)
-    # Few patterns of absent fields exist (a series warms up MA by MA), so a template for each of them.
+    # There are few patterns of absent fields (one MA after the other warms up), so each pattern has a template.
     patterns = (absent.T @ (1 << np.arange(len(absent)))).tolist()
     templates = {pattern: _row_template(key.ticker, specs, count, pattern) for pattern in set(patterns)}
-    present = tuple(cell for cell in cells if cell == cell)  # only NaN differs from itself
+    present = tuple(cell for cell in cells if cell == cell)  # only NaN is not equal to itself
     return "".join([templates[pattern] for pattern in patterns]) % present
 
 
 def _fixed_groups(bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
-    """The numbers with fixed decimals, and how many: prices, which the volume follows, and indicators of one scale."""
+    """The numbers with fixed decimals, and the number of decimals: first prices, then indicators by their scale."""
     groups = [(bars.prices, market_of(mode).price_decimals)]
     for scale, alike in groupby(INDICATORS, attrgetter("scale")):
         groups.append((bars.named([field.name for field in alike]), market_of(mode).decimals(scale)))
@@ -81,32 +81,37 @@ def _fixed_groups(bars: Bars, mode: Mode) -> list[tuple[Float, int]]:
 
 
 def _row_template(ticker: str, specs: list[str], count: int = 0, absent: int = 0) -> str:
-    """`count` specs stand before those of indicators; `absent` has bit i set where indicator i is to be left empty."""
+    """The template of a row. The first `count` specs are not indicators. Indicator i is empty if bit i of `absent` is
+    set.
+    """
     kept = ("" if i >= count and absent >> (i - count) & 1 else spec for i, spec in enumerate(specs))
     return f"{','.join((ticker, *kept))}\n"
 
 
 def _fixed(rows: Float, decimals: int) -> list[_Column]:
-    """For each row of `rows` its format and its values (NaN stays NaN); text where fixed decimals would change one."""
+    """The format and the values of each row of `rows`. The values are texts if fixed decimals would change a number.
+
+    NaN stays NaN.
+    """
     with np.errstate(over="ignore"):
         is_rounded = np.round(rows, decimals) == rows
     if (is_rounded | np.isnan(rows)).all():
         return [(f"%.{decimals}f", row) for row in rows.tolist()]
-    # Only NaN differs from itself.
+    # Only NaN is not equal to itself.
     texts = ([v if v != v else fixed_or_in_full(v, decimals) for v in row] for row in rows.tolist())
     return [("%s", row) for row in texts]
 
 
 def parse_rows(text: str, key: SeriesKey, *, with_indicators: bool = True) -> ParsedCsv:
-    """The bars of a file's text, ascending; of rows with the same time the last one counts.
+    """The bars of the text of a file, ascending. If several rows have the same time, the last one counts.
 
-    The header names the columns, in any order (unknown ones are passed over); another header may follow further down.
-    Without one the first line that is not blank is a bar, and rows have the columns of one of `CSV_LAYOUTS`. Accepts
-    CRLF, a byte order mark, blank lines and a missing final newline. A row is damaged, and left out, when its ticker,
-    time, price or volume cannot be stored. An indicator that is no number is taken as absent: the bar is whole without
-    it. Unless `with_indicators`, all are: to leave them unread halves the time.
+    The header names the columns, in any order. Unknown columns are ignored. Another header may follow later. A file
+    without a header begins with a bar, and its rows have the columns of one of `CSV_LAYOUTS`. CRLF, a byte order mark,
+    blank lines and a missing final newline are accepted. A row is damaged, and left out, when its ticker, time, price
+    or volume cannot be stored. An indicator that is not a number counts as absent. Without `with_indicators` all are
+    absent: not reading them halves the time.
 
-    :raises LayoutError: when nothing tells which column is which; says why, and has the lines.
+    :raises LayoutError: when the columns are not known; it has the reason and the lines.
     """
     text = text.removeprefix("\ufeff")
     if "\r" in text:
@@ -139,7 +144,7 @@ def _parse_blocks(text: str, key: SeriesKey, *, with_indicators: bool) -> tuple[
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """The text in pieces that end with a line."""
+    """The text in blocks of complete lines."""
     first = 0
     while first < len(text):
         stop = text.find("\n", first + _READ_BLOCK_CHARS) + 1 or len(text)

@@ -1,7 +1,7 @@
-"""Whole columns of numbers and times become text at once, four characters to a 32-bit word.
+"""Convert whole columns of numbers and times to text, four characters in a 32-bit word.
 
-A text is as many words as the longest of its column needs. A word has NUL where it has no character: before the first
-digit of a number, after its last decimal.
+All texts of a column have the same number of words: as many as the longest text needs. NUL fills the rest: before the
+first digit of a number, and after its last decimal.
 """
 
 from bisect import bisect
@@ -25,27 +25,28 @@ Flags = NDArray[np.bool_]
 WORD_BYTES: Final = 4
 _CHUNK: Final = 10**WORD_BYTES
 _MOST: Final = 2.0**51
-"""Units of the last decimal. Below this a float64 is nearer to its decimal number than to any other of as many
-decimals, so no shorter text gives it back."""
+"""The limit in units of the last decimal. Below it, a float64 belongs to only one number with these decimals, so no
+shorter text gives it back.
+"""
 _DATES: Final = 50_000
-"""Days that stand in a table, from 1970 to 2106."""
+"""The number of days in the table of dates, from 1970 to 2106."""
 _LONGEST: Final = 24
-"""Characters of -2.2250738585072014e-308; no number has more."""
+"""The number of characters of -2.2250738585072014e-308, the longest number."""
 
 
 class Text(NamedTuple):
-    """The text of some columns of a table: its words, shape (words, columns, rows); 1 for rows that are all alike."""
+    """The text of some columns of a table. `words`: shape (words, columns, rows), with 1 for rows if all are equal."""
 
     columns: Sequence[int]
     words: Words
 
 
 class Style(NamedTuple):
-    """How numbers are written: with the decimals that give them back, and no zeros at their end.
+    """How numbers are written: with all their decimals, and without zeros at the end.
 
-    `least`: so many decimals there are at least. Without any there is no point, either.
-    `sizes`: how many words of decimals to try, in this order. The first has room for `least`.
-    `other`: writes the columns of which a number has more decimals than those, or is so large that nobody can be sure.
+    `least`: the minimum number of decimals. A number without decimals has no point.
+    `sizes`: the numbers of words of decimals to try, in this order. The first has room for `least`.
+    `other`: writes the columns that have a number with more decimals, or a number too large for this method.
     """
 
     least: int
@@ -58,7 +59,7 @@ def _words(texts: Sequence[bytes]) -> Words:
 
 
 def _digit_words(size: int, end: bytes, zero: bytes) -> Words:
-    """For 0 <= i < 10^size the digits of i, padded with zeros, and `end`; then the same again without the padding."""
+    """For 0 <= i < 10^size: the digits of i, padded with zeros, and `end`. Then the same without the padding."""
     padded = [b"%0*d%b" % (size, i, end) for i in range(10**size)]
     bare = [zero + end, *(b"%d%b" % (i, end) for i in range(1, 10**size))]
     return _words([*padded, *(text.rjust(WORD_BYTES, b"\0") for text in bare)])
@@ -66,7 +67,7 @@ def _digit_words(size: int, end: bytes, zero: bytes) -> Words:
 
 @cache
 def _decimal_words(least: int) -> Words:
-    """For 0 <= i < 10^4 its four digits, less its zeros after the first `least`; then again with all four."""
+    """For 0 <= i < 10^4: the four digits without zeros at the end, but at least `least` digits. Then all four."""
     digits = [b"%04d" % i for i in range(_CHUNK)]
     return _words([*(text[:least] + text[least:].rstrip(b"0") for text in digits), *digits])
 
@@ -76,15 +77,16 @@ _WHOLE_WITH_POINT: Final = _digit_words(WORD_BYTES - 1, b".", b"0")
 _HIGHER: Final = _digit_words(WORD_BYTES, b"", b"")
 _POINT, _MINUS, _TEE = _words([b"\0\0\0.", b"\0\0\0-", b"\0\0\0T"])
 _LIMITS: Final = {False: (0.0, 1e4, 1e8, 1e12), True: (0.0, 1e3, 1e7, 1e11)}
-"""Numbers from these on have one word of whole digits more; with a point in the last of them, or without."""
+"""At each of these limits a number needs one more word of whole digits. The key says whether the last word has a point.
+"""
 _FIRST_BYTES: Final = np.tril(np.full((_LONGEST + 1, _LONGEST), 0xFF, dtype=np.uint8), -1).view(np.uint32)
 
 
 def numbers(values: Float, columns: Sequence[int], style: Style) -> list[Text]:
-    """Numbers in a style.
+    """Write numbers in a style.
 
-    :param values: a column each row, none of them NaN.
-    :param columns: what the rows are in the table.
+    :param values: one row for each column; no value is NaN.
+    :param columns: the column number of each row.
     """
     texts = list[Text]()
     for size in style.sizes:
@@ -97,18 +99,18 @@ def numbers(values: Float, columns: Sequence[int], style: Style) -> list[Text]:
 
 
 def as_orjson(values: Float | Int, columns: Sequence[int]) -> Text:
-    """As orjson writes them: numbers of any kind."""
+    """Write any numbers as orjson does."""
     return _cut_out(_array(values), values, columns)
 
 
 def each(write: Callable[[float], str], values: Float, columns: Sequence[int]) -> Text:
-    """Numbers of any kind, one by one."""
+    """Write any numbers, one by one, with `write`."""
     words = of_texts([write(value).encode() for value in values.ravel().tolist()], 0).words
     return Text(columns, words.reshape(len(words), *values.shape))
 
 
 def _as_shortest(values: Float, columns: Sequence[int]) -> Text:
-    """As `csv_numbers.shortest` writes them: numbers of any kind."""
+    """Write any numbers as `csv_numbers.shortest` does."""
     text = _array(values)
     if b"e" in text:
         return each(shortest, values, columns)
@@ -120,22 +122,25 @@ def _array(values: Float | Int) -> bytes:
 
 
 def _cut_out(text: bytes, values: Float | Int, columns: Sequence[int]) -> Text:
-    """:param text: the JSON array of the values, one row after the other."""
+    """Cut the texts of the values out of a JSON array.
+
+    :param text: the JSON array of the values, row after row.
+    """
     symbols = np.frombuffer(text + bytes(_LONGEST), dtype=np.uint8)
     ends = np.flatnonzero(symbols == ord(","))
     starts = np.append(1, ends + 1)
     lengths = np.append(ends, len(text) - 1) - starts
     size = -(-int(lengths.max()) // WORD_BYTES)
-    # Of each number as many bytes as the longest has, and of those what belongs to it.
+    # It takes as many bytes of each number as the longest has, and sets the bytes after its end to NUL.
     windows = np.ndarray(len(text), f"V{size * WORD_BYTES}", symbols, strides=(1,))
     texts = windows[starts].view(np.uint32).reshape(-1, size) & _FIRST_BYTES[lengths, :size]
     return Text(columns, np.moveaxis(texts.reshape(*values.shape, size), -1, 0))
 
 
 def whole(values: Int, column: int) -> Text:
-    """Whole numbers, without decimals."""
+    """Write whole numbers, without decimals."""
     row = values[np.newaxis]
-    most = int(np.maximum.reduce(values.view(np.uint64)))  # those below zero are the largest here
+    most = int(np.maximum.reduce(values.view(np.uint64)))  # as unsigned numbers, negative ones are the largest
     if most >= 1 << 63:
         return as_orjson(row, [column])
     words = np.empty((-(-len(str(most)) // WORD_BYTES), *row.shape), dtype=np.uint32)
@@ -144,7 +149,7 @@ def whole(values: Int, column: int) -> Text:
 
 
 def times(values: Int, column: int, interval: AnyInterval) -> Text:
-    """Unix seconds as `format_times` writes them."""
+    """Write Unix seconds as `format_times` does."""
     days = values // SECONDS_PER_DAY
     if int(np.maximum.reduce(days.view(np.uint64))) >= _DATES:  # or before 1970
         return of_texts([text.encode() for text in format_times(values, interval)], column)
@@ -173,13 +178,13 @@ def as_words(text: bytes) -> Words:
 
 @cache
 def _dates() -> Words:
-    """A row of three words for each of `_DATES` days; the last byte is NUL."""
+    """Three words for each of `_DATES` days; the last byte is NUL."""
     return _rows_of_words(np.datetime_as_string(np.arange(_DATES).astype("datetime64[D]")).astype("S12"))
 
 
 @cache
 def _clock() -> Words:
-    """A row of two words for each second of a day."""
+    """Two words for each second of a day."""
     seconds = np.datetime_as_string(np.arange(SECONDS_PER_DAY).astype("datetime64[s]")).astype("S19")
     symbols = seconds.view(np.uint8).reshape(-1, 19)[:, -len("00:00:00") :]
     return _rows_of_words(np.ascontiguousarray(symbols))
@@ -190,7 +195,7 @@ def _rows_of_words(texts: NDArray[np.bytes_] | NDArray[np.uint8]) -> Words:
 
 
 def _decimals(values: Float, columns: Sequence[int], least: int, size: int) -> tuple[list[Text], list[int]]:
-    """The texts of the columns that have at most `size` words of decimals, and the rows of the others."""
+    """The texts of the columns that need at most `size` words of decimals, and the row numbers of the other columns."""
     scale = float(_CHUNK**size)
     with np.errstate(over="ignore"):
         units = np.rint(values * scale)
@@ -216,7 +221,7 @@ def _decimals(values: Float, columns: Sequence[int], least: int, size: int) -> t
 
 
 def _write_number(units: Int, least: int, words: Words, size: int) -> None:
-    """`units`: none is negative; `size`: how many of the words are decimals."""
+    """Write the digits of `units`, none of them negative, into `words`. `size`: how many of the words are decimals."""
     is_followed: Flags | None = None
     for place in reversed(range(size)):
         units, digits = _split(units, _CHUNK)
@@ -230,34 +235,34 @@ def _write_number(units: Int, least: int, words: Words, size: int) -> None:
 
 
 def _write_whole(values: Int, table: Words, words: Words) -> None:
-    """`table`: of the last word, as `_digit_words` makes it."""
+    """Write the whole digits into `words`. `table`: the table for the last word, as `_digit_words` makes it."""
     chunk = len(table) // 2
     for number in range(len(words) - 1, 0, -1):
         values, digits = _split(values, chunk)
-        # Padded where digits stand before them.
+        # Padded with zeros when other digits are before them.
         _look_up(table, digits + (values == 0) * chunk, words[number])
         table, chunk = _HIGHER, _CHUNK
     _look_up(table[chunk:], values, words[0])
 
 
 def _look_up(table: Words, positions: Int, words: Words) -> None:
-    # No position is outside; "clip" leaves out the copy that "raise" makes for the case.
+    # No position is outside of the table. "clip" is faster, because "raise" makes a copy first.
     table.take(positions, out=words, mode="clip")
 
 
 def _split(values: Int, by: int) -> tuple[Int, Int]:
-    """Quotients and remainders; twice as fast as `divmod`, which also minds signs."""
+    """Quotients and remainders of numbers that are not negative. It is twice as fast as `divmod`."""
     quotients = values // by
     return quotients, values - quotients * by
 
 
 def _as_index(rows: list[int]) -> slice | list[int]:
-    """A slice, which does not copy, where they follow each other."""
+    """A slice if the rows are consecutive, because a slice makes no copy."""
     is_run = rows[-1] - rows[0] == len(rows) - 1
     return slice(rows[0], rows[-1] + 1) if is_run else rows
 
 
 JSON: Final = Style(1, (1,), as_orjson)
-"""As orjson writes numbers: at least one decimal, exponents where it has them."""
+"""The style of orjson: at least one decimal, and exponents where orjson writes them."""
 SHORTEST: Final = Style(0, (0, 1, 2), _as_shortest)
-"""As `csv_numbers.shortest` writes them."""
+"""The style of `csv_numbers.shortest`."""

@@ -36,7 +36,7 @@ def json_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, field
 
 
 def rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
-    """All of them at once: one bar at least."""
+    """The text of at least one bar, made at once."""
     layout = _layout(fields, bars.has_whole_volume)
     named = [digits.of_text(names[name].encode(), layout.columns[name]) for name in NAMING_FIELDS if name in fields]
     columns = columns_of(named, bars, interval, layout.columns, [(layout.numbers, digits.JSON)])

@@ -1,4 +1,4 @@
-"""Lines of text, all made of the same constant parts with columns between, put together from words."""
+"""Build lines of text from words. All lines have the same constant parts, with columns between them."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,19 +9,21 @@ import numpy as np
 from stockapi.formats.digits import Flags, Text, Words, as_words
 
 Part = bytes | int
-"""A constant text, or the number of a column. The first and the last are texts, and one stands before each column."""
+"""A constant text, or the number of a column. The first and the last part are texts. Each column has a text before it.
+"""
 
 
 def separated_by_commas(columns: int) -> tuple[Part, ...]:
-    """The parts of a line of so many columns."""
+    """The parts of a line with this number of columns."""
     parts = [part for column in range(columns) for part in (b",", column)]
     return (*parts[1:], b"\n")
 
 
 class _Plan(NamedTuple):
-    """Where the words of a line are. `template`: its constant ones, shape (words, 1).
+    """The positions of the words of a line. `template`: the constant words, shape (words, 1).
 
-    Of each column `before` is the first word of the text before it, `first` its own first one, `end` the one after.
+    For each column: `before` is the first word of the text before it, `first` its own first word, `end` the word after
+    its last one.
     """
 
     template: Words
@@ -32,7 +34,7 @@ class _Plan(NamedTuple):
 
 @lru_cache(maxsize=512)
 def _plan(parts: tuple[Part, ...], sizes: tuple[int, ...]) -> _Plan:
-    """`sizes`: how many words each column has."""
+    """The plan of a line. `sizes`: the number of words of each column."""
     pieces = list[Words]()
     before, first, end = [0] * len(sizes), [0] * len(sizes), [0] * len(sizes)
     start = start_of_text = 0
@@ -48,12 +50,12 @@ def _plan(parts: tuple[Part, ...], sizes: tuple[int, ...]) -> _Plan:
 
 
 class Lines:
-    """The lines of a table, a row each."""
+    """The lines of a table, one line for each row."""
 
     def __init__(self, parts: tuple[Part, ...], texts: Sequence[Text], rows: int) -> None:
         sizes = {column: len(text.words) for text in texts for column in text.columns}
         self._plan = _plan(parts, tuple(sizes[column] for column in range(len(sizes))))
-        # All rows of one word side by side: so columns are filled, and the whole is turned round once.
+        # Shape (words, rows), so that a column is filled at once. It is transposed once, at the end.
         self._words = np.empty((len(self._plan.template), rows), dtype=np.uint32)
         self._words[:] = self._plan.template
         for columns, words in texts:
@@ -61,12 +63,12 @@ class Lines:
                 self._words[self._plan.first[column] : self._plan.end[column]] = words[:, number]
 
     def leave_out(self, column: int, is_kept: Flags, *, with_text: bool) -> None:
-        """Of other rows than those kept the column, and `with_text` the constant text before it."""
+        """Remove the column from all rows except `is_kept`. With `with_text`, also the constant text before it."""
         first = self._plan.before[column] if with_text else self._plan.first[column]
         self._words[first : self._plan.end[column]] *= is_kept
 
     def end(self, row: int, text: bytes) -> None:
-        """The row ends with this in place of the last constant text; either is one word at most."""
+        """Replace the last constant text of the row. The old and the new text have at most one word."""
         self._words[-1, row] = as_words(text)[0]
 
     def text(self) -> bytes:
