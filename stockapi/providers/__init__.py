@@ -1,1 +1,1 @@
-"""Where bars come from: each module speaks to one source and follows the protocol in `base.py`."""
+"""The sources of bars. Each module asks one source, and follows the protocol in `base.py`."""

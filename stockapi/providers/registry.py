@@ -1,4 +1,4 @@
-"""Which source a market's bars come from."""
+"""Choose the source of a market."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -19,9 +19,9 @@ _LIVE: Final[Mapping[str, Callable[[Settings, Timing], Provider]]] = {
 
 
 def provider_for(mode: Mode, settings: Settings, stop: threading.Event | None = None) -> Provider:
-    """A new source. Make one per market and process and share it among the threads: its rate limit is inside.
+    """Make a provider for the market. The threads of a process must share it, because the rate limit is inside it.
 
-    `stop`: once set, a live source gives up waiting, and asks for nothing more.
+    `stop`: when it is set, a live source stops waiting, and sends no more requests.
     """
     source = settings.source(mode)
     if source == SIMULATED:

@@ -1,7 +1,7 @@
-"""Binance's public market data: crypto, no key.
+"""Binance's public market data: crypto, without a key.
 
-Klines come ascending, at most 1,000 at once, so pages go forward. A coin is traded as its pair with USDT, which stands
-for the dollar; one that has no such pair is an `UnknownSymbolError`.
+An answer has at most 1,000 klines, ascending, so pages go forward in time. The price of a coin is the price of its pair
+with USDT. A coin without such a pair is an `UnknownSymbolError`.
 """
 
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ _INTERVALS: Final = {Interval.DAILY: "1d", Interval.HOURLY: "1h", Interval.MINUT
 _MOST_BARS: Final = 1_000
 _COLUMNS: Final = (0, 1, 2, 3, 4, 5)
 _UNKNOWN_SYMBOL_CODES: Final = (-1121, -1100)
-"""Invalid symbol; characters that no symbol has."""
+"""Binance's codes for an invalid symbol, and for characters that no symbol has."""
 _WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 _MOST_WEIGHT: Final = 4_800
-"""Of the 6,000 a minute that an address has for everything it asks of Binance; the minute is the clock's."""
+"""The weight at which we pause. Binance allows an IP address a weight of 6,000 in each minute of the clock."""
 
 _FIRST_DAY: Final = int(datetime(2017, 8, 17, tzinfo=UTC).timestamp())
 _HISTORY_DAYS: Final = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 90}
-"""All there is would be some 4 million minutes of BTC; 90 days are 130 requests a coin."""
+"""The full history of BTC has about 4 million minutes. 90 days need 130 requests for each coin."""
 
 
 class BinanceProvider:
@@ -50,7 +50,7 @@ class BinanceProvider:
         self._unsupported = Unsupported(timing)
 
     def tickers(self) -> list[str]:
-        """As `Provider.tickers`, without those that proved unknown within the last day."""
+        """As `Provider.tickers`, without the tickers that were unknown within the last day."""
         return self._unsupported.without(tickers_for(self.mode, self._settings))
 
     def history_start(self, interval: Interval, now: int) -> int:
@@ -67,7 +67,7 @@ class BinanceProvider:
         return payload.bars(pages, start, end)
 
     def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
-        """Pages from the oldest to the newest; one that is not full is the last."""
+        """Yield the pages from the oldest to the newest. A page that is not full is the last."""
         newest = start - 1
         while newest < end:
             rows = self._ask(ticker, interval, newest + 1, end, payload.about)
@@ -106,7 +106,7 @@ class BinanceProvider:
         raise BadPayloadError(f"{answer.about}: answered 400 {one_line(reason)}")
 
     def _heed_weight(self, answer: Answer) -> None:
-        """Pause until the minute is over when it has been used up nearly, by us or others on the same address."""
+        """Pause until the end of the minute when its weight is nearly used up, by us or others at the same address."""
         used = answer.headers.get(_WEIGHT_HEADER, "")
         if used.isascii() and used.isdigit() and int(used[:9]) >= _MOST_WEIGHT:
             self._client.pause(60.0 - self._timing.unix_s() % 60.0)

@@ -1,7 +1,8 @@
 """CryptoCompare: crypto, with a key.
 
-Pages go backward from `toTs`; each has one row more than its `limit` and shares its oldest with the next. Rows from
-before a coin was listed are all zero and never end. An error comes with 401, or with 200 and an envelope of its own.
+Pages go backward in time from `toTs`. A page has one row more than its `limit`, and its oldest row is repeated in the
+next page. Rows before the listing of a coin are all zero, and there is no end of them. An error is a 401, or a 200 with
+a special body.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ _UNKNOWN_COIN: Final = ("market does not exist", "no data for the symbol")
 _FIRST_DAY: Final = int(datetime(2010, 7, 17, tzinfo=UTC).timestamp())
 _HISTORY_DAYS: Final = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 7}
 _MINUTES_KEPT_S: Final = 7 * SECONDS_PER_DAY
-"""Older minutes are an error, so a longer gap in them cannot be filled from here."""
+"""The source refuses older minutes, so it cannot fill a longer gap."""
 
 
 class CryptoCompareProvider:
@@ -57,7 +58,7 @@ class CryptoCompareProvider:
         self._unsupported = Unsupported(timing)
 
     def tickers(self) -> list[str]:
-        """As `Provider.tickers`, without those that proved unknown within the last day."""
+        """As `Provider.tickers`, without the tickers that were unknown within the last day."""
         return self._unsupported.without(tickers_for(self.mode, self._settings))
 
     def history_start(self, interval: Interval, now: int) -> int:
@@ -82,7 +83,7 @@ class CryptoCompareProvider:
         return payload.bars(pages, start, end)
 
     def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
-        """Pages from the newest to the oldest, without rows that are all zero, until one holds nothing older."""
+        """Yield pages from the newest to the oldest, without rows that are all zero, until a page has no older rows."""
         oldest = end + 1
         while oldest > start:
             to = min(oldest, end)
@@ -91,7 +92,7 @@ class CryptoCompareProvider:
             size: dict[str, str | int] = {"allData": "true"} if is_whole_history else {"limit": min(count, _MOST_BARS)}
             rows = self._ask(ticker, interval, {"toTs": to, **size}, payload.about)
             columns = columns_of_rows(rows, _COLUMNS, payload.about)
-            # There are rows for all times, zeros if nothing else: a page without any is not where a history begins.
+            # The source has a row for every time, with zeros before the listing. So a page without rows is an error.
             if not columns[0]:
                 raise payload.no_data()
             page = payload.page(columns)
@@ -115,14 +116,16 @@ class CryptoCompareProvider:
         return data.get("Data") if isinstance(data, dict) else None
 
     def _refuse_unauthorized(self, answer: Answer) -> NoReturn:
-        """Either ends the cycle: the key is not accepted, or has been used too often."""
+        """:raises RateLimitedError: when the key was used too often.
+        :raises ProviderDisabledError: when the key is not accepted. Both errors end the cycle.
+        """
         message = one_line(answer.body.decode("utf-8", "replace"), secret=self._key)
         if "rate limit" in message.lower():
             raise RateLimitedError(f"{answer.about}: {message}")
         raise ProviderDisabledError(f"{answer.about}: the key is refused ({message}); check CRYPTOCOMPARE_API_KEY")
 
     def _refuse(self, ticker: str, answer: Answer, content: object) -> NoReturn:
-        """What an answer means that comes with 200 and is no success."""
+        """Raise the error that an answer with status 200 reports in its body."""
         if not isinstance(content, dict):
             raise BadPayloadError(f"{answer.about}: the answer is no object")
         message = one_line(content.get("Message"), secret=self._key)

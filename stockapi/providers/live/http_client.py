@@ -1,8 +1,8 @@
-"""HTTP to one source: turns, retries, timeouts, and every failure as a `ProviderError`.
+"""HTTP requests to one source: rate limit, retries, timeouts. Every failure is a `ProviderError`.
 
-Nothing comes from the environment (`trust_env` is off): not a proxy, which is a setting here, and not a `.netrc`, whose
-password would take the place of our own `Authorization`. Redirects are not followed: no source needs one, and one to
-another host would carry the key along.
+`requests` must not read the environment (`trust_env` is off). A proxy is a setting of ours, and a password in `.netrc`
+would replace our `Authorization`. Redirects are not followed: no source needs them, and a redirect to another host
+would send the key there.
 """
 
 import json
@@ -37,21 +37,21 @@ _RETRIED: Final = (ProviderTimeoutError, ProviderUnavailableError, RateLimitedEr
 _BANNED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.IM_A_TEAPOT, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS})
 
 MOST_AT_ONCE: Final = 6
-"""Requests in flight to one source: VCI answers 429 to 15 at once, 8 were safe."""
+"""The number of requests to one source at the same time. VCI answers 429 to 15 of them; 8 were safe."""
 _FIRST_BACKOFF_S: Final = 0.5
 _LONGEST_BACKOFF_S: Final = 30.0
 _PAUSE_UNTOLD_S: Final = 5.0
-"""After a 429 that does not say how long, for all threads."""
+"""The pause of all threads after a 429 that does not say how long to wait."""
 LONGEST_WAIT_S: Final = 60.0
-"""A source that asks for more gets it, but no thread sits through it: until then every request fails at once."""
+"""When a source asks for a longer wait, no thread waits. Every request fails at once until that time has passed."""
 _BAN_UNTOLD_S: Final = 300.0
 _LONGEST_BAN_S: Final = 3_600.0
-"""After an hour one request finds out whether the ban still holds, whatever the source said."""
+"""After an hour, one request checks whether the ban is over, even if the source asked for a longer one."""
 _MOST_BYTES: Final = 32 * 1024 * 1024
-"""Of one answer, decompressed; 10,000 bars of VCI, the largest asked for, take 1 MB."""
+"""The limit of one answer, decompressed. The largest that we request, 10,000 bars of VCI, takes 1 MB."""
 _PIECE_BYTES: Final = 256 * 1024
 _ANSWER_TIMEOUTS: Final = 4
-"""An answer that trickles in must be complete within so many read timeouts."""
+"""A slow answer must be complete within this number of read timeouts."""
 _MOST_TEXT: Final = 160
 
 
@@ -65,9 +65,9 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """The body as a JSON value; takes the NaN and Infinity that Python and JavaScript backends let slip.
+        """The body as a JSON value. NaN and Infinity are accepted, because some sources write them.
 
-        :raises BadPayloadError: for what is no JSON, and half a JSON.
+        :raises BadPayloadError: when the body is not complete JSON.
         """
         try:
             return json.loads(self.body)
@@ -75,13 +75,13 @@ class Answer:
             raise BadPayloadError(f"{self.about}: answered {self.status} with {len(self.body)} bytes, no JSON") from exc
 
     def require_ok(self) -> None:
-        """:raises BadPayloadError: for any status but 200."""
+        """:raises BadPayloadError: for every status except 200."""
         if self.status != HTTPStatus.OK:
             raise BadPayloadError(f"{self.about}: answered {self.status}, not 200")
 
 
 def one_line(text: object, *, secret: str = "") -> str:
-    """Text from a source as part of a message: printable, not too long, without the secret."""
+    """A text from a source for use in a message: one printable line, not too long, without the secret."""
     line = " ".join(str(text).split())
     if secret:
         line = line.replace(secret, "***")
@@ -89,9 +89,9 @@ def one_line(text: object, *, secret: str = "") -> str:
 
 
 class HttpClient:
-    """One source's only way out, for all threads; each has its own connections.
+    """Sends all requests to one source. Threads share it; each thread has its own connections.
 
-    `about` names source and ticker, and begins every message.
+    `about` in its methods names the source and the ticker; every message begins with it.
     """
 
     def __init__(
@@ -117,18 +117,21 @@ class HttpClient:
         self._local = _Local()
 
     def get(self, path: str, params: Mapping[str, str | int], about: str) -> Answer:
-        """:raises ProviderError: for every failure, after as many retries as are allowed and make sense."""
+        """Send a GET request.
+
+        :raises ProviderError: for every failure. Failures that may pass are retried first.
+        """
         return self._answer(_Request("GET", path, about, params=params))
 
     def post(self, path: str, body: Mapping[str, object], about: str) -> Answer:
-        """`body` is sent as JSON.
+        """Send a POST request with `body` as JSON.
 
         :raises ProviderError: as `get`.
         """
         return self._answer(_Request("POST", path, about, body=body))
 
     def pause(self, seconds: float) -> None:
-        """No request of any thread before that time has passed."""
+        """No thread sends a request within the next `seconds`."""
         self._limiter.pause(seconds)
 
     def _answer(self, request: "_Request") -> Answer:
@@ -140,7 +143,12 @@ class HttpClient:
         return self._attempt(request)
 
     def _back_off(self, failure: ProviderError, attempt: int, about: str) -> None:
-        """Exponential, half of it random so that threads that failed together do not come back together."""
+        """Wait before a retry. The time doubles at each attempt. Half of it is random, so that threads that failed
+        together do not retry together.
+
+        :raises ProviderError: the failure, when the source asks for a longer wait than LONGEST_WAIT_S.
+        :raises ProviderStoppedError: when the process stops.
+        """
         asked_s = failure.retry_after_s or 0.0
         if asked_s > LONGEST_WAIT_S:
             raise failure
@@ -149,7 +157,7 @@ class HttpClient:
             raise ProviderStoppedError(f"{about}: given up, the process stops") from failure
 
     def _attempt(self, request: "_Request") -> Answer:
-        # First a place, then a turn: a thread with a turn must not be held up, or turns pile up into a burst.
+        # First a place, then the rate limiter: threads that wait after the rate limiter would send in a burst.
         with self._places:
             self._ban.refuse(request.about)
             if not self._limiter.acquire():
@@ -192,7 +200,7 @@ class HttpClient:
         return b"".join(pieces)
 
     def _failure(self, exc: Exception, about: str) -> ProviderError:
-        """What an error of requests or of urllib3 means. Theirs come in layers; the innermost knows."""
+        """Our error for an error of requests or urllib3. These are nested, and the innermost has the cause."""
         cause: BaseException = exc
         while inner := cause.__cause__ or cause.__context__:
             cause = inner
@@ -207,7 +215,7 @@ class HttpClient:
         )
 
     def _judge(self, answer: Answer) -> None:
-        """:raises ProviderError: for an answer that no source can be meant to interpret."""
+        """:raises ProviderError: for an answer that has the same meaning for all sources."""
         about, status = answer.about, answer.status
         if status in _BANNED:
             asked_s = self._retry_after_s(answer)
@@ -232,7 +240,7 @@ class HttpClient:
         return RateLimitedError(f"{answer.about}: too many requests (429), Retry-After {asked_s:.0f} s", asked_s)
 
     def _retry_after_s(self, answer: Answer) -> float | None:
-        """Seconds from now, of either form that RFC 9110 allows; None for neither."""
+        """The seconds to wait, from one of the two forms of RFC 9110; None when the header has neither."""
         text = answer.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdigit():
             return float(text[:9])
@@ -242,7 +250,7 @@ class HttpClient:
             return None
 
     def _session(self) -> requests.Session:
-        """This thread's. A child process makes its own: two processes on one connection would mix their answers."""
+        """The session of this thread. A child process makes a new one: two processes must not share a connection."""
         if self._local.session is None or self._local.pid != os.getpid():
             self._local.session, self._local.pid = self._new_session(), os.getpid()
         return self._local.session
@@ -274,7 +282,7 @@ class _Local(threading.local):
 
 
 class _Ban:
-    """A time during which a source is not asked at all, and every request fails at once."""
+    """A time in which no request is sent to the source, and every request fails at once."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -287,7 +295,7 @@ class _Ban:
             self._error, self._until = error, self._timing.monotonic_s() + min(seconds, _LONGEST_BAN_S)
 
     def refuse(self, about: str) -> None:
-        """:raises ProviderError: of the kind that began the ban, while it lasts."""
+        """:raises ProviderError: while the ban lasts; it has the type of the error that began the ban."""
         with self._lock:
             left_s, error = self._until - self._timing.monotonic_s(), self._error
         if left_s > 0.0:

@@ -1,15 +1,15 @@
-"""From the numbers of an answer to bars, field by field: what a source sends is not to be trusted.
+"""Make bars from the values of an answer, with a check of every field: the answers of sources contain errors.
 
-A row that cannot be a bar is dropped and counted, since one bad row must not cost a ticker its good ones:
+A row that cannot be a bar is dropped and counted; the good rows of the ticker stay. It is dropped for:
 
-* a time, price or volume that is null, missing, true or false, no number, NaN or infinite (also as text), or negative;
-* a time that is no moment of this era: milliseconds, say, where seconds are due.
+* a time, price or volume that is null, missing, true or false, not a number, NaN or infinite (also as text), negative;
+* a time that is too large, for example milliseconds instead of seconds.
 
-Numbers may come as text. Volumes of shares that are not whole, as after an adjustment for a split, are rounded half to
-even. The time of a bar is cut down to the start of its interval; of a day that is its date where the market is, in Ho
-Chi Minh City say, whatever moment of the day it is stamped with. Rows in disorder are sorted; of rows with the same
-time the later one wins, rows of different times in one bar are put together, and counted; what lies outside the window
-asked for is left out. Odd but possible prices (0, high below low) are bars.
+Numbers may be text. Volumes of shares may have fractions after a split; they are rounded half to even. A bar's time is
+rounded down to the start of its interval. The time of a day becomes its date at the market, for example in Ho Chi
+Minh City. Rows are sorted. If rows have the same time, the last one counts. Rows of different times in one bar are
+combined, and counted. Rows outside the requested window are left out. Unusual but possible prices (0, high below low)
+are bars.
 """
 
 import logging
@@ -34,17 +34,17 @@ log = logging.getLogger(__name__)
 
 _FIELDS: Final = ("time", "open", "high", "low", "close", "volume")
 _LAST_TIME: Final = 4_102_444_800
-"""2100-01-01: no bar is later, and no time in milliseconds is earlier but for those of the first 48 days of 1970."""
+"""2100-01-01. No bar is later. A time in milliseconds is later, except in the first 48 days of 1970."""
 _WHOLE_LIMIT: Final = float(1 << 63)
 
 Keys = Sequence[str | int]
 
 
 class Payload:
-    """What one fetch receives, page by page. `about` names source, ticker and interval in logs and messages."""
+    """The rows that one fetch receives, page by page. `about` names source, ticker and interval in messages."""
 
     def __init__(self, about: str, mode: Mode, interval: Interval, *, ticks_per_second: int = 1) -> None:
-        """`ticks_per_second`: of the times in the answer, 1,000 for milliseconds."""
+        """`ticks_per_second`: the unit of the times in the answer: 1 for seconds, 1,000 for milliseconds."""
         self.about = about
         self._market = market_of(mode)
         self._interval = interval
@@ -53,11 +53,11 @@ class Payload:
         self._dropped: Counter[str] = Counter()
 
     def page(self, columns: Sequence[Sequence[object]]) -> Bars:
-        """The rows of a page in the order in which they came, with the times they came with: no bars yet.
+        """The good rows of a page, with their order and times unchanged. `bars` makes regular bars of them.
 
-        `columns`: of equal length; time, open, high, low, close, volume.
+        `columns`: time, open, high, low, close, volume, all of equal length.
 
-        :raises BadPayloadError: when there are rows and none is a bar.
+        :raises BadPayloadError: when the page has rows, but no good one.
         """
         values = np.array([[_number(value) for value in column] for column in columns], dtype=np.float64)
         values[0] /= self._ticks_per_second
@@ -74,11 +74,11 @@ class Payload:
         return self._bars(values[:, ~is_bad])
 
     def bars(self, pages: Sequence[Bars], start: int, end: int) -> Bars:
-        """All pages as one series, start <= time <= end, ascending and unique; of equal times the last page's wins.
+        """All pages as one series with start <= time <= end, ascending, each time once; the last page counts.
 
-        One line in the log tells how many rows were dropped, and one how many became a part of another's bar, if any.
+        It logs the number of dropped rows, and the number of rows that were combined with others, if there are any.
 
-        :raises NoDataError: when no page holds a bar.
+        :raises NoDataError: when no page has a bar.
         """
         if self._dropped:
             dropped, why = self._dropped.total(), _listed(self._dropped)
@@ -95,7 +95,7 @@ class Payload:
 
     def _reasons(self, values: Float) -> Mapping[str, NDArray[np.bool_]]:
         time, prices, volume = values[0], values[1:5], values[5]
-        # Comparisons with NaN are false, so each of these also finds what is no number.
+        # Comparisons with NaN are false, so each of these conditions also finds values that are not numbers.
         limit = _WHOLE_LIMIT if self._market.has_whole_volume else math.inf
         return {
             "no time": ~((time >= 0.0) & (time < _LAST_TIME)),
@@ -111,9 +111,9 @@ class Payload:
 
 
 def columns_of_rows(rows: object, keys: Keys, about: str) -> list[list[object]]:
-    """The columns at `keys` of a list of rows, objects or arrays; what a row lacks is None.
+    """The columns `keys` of a list of rows. A row is an object or an array; a missing value is None.
 
-    :raises BadPayloadError: for anything but a list.
+    :raises BadPayloadError: when `rows` is not a list.
     """
     if not isinstance(rows, list):
         raise BadPayloadError(f"{about}: {_kind(rows)} where a list of bars is due")
@@ -123,7 +123,7 @@ def columns_of_rows(rows: object, keys: Keys, about: str) -> list[list[object]]:
 def parallel_columns(entry: Mapping[str, object], keys: Sequence[str], about: str) -> list[list[object]]:
     """The arrays at `keys` of an object.
 
-    :raises BadPayloadError: when one is missing or not as long as the first, so that no value has a certain row.
+    :raises BadPayloadError: when one is missing, or has another length than the first.
     """
     columns = []
     for key in keys:
@@ -144,8 +144,8 @@ def _item(row: Any, key: str | int) -> object:
 
 
 def _number(value: object) -> float:
-    """NaN for whatever is no finite number. Of text only plain decimal notation is one."""
-    # Not isinstance: true and false are integers to it.
+    """The number; NaN when the value is not a finite number. A text must be a plain decimal number."""
+    # Not isinstance, because it counts true and false as integers.
     if type(value) is float:
         return value
     if type(value) is int or (type(value) is str and is_number(value)):

@@ -1,4 +1,4 @@
-"""How often a source may be asked, by all threads together."""
+"""Limit the requests of all threads to one source."""
 
 import math
 import threading
@@ -8,11 +8,11 @@ from stockapi.providers.live.timing import Timing
 
 
 class RateLimiter:
-    """At most `limit` turns in any `period_s`, a sliding window, in the order in which they were asked for.
+    """At most `limit` requests in any period of `period_s` seconds, first come, first served.
 
-    A turn is a moment reserved under the lock and then waited for without it, so no thread overtakes another, and a
-    turn given up by a process that stops is lost. A token bucket would be simpler, and lets through twice the limit in
-    the first period.
+    A thread reserves a time under the lock and waits for it without the lock, so no thread overtakes another. If the
+    process stops, a reserved time is lost. A token bucket would be simpler, but it allows twice the limit in the first
+    period.
     """
 
     def __init__(self, limit: int, period_s: float, timing: Timing) -> None:
@@ -23,18 +23,18 @@ class RateLimiter:
         self._paused_until = -math.inf
 
     def acquire(self) -> bool:
-        """Wait for a turn. False when the process is to stop: then nothing may be asked any more."""
+        """Wait until a request is allowed. Returns False when the process stops: then send no request."""
         while True:
             turn = self._reserve()
             if not self._wait_until(turn):
                 return False
             with self._lock:
-                # A pause that began meanwhile voids the turns that were reserved before it.
+                # A pause that began meanwhile cancels the times that were reserved before it.
                 if turn >= self._paused_until:
                     return True
 
     def pause(self, seconds: float) -> None:
-        """No turn for anybody before that time has passed; never shortens an earlier pause."""
+        """Allow no request within the next `seconds`. It never shortens an earlier pause."""
         with self._lock:
             self._paused_until = max(self._paused_until, self._timing.monotonic_s() + seconds)
 
@@ -47,7 +47,7 @@ class RateLimiter:
             return turn
 
     def _wait_until(self, turn: float) -> bool:
-        # Waits at least once, if only for 0 seconds: that is how a stop is noticed.
+        # It waits at least once, even for 0 seconds, to notice a stop.
         while not self._timing.wait(max(turn - self._timing.monotonic_s(), 0.0)):
             if self._timing.monotonic_s() >= turn:
                 return True

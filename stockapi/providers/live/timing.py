@@ -1,4 +1,4 @@
-"""What live sources need of the world beside the network: clocks, a way to wait, and chance."""
+"""Clocks, waiting and random numbers for live sources."""
 
 import random
 import time
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Given to each source, so that tests need not wait and a stopping process need not either."""
+    """Each source gets one. So tests need not wait, and a process that stops need not wait either."""
 
     wait: Callable[[float], bool]
-    """Waits so many seconds, at most until the process is to stop, and says whether it is: `Event.wait`."""
+    """Wait this number of seconds, or until the process stops. Returns whether it stops, as `Event.wait`."""
     monotonic_s: Callable[[], float] = time.monotonic
     unix_s: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
-    """From 0 to below 1."""
+    """A random number, 0 <= x < 1."""

@@ -1,13 +1,13 @@
-"""VCI (Vietcap): Vietnamese stocks and indices. Not documented anywhere; what is known comes from its public clients.
+"""VCI (Vietcap): Vietnamese stocks and indices. It has no documentation; the facts come from its public clients.
 
-* Only `countBack`, the number of bars up to `to`, says how far back an answer reaches, so more are asked for than can
-  be needed and the rest is cut off.
-* Being blocked looks like success with symbols missing, and an unknown ticker like an empty list: neither can be told
-  from "no trades", so both are a `NoDataError`. A long history must not end, or have a hole, where a block began: an
-  empty page is believed only when it stays empty while newer bars are still to be had.
-* A request with several symbols comes back with one bar of some of them since February 2026: each asks for one, and
-  takes the entry with its own symbol, never the one at its position.
-* Prices are full dong (index points for an index), adjusted backwards: a dividend or split changes the whole history.
+* Only `countBack`, the number of bars up to `to`, says how far back an answer goes. So the request asks for more bars
+  than needed, and the rest is cut off.
+* When VCI blocks us, it answers with success, but symbols are missing. It answers an unknown ticker with an empty list.
+  Both look like "no trades", so both are a `NoDataError`. A block must not end a long history, or leave a gap in it. So
+  an empty page is accepted only if it is empty again while newer bars are still answered.
+* Since February 2026, a request of several symbols returns only one bar for some of them. So each request has one
+  symbol, and takes the entry with this symbol, not the first entry.
+* Prices are in dong (for an index in points) and back-adjusted: a dividend or split changes the whole history.
 """
 
 from collections.abc import Iterator
@@ -36,19 +36,20 @@ _HEADERS: Final = {
     "Origin": _SITE,
     "Referer": f"{_SITE}/",
 }
-"""Those of a browser on the trading site: without them some networks are refused."""
+"""The headers of a browser on the trading site. Without them VCI refuses some networks."""
 
 _TIME_FRAMES: Final = {Interval.DAILY: "ONE_DAY", Interval.HOURLY: "ONE_HOUR", Interval.MINUTE: "ONE_MINUTE"}
 _BARS_PER_DAY: Final = {Interval.DAILY: 1.0, Interval.HOURLY: 6.5, Interval.MINUTE: 390.0}
-"""At most; a session has 5 hours and about 226 minutes with trades."""
+"""Upper bounds. A session has 5 hours, and about 226 minutes with trades."""
 _SPARE_BARS: Final = 100
 _MOST_BARS: Final = 10_000
-"""In one request."""
+"""The most bars of one request."""
 _MOST_EMPTY_PAGES: Final = 3
-"""In a row, on the way back, before the history is taken to have begun. Even if `countBack` should count minutes by the
-clock, these are 20 days, and no holiday is as long."""
+"""After this number of empty pages in a row, older bars are not expected. Even if `countBack` counts minutes of the
+clock, these pages cover 20 days, which is longer than any holiday.
+"""
 _LONGEST_HOLIDAY_S: Final = 14 * SECONDS_PER_DAY
-"""Tet with the weekends on both sides takes 9 days, 10 in some years."""
+"""Tet with the weekends before and after it takes 9 days, in some years 10."""
 _COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
 
 
@@ -61,7 +62,7 @@ _HISTORY_START: Final = {
     Interval.HOURLY: _utc(2023, 9, 1),
     Interval.MINUTE: _utc(2023, 9, 1),
 }
-"""What is there, found out by asking."""
+"""The first time of each interval, found by requests."""
 
 
 class VciProvider:
@@ -89,8 +90,8 @@ class VciProvider:
         return payload.bars(pages, start, end)
 
     def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
-        """Pages from the newest to the oldest, each before the one before it; most windows take a single one."""
-        # A day's bar may be stamped with any moment of that day, and `to` may or may not be included.
+        """Yield the pages from the newest to the oldest. Most windows need only one page."""
+        # The time of a daily bar may be any time of that day, and `to` may or may not be included.
         newest = before = end + SECONDS_PER_DAY
         count = min(_bars_between(start, newest, interval), _MOST_BARS)
         empty_pages = 0
@@ -104,7 +105,7 @@ class VciProvider:
                 yield page
                 empty_pages = 0
                 before = int(page.time.min())
-                # 2015 began with days off, as any window may: nothing to doubt, for three more requests a ticker.
+                # The window may begin with days off, as 2015 did. This saves three more requests for each ticker.
                 if interval is Interval.DAILY and len(page) < count and before - start <= _LONGEST_HOLIDAY_S:
                     return
             else:
@@ -113,20 +114,20 @@ class VciProvider:
 
     def _page(self, ticker: str, interval: Interval, before: int, count: int, payload: Payload) -> Bars:
         page = payload.page(self._ask(ticker, interval, before, count, payload.about))
-        # Of a source that ignores `to` nothing is left here, so that the way back comes to an end.
+        # If the source ignores `to`, nothing is left here, so the loop over pages ends.
         return page.take(page.time < before)
 
     def _doubt(self, ticker: str, interval: Interval, before: int, newest: int, count: int, payload: Payload) -> Bars:
-        """An empty page, asked for a second time.
+        """Request an empty page a second time.
 
-        :raises NoDataError: when even the newest bars, which were there a moment ago, are gone.
+        :raises NoDataError: when the newest bars, which were answered before, are now missing too.
         """
         if not len(self._page(ticker, interval, newest, count, payload)):
             raise NoDataError(f"{payload.about}: bars, then none any more: we are being blocked")
         return self._page(ticker, interval, before, count, payload)
 
     def _ask(self, ticker: str, interval: Interval, to: int, count: int, about: str) -> list[list[object]]:
-        """The six columns of the ticker, without any values when it is not in the answer."""
+        """The six columns of the ticker; they are empty when it is not in the answer."""
         body = {"timeFrame": _TIME_FRAMES[interval], "symbols": [ticker], "to": to, "countBack": count}
         answer = self._client.post(_PATH, body, about)
         answer.require_ok()
@@ -140,8 +141,8 @@ class VciProvider:
 
 
 def _bars_between(start: int, end: int, interval: Interval) -> int:
-    """More bars than there can be between two times, for `countBack`."""
-    # Both days in full, and counted like `end`, which may be a weekend.
+    """An upper bound of the number of bars between two times, for `countBack`."""
+    # Both days count fully. `end` may be on a weekend.
     first, last = (np.datetime64(seconds // SECONDS_PER_DAY, "D") for seconds in (start, end))
     business_days = int(np.busday_count(first, last + 1))
     return int(business_days * _BARS_PER_DAY[interval]) + _SPARE_BARS

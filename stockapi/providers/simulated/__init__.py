@@ -1,4 +1,4 @@
-"""A market that needs no network: the same bars for the same seed, wherever and whenever they are asked for."""
+"""A simulated market without a network. The same seed always gives the same bars."""
 
 from stockapi.providers.simulated.provider import SimulatedProvider
 

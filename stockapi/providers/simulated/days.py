@@ -1,7 +1,8 @@
-"""The simulated market from day to day: one value a day and ticker, from the first day on.
+"""The simulated market from day to day: one value for each day and ticker, from the first day on.
 
-A log price is a slow trend plus fluctuations that revert to it: the market's (times beta), the sector's, its own. Each
-of them is a first-order autoregression whose volatility is itself one, so calm and wild weeks come in clusters.
+A log price is a slow trend plus fluctuations that return to it: those of the market (times beta), of the sector, and of
+the ticker. Each is a first-order autoregression. Its volatility is an autoregression too, so calm and wild weeks come
+in clusters.
 """
 
 import functools
@@ -19,16 +20,16 @@ from stockapi.models.bars import Float
 from stockapi.providers.simulated.universe import Instrument, Kind, Market
 
 _LEVEL_PERSISTENCE: Final = 0.997
-"""Half of a deviation is left after 231 days: trends last for years, yet the standard deviation is 13 days' shocks."""
+"""A deviation halves in 231 days. So trends last for years, but the standard deviation is that of 13 days' shocks."""
 _VOLATILITY_PERSISTENCE: Final = 0.97
 _VOLATILITY_SHOCK: Final = 0.11
 _ACTIVITY_PERSISTENCE: Final = 0.85
 _ACTIVITY_SHOCK: Final = 0.18
 _DAILY_LIMIT_PERCENT: Final = 7
 _INTRADAY_SHARE: Final = 0.8
-"""Of a day's volatility: how far prices wander within it, beside the way from open to close."""
+"""The share of a day's volatility by which prices move within the day, apart from the move from open to close."""
 _GAP_SHARE: Final = 0.3
-"""Of the day's move: done before the opening."""
+"""The share of a day's move that happens before the opening."""
 _GAP_NOISE: Final = 0.25
 _DAYS_PER_YEAR: Final = 365.25
 _WORDS_PER_DAY: Final = 4
@@ -37,10 +38,10 @@ Words = NDArray[np.uint64]
 
 
 def random_words(address: tuple[object, ...], first: int, count: int) -> Words:
-    """Words first .. first + count - 1 of the stream at that address: the same whenever they are read.
+    """The words first .. first + count - 1 of the stream with this address. They are always the same.
 
-    Philox is counter-based, so a stream can be read from anywhere, and NumPy promises (NEP 19) to keep its raw output
-    as it is, unlike that of its distributions.
+    Philox is counter-based, so a stream can be read from any position. NumPy promises (NEP 19) that its raw output does
+    not change; it does not promise that for its distributions.
     """
     digest = blake2b("/".join(map(str, address)).encode(), digest_size=16).digest()
     words_per_block = 4
@@ -51,10 +52,10 @@ def random_words(address: tuple[object, ...], first: int, count: int) -> Words:
 
 
 def gaussian(words: Words) -> Float:
-    """Nearly standard normal numbers, one a word: the sum of its four 16-bit lanes (Irwin-Hall), scaled.
+    """Nearly standard normal numbers, one for each word: the sum of its four 16-bit parts (Irwin-Hall), scaled.
 
-    Integers up to the last step, so every machine gets the same; a logarithm or cosine may differ in the last digit.
-    Never beyond 3.47: fat tails come from the changing volatility.
+    All steps but the last use integers, so every machine gets the same numbers; a logarithm or cosine may differ in the
+    last digit. The numbers are within +-3.47. Larger moves come from the changing volatility.
     """
     lanes = np.uint64(0x0000FFFF0000FFFF)
     pairs = (words & lanes) + ((words >> np.uint64(16)) & lanes)
@@ -66,10 +67,10 @@ def gaussian(words: Words) -> Float:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A dividend or split, as a source of back-adjusted prices shows it.
+    """A dividend or split of a back-adjusting source.
 
-    From `effective` on (Unix seconds, midnight UTC of the ex-date) the ticker trades at its price divided by `ratio`,
-    and all older bars are answered divided by it too.
+    From `effective` on (Unix seconds, midnight UTC of the ex-date), the price of the ticker is divided by `ratio`. All
+    older bars are then divided by it too.
     """
 
     effective: int
@@ -84,10 +85,10 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DayPath:
-    """One ticker, one entry a trading day. Prices are whole units of the last decimal, as float64.
+    """The days of one ticker, one entry for each trading day. Prices are whole units of the last decimal, as float64.
 
-    `lowest`, `highest`: what may be traded that day. `spread`: standard deviation of the day's wandering, in units.
-    `lots`: expected volume.
+    `lowest`, `highest`: the allowed prices of the day. `spread`: the standard deviation of the moves within the day, in
+    units. `lots`: the expected volume.
     """
 
     open: Float
@@ -103,10 +104,10 @@ class DayPath:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Factor:
-    """Something that moves log prices, one entry a trading day.
+    """A factor of log prices, one entry for each trading day.
 
-    `level`: fluctuation around 0. `volatility`: standard deviation of the day's step. `activity`: of log volume, around
-    0. `surprise`: standard normal, for the opening.
+    `level`: the fluctuation around 0. `volatility`: the standard deviation of the day's step. `activity`: the
+    fluctuation of the log volume around 0. `surprise`: standard normal, for the opening.
     """
 
     level: Float
@@ -116,9 +117,9 @@ class _Factor:
 
 
 class DailyMarket:
-    """A market from its first day to `last_day` (days since 1970-01-01): pure in its arguments.
+    """A market from its first day to `last_day` (days since 1970-01-01). The arguments determine it completely.
 
-    Safe in several threads: two of them may compute the same path, and get the same.
+    Threads may share it. If two threads compute the same path, they get the same values.
     """
 
     def __init__(
@@ -133,7 +134,10 @@ class DailyMarket:
         self._paths: dict[str, DayPath] = {}
 
     def path(self, ticker: str) -> DayPath:
-        """:raises KeyError: for a ticker the market does not have."""
+        """The days of a ticker.
+
+        :raises KeyError: for a ticker that the market does not have.
+        """
         if ticker not in self._paths:
             self._paths[ticker] = self._compute_path(ticker, self.market.instruments[ticker])
         return self._paths[ticker]
@@ -178,7 +182,7 @@ class DailyMarket:
         return self._factors[name]
 
     def _divisors(self, ticker: str) -> Float:
-        """What the price is divided by on each trading day, for the adjustments effective by then."""
+        """The divisor of the price on each trading day: the product of the ratios that are effective by then."""
         divisors = np.ones(len(self.days))
         for each in self._adjustments.get(ticker, ()):
             divisors[self.days >= each.effective // SECONDS_PER_DAY] *= each.ratio
@@ -188,8 +192,8 @@ class DailyMarket:
 def _settle(instrument: Instrument, wanted: Float, divisors: Float) -> tuple[Float, Float, Float, Float]:
     """Reference, close, lowest and highest price of each day, in units.
 
-    The close is the wanted price as far as the daily limit lets it go; what is left over moves the next days, so limit
-    days come in rows as they do in the market. The reference is yesterday's close; on an ex-date, divided.
+    The close is the wanted price within the daily limit. The rest moves the price on the next days, so limit days come
+    in rows, as in a real market. The reference is the close of the day before; on an ex-date, divided by the ratio.
     """
     rows = []
     close, divisor = float(instrument.first_price), 1.0
@@ -208,7 +212,7 @@ def _tradable(instrument: Instrument, price: float) -> float:
 
 
 def _limits(instrument: Instrument, reference: int) -> tuple[float, float]:
-    """The lowest and highest price of a day: within 7 % of the reference, on a tick. A coin only stays above 0."""
+    """The lowest and highest price of a day: within 7 % of the reference, on a tick. For a coin: only above 0."""
     if instrument.kind is Kind.COIN:
         return 1.0, math.inf
     bottom = -(-reference * (100 - _DAILY_LIMIT_PERCENT) // 100)
@@ -227,9 +231,9 @@ def _autoregression(persistence: float, shocks: Float) -> Float:
 
 
 def _exp(values: Float) -> Float:
-    # One by one: NumPy's vectorised exp may round the same number differently at the end of an array, and a day must
-    # come out the same whatever the length of the history. Between machines the last digit of exp may still differ;
-    # rounding to ticks and lots absorbs that but for one value in some 10^12.
+    # One by one: NumPy's vectorised exp may round the same number differently at the end of an array, but a day must
+    # not depend on the length of the history. The last digit of exp may also differ between machines. Rounding to ticks
+    # and lots hides that, except for about one value in 10^12.
     return np.array([math.exp(value) for value in values.tolist()], dtype=np.float64)
 
 

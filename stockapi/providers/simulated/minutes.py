@@ -1,4 +1,4 @@
-"""The simulated market within the day: minutes that lead from the day's open to its close."""
+"""The simulated market within the day: the minutes from the day's open to its close."""
 
 import math
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ from stockapi.providers.simulated.universe import Instrument, Session
 
 _WORDS_PER_MINUTE: Final = 3
 _WICK: Final = 1.2
-"""A wick is this times the minute's standard deviation times the square of a uniform number. On average 0.4 deviations,
-which with two wicks and the body gives a minute the range of a random walk, 1.6."""
+"""A wick is this number times the minute's standard deviation times the square of a uniform number: 0.4 deviations on
+average. Two wicks and the body together have the range of a random walk, 1.6 deviations.
+"""
 _TRADES_PER_MINUTE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candles:
-    """Columns of equal length n, one entry per bar with trades, ascending.
+    """Columns of equal length n, one entry for each bar with trades, ascending.
 
-    `time`: Unix seconds of the open. `prices`: shape (4, n), open, high, low, close in units of the last decimal.
-    `lots`: volume. Prices and lots are whole numbers kept as float64.
+    `time`: Unix seconds of the start. `prices`: shape (4, n): open, high, low, close, in units of the last decimal.
+    `lots`: volume. Prices and lots are whole numbers in float64.
     """
 
     time: Int
@@ -39,7 +40,7 @@ class Candles:
         )
 
     def aggregate(self, seconds: int) -> Self:
-        """Bars of that length: open first, high maximum, low minimum, close last, lots sum."""
+        """Bars of this length: first open, highest high, lowest low, last close, sum of lots."""
         if not len(self.time):
             return self
         opened = self.time // seconds * seconds
@@ -52,10 +53,10 @@ class Candles:
         return type(self)(opened[first], prices, np.add.reduceat(self.lots, first))
 
     def known_at(self, moment: int) -> Self:
-        """The minutes begun by `moment` (Unix seconds), the last as far as it has come.
+        """The minutes that began until `moment` (Unix seconds). The last one has only its trades until then.
 
-        A minute is four trades, 15 seconds apart: open, one extreme, the other, close. A rising minute goes to its low
-        first, a falling one to its high.
+        A minute has four trades, 15 seconds apart: open, one extreme, the other extreme, close. A rising minute has its
+        low first, a falling minute its high.
         """
         begun = int(np.searchsorted(self.time, moment, side="right"))
         time, prices, lots = self.time[:begun], self.prices[:, :begun].copy(), self.lots[:begun].copy()
@@ -70,7 +71,7 @@ class Candles:
 
 
 def trade_minutes(daily: DailyMarket, ticker: str, days: slice) -> Candles:
-    """Every minute with a trade on the trading days at those positions of `daily.days`."""
+    """All minutes with a trade. `days`: the positions of the trading days in `daily.days`."""
     market = daily.market
     instrument, path = market.instruments[ticker], daily.path(ticker).take(days)
     minutes = len(market.session.offsets)
@@ -93,7 +94,9 @@ def trade_minutes(daily: DailyMarket, ticker: str, days: slice) -> Candles:
 
 
 def _prices(instrument: Instrument, session: Session, path: DayPath, steps: Float, words: Words) -> Float:
-    """Shape (4, days, minutes). A Brownian bridge from the day's open to its close, with wicks, within its limits."""
+    """The prices, shape (4, days, minutes): a Brownian bridge from open to close of the day, with wicks, within its
+    limits.
+    """
     opening, closing = path.open[:, np.newaxis], path.close[:, np.newaxis]
     lowest, highest = path.lowest[:, np.newaxis], path.highest[:, np.newaxis]
     deviation = path.spread[:, np.newaxis] * np.sqrt(session.variance)
@@ -116,11 +119,11 @@ def _prices(instrument: Instrument, session: Session, path: DayPath, steps: Floa
 
 
 def _lots(session: Session, path: DayPath, steps: Float, words: Words) -> Float:
-    """Shape (days, minutes), 0 where nothing is traded: never in the first and the last minute."""
+    """The volume, shape (days, minutes); 0 where nothing is traded. The first and last minute always have trades."""
     expected = path.lots[:, np.newaxis] * session.volume
-    # (1 + z/4)^4 is skewed like the exponential of z, but multiplies exactly alike everywhere. Its mean is 1.386.
+    # (1 + z/4)^4 is skewed as exp(z), but every machine computes the same value. Its mean is 1.386.
     luck = np.square(np.square(1.0 + gaussian(words) / 4.0)) / 1.386
-    # The mean of |step| is 0.8, so this one has mean 1.
+    # The mean of |step| is 0.8, so the mean of this is 1.
     excitement = 0.25 + 0.9375 * np.abs(steps)
     lots: Float = np.rint(expected * luck * excitement)
     lots[:, [0, -1]] = np.maximum(lots[:, [0, -1]], 1.0)
@@ -128,6 +131,6 @@ def _lots(session: Session, path: DayPath, steps: Float, words: Words) -> Float:
 
 
 def _uniform(words: Words) -> Float:
-    """From 0 to below 1, of the lowest 16 bits."""
+    """Uniform numbers, 0 <= x < 1, from the lowest 16 bits."""
     numbers: Float = (words & np.uint64(0xFFFF)).astype(np.float64) / 65_536.0
     return numbers

@@ -1,7 +1,7 @@
-"""A market that needs no network: for trying things out, for tests and for work without a connection.
+"""A simulated market without a network: for first steps, for tests, and for work without a connection.
 
-Everything is a function of (seed, ticker, time), so that history, a resume and the newest bar agree with each other in
-whatever windows they are asked for. Days and hours are aggregated from the same minutes that a caller can fetch.
+Every value is a function of (seed, ticker, time), so a bar does not depend on the window of the request. Days and hours
+are aggregated from the same minutes that a caller can fetch.
 
     simulated_universe   what is traded, when, and in which ticks
     simulated_days       from day to day: closing prices, volatility, activity
@@ -26,19 +26,19 @@ from stockapi.providers.simulated.universe import MARKETS, Instrument
 __all__ = ["Adjustment", "SimulatedProvider"]
 
 _CHUNK_MINUTES: Final = 32_768
-"""Generated at once, which bounds memory to some 20 MB; the speed is the same from 8,192 to 131,072."""
+"""The minutes that are generated at once. They need about 20 MB. The speed is the same from 8,192 to 131,072."""
 _HORIZON_STEP_DAYS: Final = 366
-"""The day-level history is computed anew, 5 ms a ticker, when the market runs past its end."""
+"""The days that are computed in advance. After them the days are computed again, which takes 5 ms for each ticker."""
 
 
 class SimulatedProvider:
-    """One simulated market. Every thread may use it: what it keeps between calls is only a memo.
+    """One simulated market. Threads may share it; it keeps only computed values between calls.
 
-    The future is as computable as the past: what `end` does not hide is answered.
+    It can compute the future too: it answers all bars until `end`.
     """
 
     def __init__(self, mode: Mode, seed: int, *, adjustments: Mapping[str, Sequence[Adjustment]] | None = None) -> None:
-        """:raises UnknownSymbolError: for adjustments of a ticker the market does not have."""
+        """:raises UnknownSymbolError: when `adjustments` has a ticker that the market does not have."""
         self.name = "simulated"
         self.mode = mode
         self._seed = seed
@@ -73,7 +73,7 @@ class SimulatedProvider:
         return bars.between(start, end)
 
     def _candles(self, ticker: str, interval: Interval, start: int, end: int) -> Candles:
-        """Bars of the days that the window touches, as known at `end`."""
+        """The bars of all days that the window touches, as they are known at `end`."""
         daily = self._daily_until(end // SECONDS_PER_DAY)
         first = int(np.searchsorted(daily.days, start // SECONDS_PER_DAY, side="left"))
         last = int(np.searchsorted(daily.days, end // SECONDS_PER_DAY, side="right"))
@@ -101,7 +101,7 @@ class SimulatedProvider:
             ) from None
 
     def _daily_until(self, day: int) -> DailyMarket:
-        # Two threads may replace it at the same time: each goes on with the one it made, and both hold the same values.
+        # Two threads may replace it at the same time. Each uses its own one, and both have the same values.
         daily = self._daily
         if daily.last_day < day:
             daily = self._daily = self._daily_market(day)

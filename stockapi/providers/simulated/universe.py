@@ -1,4 +1,4 @@
-"""What the simulated markets trade, and when."""
+"""The instruments and sessions of the simulated markets."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from stockapi.models.mode import Mode
 
 _UNIX_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _STOCK_TICKS: Final = ((10_000, 10), (50_000, 50))
-"""Dong: below the first number the second is the tick (Ho Chi Minh City Stock Exchange)."""
+"""In dong: below the first number, the tick is the second number (Ho Chi Minh City Stock Exchange)."""
 _LARGEST_STOCK_TICK: Final = 100
 
 
@@ -27,11 +27,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
-    """What one ticker is like. Prices and volumes are worked out in whole units of their last decimal.
+    """One ticker. Prices and volumes are computed in whole units of their last decimal.
 
-    `price`: at the market's first day. `daily_volume`: shares or coins on an ordinary day.
-    `volatility`: daily standard deviation of the log return of its own, beside market and sector.
-    `beta`: how far it follows the market. `sector`: whose shocks it shares, if any.
+    `price`: the price on the market's first day. `daily_volume`: shares or coins on a normal day.
+    `volatility`: the daily standard deviation of its own part of the log return, without market and sector.
+    `beta`: how much it follows the market. `sector`: the sector whose shocks it shares; None for none.
     """
 
     kind: Kind
@@ -50,7 +50,7 @@ class Instrument:
 
     @property
     def lot(self) -> int:
-        """Every volume is a multiple of this, in units of the last decimal."""
+        """All volumes are multiples of this number, in units of the last decimal."""
         return 100 if self.kind is Kind.STOCK else 1
 
     def tick(self, price: int) -> int:
@@ -60,7 +60,7 @@ class Instrument:
         return next((tick for below, tick in _STOCK_TICKS if price < below), _LARGEST_STOCK_TICK)
 
     def round_to_tick(self, prices: Float) -> Float:
-        """The nearest prices that can be traded, in units of the last decimal. Keeps order: a <= b stays a <= b."""
+        """The nearest prices on a tick, in units of the last decimal. It keeps the order: a <= b stays a <= b."""
         ticks = np.ones(prices.shape)
         if self.kind is Kind.STOCK:
             ticks[:] = _LARGEST_STOCK_TICK
@@ -72,10 +72,10 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """The minutes of a trading day, n of them.
+    """The n minutes of a trading day.
 
-    `offsets`: seconds from midnight UTC, int64. `variance`, `volume`: the share of the day in each minute.
-    `auctions`: the day opens away from the last close, and its last minute is a single print at the closing price.
+    `offsets`: seconds from midnight UTC, int64. `variance`, `volume`: the share of each minute in the day.
+    `auctions`: the open differs from the last close, and the last minute has one trade at the closing price.
     """
 
     offsets: Int
@@ -86,11 +86,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Market:
-    """`epoch`: day (since 1970-01-01) before which there is no history. Volatilities are daily, of log returns.
+    """One simulated market. Volatilities are daily standard deviations of log returns.
 
-    `holidays`: month and day of weekdays without trading, on top of weekends; None where every day is traded.
-    `history_days`: how far back a first download goes. `is_back_adjusted`: as `Provider.is_back_adjusted`.
-    `growth`: of every log price per year, slow against the fluctuations around it.
+    `epoch`: the first day of the history, in days since 1970-01-01. `holidays`: month and day of holidays on weekdays;
+    None when the market trades on every day. `history_days`: the length of a first download. `is_back_adjusted`: as
+    `Provider.is_back_adjusted`. `growth`: the growth of every log price in a year.
     """
 
     mode: Mode
@@ -105,12 +105,12 @@ class Market:
     instruments: Mapping[str, Instrument]
 
     def volatility_of(self, instrument: Instrument) -> float:
-        """Standard deviation of the instrument's log return on an ordinary day."""
+        """The standard deviation of the instrument's log return on a normal day."""
         sector = self.sector_volatility if instrument.sector else 0.0
         return math.sqrt((instrument.beta * self.volatility) ** 2 + sector**2 + instrument.volatility**2)
 
     def trading_days(self, last_day: int) -> Int:
-        """Days since 1970-01-01, from the epoch to `last_day` inclusive."""
+        """The trading days from the epoch to `last_day` (inclusive), in days since 1970-01-01, ascending."""
         days = np.arange(self.epoch, last_day + 1, dtype=np.int64)
         if self.holidays is None:
             return days
@@ -125,23 +125,23 @@ def _day(year: int, month: int, day: int) -> int:
 
 
 def _shares(weights: Float) -> Float:
-    # A running sum adds in one order everywhere; np.sum may group its terms by the width of the processor's vectors.
+    # A running sum has the same order on every machine. np.sum may group its terms by the width of the vector unit.
     shares: Float = weights / weights.cumsum()[-1]
     return shares
 
 
 def _vn_session() -> Session:
-    """02:15-04:29 and 06:00-07:29 UTC, then the closing auction at 07:45: the minutes the exchange prints."""
+    """02:15-04:29 and 06:00-07:29 UTC, then the closing auction at 07:45. The exchange reports these minutes."""
     continuous = np.concatenate([np.arange(135, 270), np.arange(360, 450)])
     smile = np.linspace(-1.0, 1.0, len(continuous)) ** 2
     variance, volume = np.append(0.6 + 1.2 * smile, 4.0), np.append(0.6 + 0.8 * smile, 12.0)
-    # The first minute holds the opening auction's trades.
+    # The first minute has the trades of the opening auction.
     volume[0] *= 3.0
     return Session(np.append(continuous, 465).astype(np.int64) * 60, _shares(variance), _shares(volume), auctions=True)
 
 
 def _crypto_session() -> Session:
-    """Round the clock, busiest about 15:00 UTC when Europe and America are both awake."""
+    """The whole day. The most is traded around 15:00 UTC, when Europe and America are awake."""
     minutes = np.arange(1440, dtype=np.int64)
     from_busiest = np.abs((minutes - 900 + 720) % 1440 - 720) / 720.0
     rhythm = 0.6 + (1.0 - from_busiest) ** 2
@@ -155,7 +155,7 @@ _INDICES: Final = {
     "VN30": Instrument(kind=Kind.INDEX, price=576.0, price_decimals=2, daily_volume=2.6e8, volatility=0.002, beta=1.05),
 }
 
-# ticker, price in dong, million shares a day, volatility of its own, beta
+# ticker, price in dong, million shares a day, own volatility, beta
 _STOCKS: Final[Mapping[str, tuple[tuple[str, float, float, float, float], ...]]] = {
     "banking": (
         ("VCB", 44_000, 2.4, 0.010, 0.9),
@@ -203,7 +203,7 @@ _STOCKS: Final[Mapping[str, tuple[tuple[str, float, float, float, float], ...]]]
     "securities": (("SSI", 15_700, 14.5, 0.014, 1.4),),
 }
 
-# ticker, price in dollars, price decimals, coins a day, volume decimals, volatility of its own, beta
+# ticker, price in dollars, price decimals, coins a day, volume decimals, own volatility, beta
 _COINS: Final = (
     ("BTC", 21_400.0, 2, 26_000.0, 5, 0.009, 0.9),
     ("ETH", 1_280.0, 2, 310_000.0, 4, 0.016, 1.1),
@@ -248,11 +248,16 @@ def _crypto_instruments() -> dict[str, Instrument]:
     }
 
 
-# A first download is for trying things out: all markets and intervals within half a minute.
+# A first download is short, for first steps: all markets and intervals within half a minute.
 _VN: Final = Market(
     mode=Mode.VN,
     epoch=_day(2015, 1, 5),
-    holidays=("01-01", "04-30", "05-01", "09-02"),  # the lunar new year moves, and is traded through
+    holidays=(
+        "01-01",
+        "04-30",
+        "05-01",
+        "09-02",
+    ),  # the date of the lunar new year changes, so it is a trading day here
     history_days={Interval.DAILY: 5 * 366, Interval.HOURLY: 183, Interval.MINUTE: 10},
     is_back_adjusted=True,
     session=_vn_session(),
