@@ -291,6 +291,8 @@ class WorkerLoop:
             log.exception("%s failed", key)
             return True
         tally.rows_written += stats.saved.rows
+        if stats.waits_for:
+            tally.last_error = f"{key}: {stats.told_to_wait}"
         if stats.saved.sqlite_error is not None:
             tally.last_error = stats.saved.sqlite_error
         self._note(key.mode, stats.saved.sqlite_fault)

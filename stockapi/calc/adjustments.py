@@ -1,82 +1,207 @@
-"""Find dividends and splits in the bars, and apply them to stored bars that the source no longer sends.
+"""Dividends and splits: seen in the bars, and carried into those that the source does not send again.
 
-A back-adjusting source divides all prices before the day of a dividend or split by a ratio. The stored bars are then an
-older version than the fetched ones, and the two versions must not be mixed.
+A source that adjusts its history backwards divides all prices before the day of a dividend or split by a ratio. Stored
+bars are then another version than the bars fetched now, and the two must not be mixed.
+
+Two questions are kept apart. `agree` asks whether a resume may go on from the stored bars. The answer no costs a
+download of the whole history, and never a wrong bar, so any difference that is no rounding counts.
+`find_adjustments` asks what happened, for those who want to know: it tells a ratio only where all bars show it.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stockapi.constants import SECONDS_PER_DAY
-from stockapi.models.bars import Bars, Float
+from stockapi.models.bars import Bars, Float, Int
 
-_LATEST_COMPARED = 20
-_LEAST_DIFFERING = 5
-_LEAST_RATIO = 1.03
-"""The threshold comes from experience: corrected bars and rounding stay below it, relevant dividends are above it."""
-
-_SAME_RATIO = 0.01
+_OLDEST_COMPARED = 5
+_LEAST_RUN = 3
+"""Bars in a row with one ratio. Fewer are corrected bars, unless there are no others."""
 
 _RATIO_DECIMALS = 6
+_ROUNDED_TO = tuple(10.0**exponent for exponent in range(1, -13, -1))
+"""A source rounds adjusted prices to one of these: to ten dong at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceAdjustment:
-    """All prices before `ex_time` (Unix seconds, a day) are divided by `ratio`: 2.0 for a split in two."""
+    """Prices before `ex_time` (Unix seconds, a day) are now `1 / ratio` of what was stored: 2.0 for a split in two."""
 
     ex_time: int
     ratio: float
 
 
-def find_adjustment(stored: Bars, fetched: Bars) -> PriceAdjustment | None:
-    """The adjustment that the source made after `stored` was fetched; None when it made none.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Bars in a row whose stored closes are all one ratio of the fetched ones.
 
-    It compares the last 20 bars that both have, without the newest one, which may be incomplete. At least 5 closes must
-    differ by a ratio of 1.03 or more, up or down. The result is the median of these ratios, rounded to 6 decimals.
+    `first`, `last`: their times. `low`, `high`: the ratios that the rounding of the prices allows.
+    `stored`, `fetched`: the sums of their closes. `count`: how many bars.
     """
-    common, before, after = np.intersect1d(stored.time, fetched.time, return_indices=True)
-    ratios = _ratios(stored.close[before], fetched.close[after])
-    compared = ratios[-_LATEST_COMPARED - 1 : -1]
-    differing = compared[_differs(compared)]
-    if len(differing) < _LEAST_DIFFERING:
-        return None
-    ratio = float(np.median(differing))
-    # The newest bar is of the old version if it differs by the same ratio. If it was incomplete, its ratio is another.
-    is_old = np.append(_differs(ratios[:-1]), abs(ratios[-1] / ratio - 1.0) < _SAME_RATIO)
-    last_old = int(common[is_old][-1])
-    later = fetched.time[fetched.time > last_old]
-    ex_time = int(later[0]) if len(later) else last_old + SECONDS_PER_DAY
-    return PriceAdjustment(ex_time, round(ratio, _RATIO_DECIMALS))
+
+    first: int
+    last: int
+    low: float
+    high: float
+    stored: float
+    fetched: float
+    count: int
+
+    @property
+    def ratio(self) -> float:
+        """1.0 where the difference may be rounding."""
+        if self.low <= 1.0 <= self.high:
+            return 1.0
+        return min(max(self.stored / self.fetched, self.low), self.high)
+
+    def joins(self, later: Self) -> bool:
+        return max(self.low, later.low) <= min(self.high, later.high)
+
+    def joined(self, later: Self) -> Self:
+        return replace(
+            self,
+            last=later.last,
+            low=max(self.low, later.low),
+            high=min(self.high, later.high),
+            stored=self.stored + later.stored,
+            fetched=self.fetched + later.fetched,
+            count=self.count + later.count,
+        )
+
+
+def agree(stored: Bars, fetched: Bars, unit: float) -> bool:
+    """Whether the oldest bars in both have the same closes: then the source has not changed what lies before them.
+
+    An adjustment changes all bars before a day, so it changes the oldest. Up to five of them are compared, and most of
+    them must be the same, as a single bar may have been corrected. The newest bar in both is left out, as it may still
+    be forming. Without any other bar in both, they agree.
+
+    :param unit: the least distance of two stored prices. A difference of one unit is rounding.
+    """
+    _, before, after = _in_both(stored, fetched)
+    oldest = slice(0, min(_OLDEST_COMPARED, len(before) - 1)) if len(before) else slice(0)
+    differs = np.abs(stored.close[before[oldest]] - fetched.close[after[oldest]]) > 1.5 * unit
+    return 2 * int(differs.sum()) <= len(differs) - 1 or not len(differs)
+
+
+def find_adjustments(stored: Bars, fetched: Bars) -> tuple[PriceAdjustment, ...]:
+    """What the source has done to its history since `stored` was fetched: one entry for each dividend or split.
+
+    The bars in both are cut into runs of one ratio each. A ratio is told from rounding by the rounding of the prices.
+    Where the ratio changes, the day of the change is the first fetched bar of the newer run. A run of one or two bars
+    is a correction, unless the whole comparison has no more. The newest bar in both is left out, as it may be forming;
+    only its open, which does not change any more, tells whether it belongs to the old version.
+
+    :returns: in the order of time; () when nothing was adjusted. Ratios have 6 decimals.
+    """
+    runs = _runs(stored, fetched)
+    found = []
+    for run, newer in zip_longest(runs, runs[1:]):
+        ratio = run.ratio / (1.0 if newer is None else newer.ratio)
+        if round(ratio, _RATIO_DECIMALS) == 1.0:
+            continue
+        last_old = run.last if newer is not None else _last_old(run, stored, fetched)
+        later = fetched.time[fetched.time > last_old]
+        ex_time = int(later[0]) if len(later) else last_old + SECONDS_PER_DAY
+        found.append(PriceAdjustment(ex_time, round(ratio, _RATIO_DECIMALS)))
+    return tuple(found)
 
 
 def adjusted_union(stored: Bars, staged: Bars) -> Bars:
-    """The staged bars, and the stored bars that the source did not send, adjusted to the staged prices.
+    """The staged bars, and those stored ones that the source did not send, brought to the staged prices.
 
-    The ratio is computed from the bars that both have, so bars that are adjusted already do not change. Volumes do not
-    change. The caller must compute the indicators again.
+    The ratio of such a bar is that of the first bar in both at or after it. Bars newer than all in both, and all bars
+    where none is in both, are left as they are. As the ratio comes from bars in both, bars that have been brought over
+    already are left as they are, too. Volumes are not touched; indicators have to be computed anew.
     """
-    _, before, after = np.intersect1d(stored.time, staged.time, return_indices=True)
     missing = ~np.isin(stored.time, staged.time)
     if not missing.any():
         return staged
     rest = stored.take(missing)
-    changed = _ratios(stored.close[before], staged.close[after])
-    is_old = _differs(changed)
-    if is_old.any():
-        last_old = stored.time[before][is_old][-1]
-        ratio = float(np.median(changed[is_old]))
-        prices = np.where(rest.time <= last_old, rest.prices / ratio, rest.prices)
-        rest = Bars.of(rest.time, prices, rest.volume)
+    runs = _runs(stored, staged)
+    if any(run.ratio != 1.0 for run in runs):
+        lasts = np.array([*(run.last for run in runs[:-1]), _last_old(runs[-1], stored, staged)], dtype=np.int64)
+        ratios = np.array([*(run.ratio for run in runs), 1.0])
+        rest = Bars.of(rest.time, rest.prices / ratios[np.searchsorted(lasts, rest.time)], rest.volume)
     return rest.merge(staged)
 
 
-def _differs(ratios: Float) -> NDArray[np.bool_]:
-    return np.maximum(ratios, 1.0 / ratios) >= _LEAST_RATIO
+def is_of_one_level(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int], ratio: float) -> bool:
+    """Whether the last intraday close of each date is nearer to the day's close than to `ratio` times it, or its part.
+
+    The median of the dates in both decides. Without a date in both there is nothing that could differ.
+
+    :param dates_of: the local date of each time, as the time of its daily bar.
+    """
+    dates = dates_of(intraday.time)
+    is_last = np.append(dates[1:] != dates[:-1], True) if len(dates) else np.zeros(0, dtype=np.bool_)
+    _, before, after = np.intersect1d(days.time, dates[is_last], assume_unique=True, return_indices=True)
+    closes, lasts = days.close[before], intraday.close[is_last][after]
+    is_usable = (closes > 0.0) & (lasts > 0.0)
+    if not is_usable.any():
+        return True
+    apart = float(np.median(np.log(closes[is_usable] / lasts[is_usable])))
+    return abs(apart) <= abs(math.log(ratio)) / 2.0
 
 
-def _ratios(stored: Float, fetched: Float) -> Float:
-    """stored / fetched; 1 where one of them is 0, because 0 gives no ratio."""
-    is_usable = (stored > 0.0) & (fetched > 0.0)
-    return np.divide(stored, fetched, out=np.ones_like(stored), where=is_usable)
+def _runs(stored: Bars, fetched: Bars) -> list[_Run]:
+    """The closed bars in both, in order of time, corrections left out."""
+    time, before, after = _in_both(stored, fetched)
+    closes = stored.close[before][:-1], fetched.close[after][:-1]
+    is_usable = (closes[0] > 0.0) & (closes[1] > 0.0)
+    each = _runs_of_one(time[:-1][is_usable], closes[0][is_usable], closes[1][is_usable])
+    runs = _with_neighbours_joined(each)
+    least = min(_LEAST_RUN, sum(run.count for run in runs))
+    return _with_neighbours_joined([run for run in runs if run.count >= least])
+
+
+def _runs_of_one(time: Int, stored: Float, fetched: Float) -> list[_Run]:
+    """A run for each bar."""
+    # A traded price is exact; an adjusted one was rounded, by a source to ten dong at most.
+    error, fetched_error = min(_rounding(stored), 0.5), _rounding(fetched)
+    low = (stored - error) / (fetched + fetched_error)
+    with np.errstate(divide="ignore"):
+        high = np.where(fetched > fetched_error, (stored + error) / (fetched - fetched_error), np.inf)
+    columns = time, low * (1.0 - 1e-9), high * (1.0 + 1e-9), stored, fetched
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [_Run(moment, moment, least, most, own, other, 1) for moment, least, most, own, other in rows]
+
+
+def _with_neighbours_joined(runs: list[_Run]) -> list[_Run]:
+    joined: list[_Run] = []
+    for run in runs:
+        if joined and joined[-1].joins(run):
+            joined[-1] = joined[-1].joined(run)
+        else:
+            joined.append(run)
+    return joined
+
+
+def _rounding(prices: Float) -> float:
+    """Half of the coarsest unit that all of these prices are multiples of: how far each may be from its true value."""
+    for unit in _ROUNDED_TO:
+        if np.all(np.abs(prices - np.round(prices / unit) * unit) <= 1e-9 * np.maximum(prices, unit)):
+            return unit / 2
+    return 0.0
+
+
+def _last_old(run: _Run, stored: Bars, fetched: Bars) -> int:
+    """The time of the newest stored bar of the old version: of the run's last bar or, by its open, of the next."""
+    time, before, after = _in_both(stored, fetched)
+    opens = float(stored.open[before[-1]]), float(fetched.open[after[-1]])
+    if min(opens) <= 0.0:
+        return run.last
+    ratio = opens[0] / opens[1]
+    return int(time[-1]) if abs(ratio - run.ratio) < abs(ratio - 1.0) else run.last
+
+
+def _in_both(stored: Bars, fetched: Bars) -> tuple[Int, NDArray[np.intp], NDArray[np.intp]]:
+    """The times in both, and their positions in each."""
+    time, before, after = np.intersect1d(stored.time, fetched.time, assume_unique=True, return_indices=True)
+    return time, before, after

@@ -115,6 +115,7 @@ def _pull_market(
     done = [outcome for outcome in outcomes if isinstance(outcome, SyncStats)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, str)]
     print_some(failed)
+    print_some([f"{mode} {stats.told_to_wait}" for stats in done if stats.waits_for])
     changed = sum(stats.changed for stats in done)
     click.echo(
         f"{mode}: {len(done)} series from {provider.name}, {changed:,} bars new or changed, {len(failed)} failed"

@@ -103,7 +103,7 @@ class AdjustmentSchema(Schema):
     ex_date = text("first day at the new price", format="date")
     ratio = number("prices before ex_date are 1 / ratio of what they were")
     seen_at = moment("when the source was first seen to have it")
-    applied_at = moment("since when the adjusted history is served; null while it is being fetched", null=True)
+    applied_at = moment("since when all three intervals have the new prices; null until then", null=True)
 
 
 class AdjustmentsAnswerSchema(Schema):

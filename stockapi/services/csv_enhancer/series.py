@@ -74,16 +74,6 @@ class OpenSeries:
         """The bars of the window, from CSV."""
         return self._stores.csv_store.read(self.key, window).bars
 
-    def newest_time(self) -> int | None:
-        """The time of the newest bar, in Unix seconds; None when there is no bar. While the stores are in step, the
-        ledger gives it.
-        """
-        entry = self._entry
-        if entry is not None and entry.csv_stamp == self.stamp:
-            return entry.last_time
-        newest = self.read(Window(limit=1))
-        return int(newest.time[0]) if len(newest) else None
-
     def enhanced(self, bars: Bars) -> Bars:
         """`bars` with their indicators, computed from these bars only."""
         return enhance(bars, self.key.mode, is_index=self.is_index)

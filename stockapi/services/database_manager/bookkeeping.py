@@ -43,6 +43,11 @@ INSERT INTO adjustments (ticker, ex_time, ratio, seen_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (ticker, ex_time) DO UPDATE SET ratio = excluded.ratio
 """
 _APPLY_ADJUSTMENT = "UPDATE adjustments SET applied_at = ? WHERE ticker = ? AND ex_time = ?"
+_FORGET_ADJUSTMENT = "DELETE FROM adjustments WHERE ticker = ? AND ex_time = ? AND applied_at IS NULL"
+_SELECT_PENDING = """
+SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
+WHERE ticker = ? AND applied_at IS NULL ORDER BY ex_time
+"""
 _SELECT_ADJUSTMENTS = """
 SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
 WHERE coalesce(applied_at, seen_at) >= ? ORDER BY ex_time, ticker
@@ -183,6 +188,17 @@ class Bookkeeping:
         with self._db.snapshot(mode) as connection:
             rows = connection.execute(_SELECT_ADJUSTMENTS, (since,)).fetchall()
         return [RecordedAdjustment(*of_types(row, _TYPES_OF_ADJUSTMENT, _ROW)) for row in rows]
+
+    def pending_adjustments(self, mode: Mode, ticker: str) -> list[RecordedAdjustment]:
+        """The adjustments of the ticker that are not applied yet, in the order of their day."""
+        with self._db.snapshot(mode) as connection:
+            rows = connection.execute(_SELECT_PENDING, (ticker,)).fetchall()
+        return [RecordedAdjustment(*of_types(row, _TYPES_OF_ADJUSTMENT, _ROW)) for row in rows]
+
+    def forget_adjustment(self, mode: Mode, ticker: str, ex_time: int) -> None:
+        """Take back the record of an adjustment that is not applied. The whole history did not show it."""
+        with self._db.transaction(mode) as connection:
+            connection.execute(_FORGET_ADJUSTMENT, (ticker, ex_time))
 
     def record_adjustment(self, mode: Mode, ticker: str, ex_time: int, ratio: float, now: int) -> None:
         """Record an adjustment before its history is fetched."""

@@ -3,56 +3,74 @@
 The workers and `flask data pull` call it.
 """
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 
-from stockapi.calc.adjustments import PriceAdjustment, adjusted_union, find_adjustment
+from stockapi.calc.adjustments import PriceAdjustment, adjusted_union, agree, find_adjustments, is_of_one_level
 from stockapi.calc.indicators import enhance_from
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.errors import NoDataError, UnknownSymbolError
+from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.fields import WARMUP_BARS
 from stockapi.models.interval import Interval
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.providers.base import Provider
-from stockapi.services.csv_enhancer import OpenSeries, SaveResult, open_series, save_enhanced_csv_and_sqlite
+from stockapi.services.csv_enhancer import (
+    OpenSeries,
+    SaveResult,
+    csv_alone_if_allowed,
+    open_series,
+    save_enhanced_csv_and_sqlite,
+)
 from stockapi.services.stores import Stores
 
-OVERLAP_S = {
-    Interval.DAILY: 30 * SECONDS_PER_DAY,
-    Interval.HOURLY: 3 * SECONDS_PER_DAY,
-    Interval.MINUTE: SECONDS_PER_DAY // 4,
-}
-"""Seconds of stored bars that a resume fetches again: sources correct their newest bars, and the last stored bar was
-incomplete.
+OVERLAP_BARS = {Interval.DAILY: 40, Interval.HOURLY: 72, Interval.MINUTE: 360}
+"""How many of the newest stored bars a resume fetches again: sources correct their newest bars, the last stored bar was
+incomplete, and the oldest of them show whether the source has changed its history. Bars and not days are counted: a
+stock may trade once a week, or not for months.
 """
 
 _SWAP_ORDER = (Interval.MINUTE, Interval.HOURLY, Interval.DAILY)
+_COMPARED_DAYS_S = 14 * SECONDS_PER_DAY
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncStats:
     """What one synchronisation did: bars fetched, bars new or changed, and what the save wrote.
 
-    `adjustment`: the dividend or split that was found; None for none. For hours and minutes nothing is saved then.
+    `adjustments`: the dividends or splits that the days showed; then all three intervals have been loaded anew.
+    `waits_for`: the intervals whose prices are still those before an adjustment, as the source has them so.
     """
 
     fetched: int = 0
     changed: int = 0
     saved: SaveResult = field(default_factory=SaveResult)
-    adjustment: PriceAdjustment | None = None
+    adjustments: tuple[PriceAdjustment, ...] = ()
+    waits_for: tuple[Interval, ...] = ()
+
+    @property
+    def told_to_wait(self) -> str:
+        """For the operator: what `waits_for` means."""
+        names = " and ".join(interval.value for interval in self.waits_for)
+        return f"the source still has prices from before a dividend or split in {names}; they follow when it has others"
 
 
 def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetime, *, full: bool = False) -> SyncStats:
     """Fetch the new bars of one series, and save to both stores from the first new or changed bar on.
 
-    It fetches from the newest stored bar minus an overlap, even if that is long ago. With `full`, or when nothing is
-    stored, it fetches from the beginning of the source's history. A stored bar that the source no longer sends stays.
+    It fetches from the newest stored bars on, `OVERLAP_BARS` of them, even if they are long ago. With `full`, or when
+    nothing is stored, it fetches from the beginning of the source's history. A stored bar that the source no longer
+    sends stays.
 
-    A back-adjusting source may show a dividend or split. Then the days fetch all three intervals anew, and hours and
-    minutes wait for that: two versions of a history are never mixed.
+    A source that adjusts its history backwards may send other prices for the oldest of those bars. Then the whole
+    history of all three intervals is loaded anew, so that two versions of a history are never mixed.
 
     :raises ProviderError: when the source fails; then nothing has changed.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
@@ -60,11 +78,9 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
     seconds = int(now.timestamp())
     with open_series(stores, key, now) as series:
         sqlite_error = series.settle_if_out_of_step()
-        newest = series.newest_time()
-    if full or newest is None:
-        start = provider.history_start(key.interval, seconds)
-    else:
-        start = newest - OVERLAP_S[key.interval]
+        is_adjusted = provider.is_back_adjusted and not series.is_index
+        newest = series.read(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
+    start = provider.history_start(key.interval, seconds) if full or not len(newest) else int(newest.time[0])
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
     if not len(fetched):
         return SyncStats(saved=SaveResult().after(sqlite_error))
@@ -72,45 +88,108 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
         begin = int(fetched.time[0])
         held = series.read(Window(start=begin, warmup=WARMUP_BARS))
         stored = held.between(begin, None)
-        adjustment = find_adjustment(stored, fetched) if provider.is_back_adjusted and not series.is_index else None
-        if adjustment is None:
+        if not is_adjusted or agree(stored, fetched, 10.0 ** -market_of(key.mode).price_decimals):
             part = _changed_part(series, held, fetched)
             saved = save_enhanced_csv_and_sqlite(stores, key, part, now)
-            return SyncStats(len(fetched), len(part), saved.after(sqlite_error))
-    if key.interval is Interval.DAILY:
-        saved = _load_adjusted(stores, provider, key.ticker, adjustment, now)
-        return SyncStats(len(fetched), saved.rows, saved, adjustment)
-    return SyncStats(len(fetched), saved=SaveResult().after(sqlite_error), adjustment=adjustment)
+            waits_for = _finish_adjustments(stores, key, now) if is_adjusted else ()
+            return SyncStats(len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for)
+    seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
+    return _load_history(stores, provider, key, now, seen)
 
 
-def _load_adjusted(
-    stores: Stores, provider: Provider, ticker: str, adjustment: PriceAdjustment, now: datetime
-) -> SaveResult:
-    """Fetch the adjusted history of all intervals. Replace the stored one only when the new one is complete.
+def _load_history(
+    stores: Stores, provider: Provider, key: SeriesKey, now: datetime, seen: tuple[PriceAdjustment, ...]
+) -> SyncStats:
+    """Fetch the history of all intervals. Replace the stored one only when the new one is complete.
 
     Until then the old history is served. The days are replaced last. If this is interrupted, the days are still the old
     ones, so the next synchronisation notices it and repeats the work.
 
-    :raises ProviderError: when a part could not be fetched; then only the record of the adjustment has changed.
-    :raises StoreError: as `save_enhanced_csv_and_sqlite`, and when the adjustment cannot be recorded.
+    :param seen: what the newest days have shown. It is recorded at once, and taken back if the whole history does not
+        show it.
+    :raises ProviderError: when a part could not be fetched; then only the record of adjustments has changed.
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`, and when an adjustment cannot be recorded.
     """
-    mode, seconds = provider.mode, int(now.timestamp())
-    if stores.settings.sqlite_writes:
-        stores.bookkeeping.record_adjustment(mode, ticker, adjustment.ex_time, adjustment.ratio, seconds)
-    staged = {
-        interval: provider.fetch(ticker, interval, provider.history_start(interval, seconds), seconds)
-        for interval in _SWAP_ORDER
-    }
-    saved = SaveResult()
+    log.warning("%s: the source has changed its history: all of it is fetched anew", key)
+    _record(stores, key, seen, now)
+    staged = {interval: _history(provider, key, interval, now) for interval in _SWAP_ORDER}
+    saved, changed, adjustments = SaveResult(), 0, seen
     for interval in _SWAP_ORDER:
-        key = SeriesKey(mode, ticker, interval)
-        with open_series(stores, key, now) as series:
+        if not len(staged[interval]):
+            continue
+        with open_series(stores, key._replace(interval=interval), now) as series:
             series.settle_if_out_of_step()
-            bars = series.enhanced(adjusted_union(series.read(), staged[interval]))
-            saved = save_enhanced_csv_and_sqlite(stores, key, bars, now, rewrite_all=True)
-    if stores.settings.sqlite_writes:
-        stores.bookkeeping.apply_adjustment(mode, ticker, adjustment.ex_time, seconds)
-    return saved
+            stored = series.read()
+            if interval is Interval.DAILY:
+                adjustments = find_adjustments(stored, staged[interval])
+                _record(stores, key, adjustments, now, instead_of=seen)
+            bars = series.enhanced(adjusted_union(stored, staged[interval]))
+            saved = save_enhanced_csv_and_sqlite(stores, key._replace(interval=interval), bars, now, rewrite_all=True)
+            changed += len(bars)
+    waits_for = _finish_adjustments(stores, key, now)
+    return SyncStats(len(staged[key.interval]), changed, saved, adjustments, waits_for)
+
+
+def _history(provider: Provider, key: SeriesKey, interval: Interval, now: datetime) -> Bars:
+    """The source's whole history of one interval; no bars where it has none of an interval other than the key's.
+
+    An interval that the source does not have must not keep the others from being brought up to date.
+    """
+    seconds = int(now.timestamp())
+    try:
+        return provider.fetch(key.ticker, interval, provider.history_start(interval, seconds), seconds)
+    except (NoDataError, UnknownSymbolError) as exc:
+        if interval is key.interval:
+            raise
+        log.warning("%s %s stays as it is: %s", key.ticker, interval.value, exc)
+        return Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)
+
+
+def _record(
+    stores: Stores,
+    key: SeriesKey,
+    adjustments: tuple[PriceAdjustment, ...],
+    now: datetime,
+    instead_of: tuple[PriceAdjustment, ...] = (),
+) -> None:
+    if not stores.settings.sqlite_writes:
+        return
+    for each in instead_of:
+        if each.ex_time not in {other.ex_time for other in adjustments}:
+            stores.bookkeeping.forget_adjustment(key.mode, key.ticker, each.ex_time)
+    for each in adjustments:
+        stores.bookkeeping.record_adjustment(key.mode, key.ticker, each.ex_time, each.ratio, int(now.timestamp()))
+
+
+def _finish_adjustments(stores: Stores, key: SeriesKey, now: datetime) -> tuple[Interval, ...]:
+    """Mark the recorded adjustments as applied once hours and minutes have the prices of the days.
+
+    A source may adjust its days some time before its hours or minutes. Their next synchronisation notices that.
+
+    :returns: the intervals that are still to come; () when no adjustment is waiting.
+    """
+    if not stores.settings.sqlite_writes:
+        return ()
+    behind: set[Interval] = set()
+    with csv_alone_if_allowed(stores, key):
+        for each in stores.bookkeeping.pending_adjustments(key.mode, key.ticker):
+            left = _behind(stores, key, each.ex_time, each.ratio)
+            if not left:
+                stores.bookkeeping.apply_adjustment(key.mode, key.ticker, each.ex_time, int(now.timestamp()))
+            behind |= left
+    return tuple(interval for interval in Interval if interval in behind)
+
+
+def _behind(stores: Stores, key: SeriesKey, ex_time: int, ratio: float) -> set[Interval]:
+    """The intervals whose prices before `ex_time` are not those of the days of the same dates yet."""
+    window = Window(start=ex_time - _COMPARED_DAYS_S, end=ex_time - 1, indicators=False)
+    held = {each: stores.csv_store.read(key._replace(interval=each), window).bars for each in Interval}
+    dates_of = market_of(key.mode).calendar.date_of
+    return {
+        interval
+        for interval in (Interval.HOURLY, Interval.MINUTE)
+        if not is_of_one_level(held[Interval.DAILY], held[interval], dates_of, ratio)
+    }
 
 
 def _changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from stockapi.calc.indicators import enhance
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import ProviderError, SqliteError, UnknownSymbolError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import SaveResult
-from stockapi.services.ingest.sync import OVERLAP_S, SyncStats, sync_ticker
+from stockapi.services.ingest.sync import OVERLAP_BARS, SyncStats, sync_ticker
 from tests import faults
 from tests.faults import assert_in_step, heal
 from tests.support.stores import NOW, MakeStores, Stores
@@ -142,8 +143,8 @@ def test_a_resume_asks_for_the_overlap_and_saves_from_the_first_change_on(
     stats = sync(stores, provider, ticker, interval, later)
     expected = download(mode, ticker, interval, NOW, later)
     assert_in_step(stores, ticker, expected, interval, mode)
-    newest = int(stored.time[-1])
-    assert provider.requests == [(newest - OVERLAP_S[interval], seconds(later))]
+    oldest = int(stored.tail(OVERLAP_BARS[interval]).time[0])
+    assert provider.requests == [(oldest, seconds(later))]
     # What is before the bar that was forming is as it was, and was not written.
     formed = not expected.take(slice(len(stored))).equals(stored)
     same = len(stored) - formed
@@ -343,7 +344,7 @@ def test_the_resume_point_survives_the_loss_of_one_store(stores: Stores, lost: s
         faults.delete(stores.settings.vn_database_path)
     provider = Asked(Mode.VN)
     sync(stores, provider, "VCB", DAY, NOW)
-    assert provider.requests[0][0] > seconds(NOW) - 2 * OVERLAP_S[DAY]
+    assert provider.requests[0][0] > seconds(NOW) - 2 * OVERLAP_BARS[DAY] * SECONDS_PER_DAY
     if lost == "SQLite":
         heal(stores)  # as the next cycle does: no save makes a database that would hold one series alone
     assert_in_step(stores, "VCB", download(Mode.VN, "VCB", DAY, start, NOW))

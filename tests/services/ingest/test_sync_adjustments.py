@@ -71,8 +71,7 @@ def recorded(stores: Stores) -> list[tuple[str, int, float, bool]]:
 
 def test_the_days_load_all_three_histories_anew(stores: Stores, market: Market) -> None:
     stats = sync(stores, market, Interval.DAILY, AFTER)
-    assert stats.adjustment is not None
-    assert (stats.adjustment.ex_time, round(stats.adjustment.ratio, 2)) == (EX_DAY, RATIO)
+    assert [(each.ex_time, round(each.ratio, 2)) for each in stats.adjustments] == [(EX_DAY, RATIO)]
     for interval in Interval:
         assert_history_of(stores, market, AFTER, interval)
     assert recorded(stores) == [("VCB", EX_DAY, RATIO, True)]
@@ -82,18 +81,18 @@ def test_the_days_load_all_three_histories_anew(stores: Stores, market: Market) 
 def test_it_is_done_once(stores: Stores, market: Market) -> None:
     sync(stores, market, Interval.DAILY, AFTER)
     again = sync(stores, market, Interval.DAILY, AFTER)
-    assert (again.adjustment, again.changed) == (None, 0)
+    assert (again.adjustments, again.changed) == ((), 0)
 
 
 @pytest.mark.parametrize("interval", [Interval.HOURLY, Interval.MINUTE])
-def test_hours_and_minutes_wait_for_the_days(stores: Stores, market: Market, interval: Interval) -> None:
-    before = stores.in_csv("VCB", interval)
+def test_hours_and_minutes_load_all_three_histories_too(stores: Stores, market: Market, interval: Interval) -> None:
     stats = sync(stores, market, interval, AFTER)
-    assert stats.adjustment is not None
-    assert stores.in_csv("VCB", interval).equals(before), "two versions of a history are never mixed"
-    sync(stores, market, Interval.DAILY, AFTER)
+    assert [(each.ex_time, round(each.ratio, 2)) for each in stats.adjustments] == [(EX_DAY, RATIO)]
+    for each in Interval:
+        assert_history_of(stores, market, AFTER, each)
+    assert recorded(stores) == [("VCB", EX_DAY, RATIO, True)]
     later = AFTER + timedelta(days=1)
-    assert sync(stores, market, interval, later).adjustment is None
+    assert sync(stores, market, interval, later).adjustments == ()
     assert_history_of(stores, market, later, interval)
 
 
@@ -156,12 +155,12 @@ def test_bars_older_than_the_sources_history_are_adjusted_too(stores: Stores, ma
 def test_an_index_is_not_checked(stores: Stores) -> None:
     market = Market()
     sync(stores, market, Interval.DAILY, BEFORE, "VNINDEX")
-    assert sync(stores, market, Interval.DAILY, AFTER, "VNINDEX").adjustment is None
+    assert sync(stores, market, Interval.DAILY, AFTER, "VNINDEX").adjustments == ()
 
 
 def test_a_source_that_does_not_adjust_is_not_checked(stores: Stores, market: Market) -> None:
     market.is_back_adjusted = False
-    assert sync(stores, market, Interval.DAILY, AFTER).adjustment is None
+    assert sync(stores, market, Interval.DAILY, AFTER).adjustments == ()
 
 
 def test_clients_ask_since_when(stores: Stores, market: Market) -> None:

@@ -1,0 +1,220 @@
+"""A source that changes bars it has sent before: dividends, splits and corrections, in whatever order they arrive."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from stockapi.calc.indicators import enhance
+from stockapi.constants import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from stockapi.errors import NoDataError
+from stockapi.models import Bars, Interval, Mode
+from stockapi.models.series import SeriesKey
+from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.ingest.sync import SyncStats, sync_ticker
+from stockapi.services.upkeep.reconcile import verify
+from tests.support.stores import Stores
+
+DAY, HOUR, MINUTE = Interval.DAILY, Interval.HOURLY, Interval.MINUTE
+NOW = datetime(2026, 11, 27, 10, tzinfo=UTC)
+TODAY = int(datetime(2026, 11, 27, tzinfo=UTC).timestamp())
+SESSION_OPENS_S = 2 * SECONDS_PER_HOUR
+
+
+class Source:
+    """Sends what `bars` has, up to the end asked for; an interval that it lacks is a NoDataError."""
+
+    name = "told"
+    mode = Mode.VN
+    is_back_adjusted = True
+
+    def __init__(self, bars: Mapping[Interval, Bars]) -> None:
+        self.bars = dict(bars)
+        self.requests: list[tuple[Interval, int]] = []
+
+    def tickers(self) -> list[str]:
+        return ["VCB"]
+
+    def history_start(self, interval: Interval, now: int) -> int:
+        return 0
+
+    def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        self.requests.append((interval, start))
+        if interval not in self.bars:
+            raise NoDataError(f"told: {ticker}: an answer without bars")
+        return self.bars[interval].between(start, end)
+
+    def divide(self, ratio: float, before: int, *intervals: Interval) -> None:
+        """All prices before a time, rounded to whole dong."""
+        for interval in intervals or Interval:
+            bars = self.bars[interval]
+            prices = np.where(bars.time < before, np.round(bars.prices / ratio), bars.prices)
+            self.bars[interval] = Bars.of(bars.time, prices, bars.volume)
+
+
+def flat(times: list[int], price: float = 20_000.0) -> Bars:
+    time = np.array(times, dtype=np.int64)
+    return Bars.of(time, np.full((4, len(time)), price), np.full(len(time), 1_000, dtype=np.int64))
+
+
+def days(count: int, last: int = TODAY, every: int = 1) -> list[int]:
+    return [last - back * every * SECONDS_PER_DAY for back in reversed(range(count))]
+
+
+def within(dates: list[int], step_s: int, count: int) -> list[int]:
+    return [date + SESSION_OPENS_S + number * step_s for date in dates for number in range(count)]
+
+
+def market(count: int = 400) -> Source:
+    dates = days(count)
+    return Source(
+        {DAY: flat(dates), HOUR: flat(within(dates[-100:], 3_600, 5)), MINUTE: flat(within(dates[-20:], 60, 50))}
+    )
+
+
+def sync(stores: Stores, source: Source, interval: Interval, now: datetime = NOW) -> SyncStats:
+    return sync_ticker(stores, source, SeriesKey(Mode.VN, "VCB", interval), now)
+
+
+def filled(stores: Stores, source: Source, *intervals: Interval) -> Source:
+    for interval in intervals or Interval:
+        sync(stores, source, interval)
+    source.requests.clear()
+    return source
+
+
+def assert_as_the_source(stores: Stores, source: Source, *intervals: Interval) -> None:
+    for interval in intervals or Interval:
+        held, shown = stores.in_csv("VCB", interval), source.bars[interval]
+        assert held.equals(enhance(shown, Mode.VN, is_index=False)), interval
+        assert stores.in_sqlite("VCB", interval).equals(held)
+    assert not [report for report in verify(stores, Mode.VN, Interval) if report.problems]
+
+
+def recorded(stores: Stores) -> list[tuple[int, float, bool]]:
+    found = Bookkeeping(stores.db_manager).adjustments(Mode.VN, since=0)
+    return [(each.ex_time, round(each.ratio, 3), each.applied_at is not None) for each in found]
+
+
+@pytest.mark.parametrize("ratio", [1.003, 1.01, 1.025, 1.2, 2.0, 0.5])
+@pytest.mark.parametrize("first", list(Interval))
+def test_a_dividend_of_any_size_reaches_all_three_histories(stores: Stores, ratio: float, first: Interval) -> None:
+    source = filled(stores, market())
+    source.divide(ratio, TODAY)
+    sync(stores, source, first)
+    assert_as_the_source(stores, source)
+    assert recorded(stores) == [(TODAY, pytest.approx(ratio, abs=1e-3), True)]
+
+
+def test_the_average_is_of_one_level(stores: Stores) -> None:
+    source = filled(stores, market())
+    source.divide(1.025, TODAY)
+    sync(stores, source, DAY)
+    assert stores.in_csv("VCB").indicator("ma200")[-1] == pytest.approx((199 * 19_512 + 20_000) / 200, abs=0.01)
+
+
+def test_two_dividends_since_the_last_look(stores: Stores) -> None:
+    source = filled(stores, market())
+    source.divide(1.02, TODAY - SECONDS_PER_DAY)
+    source.divide(1.05, TODAY - 10 * SECONDS_PER_DAY)
+    sync(stores, source, DAY)
+    assert_as_the_source(stores, source)
+    assert recorded(stores) == [(TODAY - 10 * SECONDS_PER_DAY, 1.05, True), (TODAY - SECONDS_PER_DAY, 1.02, True)]
+
+
+@pytest.mark.parametrize(
+    ("why", "times", "ratio"),
+    [
+        ("a bar a week", days(100, every=7), 2.0),
+        ("a bar a month", days(60, every=30), 1.05),
+        ("suspended for four months", [*days(300, last=TODAY - 120 * SECONDS_PER_DAY), TODAY - SECONDS_PER_DAY], 100.0),
+        ("three bars in all", days(3, every=20), 2.0),
+    ],
+)
+def test_thin_trading_hides_no_split(stores: Stores, why: str, times: list[int], ratio: float) -> None:
+    source = filled(stores, Source({DAY: flat(times)}), DAY)
+    source.bars[DAY] = flat([*times, TODAY + SECONDS_PER_DAY])
+    source.divide(ratio, TODAY + SECONDS_PER_DAY, DAY)
+    sync(stores, source, DAY, NOW + timedelta(days=1))
+    assert_as_the_source(stores, source, DAY)
+    assert [found for _, found, _ in recorded(stores)] == [ratio], why
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+@pytest.mark.parametrize("count", [1, 10])
+def test_bars_that_were_wrong_for_a_while_are_corrected(stores: Stores, interval: Interval, count: int) -> None:
+    """The newer value wins, new bars come in, and nobody is told of a dividend."""
+    source = market()
+    right = source.bars[interval]
+    wrong = right.prices.copy()
+    wrong[:, -count - 5 : -5] *= 1.1
+    source.bars[interval] = Bars.of(right.time, wrong, right.volume).take(slice(None, -3))
+    filled(stores, source)
+    source.bars[interval] = right
+    sync(stores, source, interval)
+    assert_as_the_source(stores, source)
+    assert recorded(stores) == []
+    assert [asked for asked, _ in source.requests] == [interval], "no other interval was fetched"
+
+
+@pytest.mark.parametrize("late", [(HOUR,), (MINUTE,), (HOUR, MINUTE)])
+def test_hours_and_minutes_that_the_source_adjusts_later(stores: Stores, late: tuple[Interval, ...]) -> None:
+    """Until then the status says which are behind; then they follow, without anybody's help."""
+    source = filled(stores, market())
+    source.divide(1.02, TODAY, *(each for each in Interval if each not in late))
+    assert sync(stores, source, DAY).waits_for == late
+    assert sync(stores, source, DAY).waits_for == late, "at every cycle"
+    assert recorded(stores) == [(TODAY, 1.02, False)]
+    source.divide(1.02, TODAY, *late)
+    for interval in late:
+        sync(stores, source, interval)
+    assert_as_the_source(stores, source)
+    assert recorded(stores) == [(TODAY, 1.02, True)]
+    assert sync(stores, source, DAY).waits_for == ()
+
+
+@pytest.mark.parametrize("lacking", [(MINUTE,), (HOUR,), (HOUR, MINUTE)])
+def test_an_interval_that_the_source_lacks_keeps_no_other_back(stores: Stores, lacking: tuple[Interval, ...]) -> None:
+    source = market()
+    for interval in lacking:
+        del source.bars[interval]
+    kept = [interval for interval in Interval if interval not in lacking]
+    filled(stores, source, *kept)
+    source.divide(1.5, TODAY, *kept)
+    sync(stores, source, DAY)
+    assert_as_the_source(stores, source, *kept)
+    assert recorded(stores) == [(TODAY, 1.5, True)]
+    source.requests.clear()
+    sync(stores, source, DAY)
+    assert len(source.requests) == 1, "it is done once"
+
+
+def test_a_newest_minute_that_comes_in_during_the_swap_is_kept(stores: Stores) -> None:
+    """Another thread saves a minute while the adjusted history is being fetched: it is in both stores at the end."""
+    source = filled(stores, market())
+    source.divide(1.25, TODAY)
+    newer = flat([int(source.bars[MINUTE].time[-1]) + 60])
+    fetch: Callable[[str, Interval, int, int], Bars] = source.fetch
+
+    def meanwhile(ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        bars = fetch(ticker, interval, start, end)
+        if interval is DAY and start == 0:  # the last download before the swaps
+            held = stores.in_csv("VCB", MINUTE)
+            stores.save("VCB", enhance(held.merge(newer), Mode.VN, is_index=False), MINUTE)
+        return bars
+
+    source.fetch = meanwhile  # type: ignore[method-assign]
+    sync(stores, source, DAY)
+    assert stores.in_csv("VCB", MINUTE).time[-1] == newer.time[0]
+    assert stores.in_sqlite("VCB", MINUTE).equals(stores.in_csv("VCB", MINUTE))
+
+
+def test_what_an_interrupted_swap_has_left_is_finished(stores: Stores) -> None:
+    """Days are new and the record says they are not: a stop between the last save and the record."""
+    source = filled(stores, market())
+    source.divide(1.25, TODAY)
+    sync(stores, source, DAY)
+    Bookkeeping(stores.db_manager).record_adjustment(Mode.VN, "VCB", TODAY + 1, 1.25, now=1)
+    sync(stores, source, DAY)
+    assert recorded(stores) == [(TODAY, 1.25, True), (TODAY + 1, 1.25, True)]
