@@ -1,4 +1,4 @@
-"""WSGI entry: `gunicorn app:app`, and where `flask` finds its commands."""
+"""The WSGI entry: `gunicorn app:app`. `flask` finds its commands here too."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`python -m workers`: the one process that writes market data. Stops on SIGTERM or SIGINT after the series in hand."""
+"""`python -m workers`: the one process that writes market data. SIGTERM and SIGINT stop it after the current series."""
 
 import argparse
 import logging
@@ -29,7 +29,7 @@ from workers.priority import yield_to_readers
 log = logging.getLogger("workers")
 
 _STOP_WITHIN_S: Final = 9.0
-"""Process managers kill ten seconds after they have asked; a series in hand takes milliseconds, a request may hang."""
+"""Process managers kill a process ten seconds after the signal. A series takes milliseconds, but a request may hang."""
 
 
 def main() -> None:
@@ -60,9 +60,9 @@ def _thread_names(text: str) -> list[str]:
 
 
 def _enabled_threads(settings: Settings, only: Sequence[str] | None) -> list[str]:
-    """Those of the markets that are enabled; `only` these of them.
+    """The threads of the enabled markets; with `only`, the named ones.
 
-    :raises ConfigError: for one of a market that is not.
+    :raises ConfigError: when `only` names a thread of a market that is not enabled.
     """
     enabled = [name for name, jobs in THREADS.items() if jobs[0].mode in settings.markets]
     if only is not None and not set(only) <= set(enabled):
@@ -74,9 +74,9 @@ def _enabled_threads(settings: Settings, only: Sequence[str] | None) -> list[str
 
 
 def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.Event) -> bool:
-    """Hold the writer's lock, finish what a crash left, then keep the markets current until `stop`.
+    """Hold the writer's lock, finish what a crash interrupted, then keep the markets current until `stop` is set.
 
-    :returns: whether all went well: with `once`, that no series failed; otherwise that no thread died or hung.
+    :returns: whether all went well. With `once`: no series failed. Otherwise: no thread died or hung.
     :raises AppError: when the start fails: another writer, another source, a source that is not available.
     """
     modes = list(dict.fromkeys(THREADS[name][0].mode for name in names))
@@ -98,14 +98,14 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
             nightly = NightlyVerification(stores, modes, stop, clocks)
             catching_up = CatchingUp(stores, modes, stop, clocks)
             is_well = _run_threads({**loops, "nightly": nightly, "catch-up": catching_up}, stop)
-        # Not after an error: a thread may still be at work, and closing would pull the file from under it.
+        # Not after an error: a thread may still run, and closing would take its file away.
         stores.close()
     log.info(key_values(event="stopped"))
     return is_well
 
 
 def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -> None:
-    """A signal ends it after the series in hand; what is not settled yet is for the next start."""
+    """Reconcile the stores. A signal ends it after the current series; the next start does the rest."""
     recovery = stores.csv_store.recover(mode)
     settled = settle_out_of_step(stores, mode, now, stop)
     log.info(
@@ -136,7 +136,7 @@ def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification | Catching
         thread.join(max(0.0, deadline - time.monotonic()))
     hung = [thread.name for thread in threads if thread.is_alive()]
     if hung:
-        # What they were writing is whole in CSV or has its journal; the next start brings SQLite up to it.
+        # What they were writing is complete in CSV or in its journal. The next start brings SQLite up to date.
         log.error(key_values(event="threads_hang", threads=",".join(hung)))
         sys.exit(1)
     return is_well

@@ -1,4 +1,4 @@
-"""Whenever a save has gone to CSV alone: SQLite is brought up to it once it can be written, not at the next cycle."""
+"""After a save that reached only CSV, bring SQLite up to date as soon as it can be written, not at the next cycle."""
 
 import logging
 import threading
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
 _AGAIN_AFTER_TIMES: Final = 10
-"""After a series that could not be settled: ten times as long as that took. It may have been read whole in vain."""
+"""The wait after a series that could not be settled: ten times as long as the attempt, which may have read it all."""
 
 
 class CatchingUp:
-    """A thread's work: to look every second for series that SQLite is behind in, until `stop` is set."""
+    """The work of a thread: it looks every second for series in which SQLite is behind, until `stop` is set."""
 
     def __init__(self, stores: Stores, modes: Sequence[Mode], stop: threading.Event, clocks: Clocks) -> None:
         self._modes = modes
@@ -40,7 +40,7 @@ class CatchingUp:
             self._stores.db_manager.close_readers()
 
     def look(self) -> None:
-        """Nothing that goes wrong ends the thread: it is logged, unless it is what is waited for, and tried again."""
+        """Look once. An error does not end the thread. Errors are logged, except the one that it waits for."""
         for mode in self._modes:
             started = self._monotonic()
             if started < self._not_before[mode]:
@@ -61,7 +61,7 @@ class CatchingUp:
             self._not_before[mode] = ended + _AGAIN_AFTER_TIMES * (ended - started)
 
     def _heal(self, mode: Mode) -> None:
-        """A damaged database is filled anew, unless another thread is at it."""
+        """Rebuild a damaged database, unless another thread does it already."""
         if not REPAIRING[mode].acquire(blocking=False):
             return
         try:

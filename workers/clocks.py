@@ -1,4 +1,4 @@
-"""The clocks a worker goes by, together, so that a test can put others in their place."""
+"""The clocks of a worker in one object, so that a test can replace them."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from stockapi.clock import utc_now
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """`now`: the present moment, with a time zone. `monotonic` and `cpu_seconds` (of the thread) count seconds."""
+    """`now`: the present time, with a time zone. `monotonic`: seconds. `cpu_seconds`: the CPU time of the thread."""
 
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""What the workers do: the timetables of the markets' records, as jobs that a loop can run."""
+"""The jobs of the workers, made from the schedules of the markets."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -28,4 +28,4 @@ THREADS: Final[Mapping[str, Sequence[Job]]] = {
     for mode in Mode
     for name, schedules in market_of(mode).threads.items()
 }
-"""What runs side by side: a thread each, with its jobs one after the other. All of a thread are of one market."""
+"""The threads that run at the same time. A thread runs its jobs one after the other; all are of one market."""

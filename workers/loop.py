@@ -1,4 +1,4 @@
-"""One guarded loop for every worker: when its jobs are due, what a cycle does, what it leaves for others to read."""
+"""The loop of every worker: when its jobs are due, what a cycle does, what it records for others to read."""
 
 import logging
 import threading
@@ -34,29 +34,31 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 1.0
 _BEAT_EVERY_S: Final = 10.0
 _CLOCK_SLACK_S: Final = 5.0
-"""How far wall clock and monotonic clock may disagree on when a job is due before the latter decides."""
+"""If wall clock and monotonic clock differ by more than this about when a job is due, the monotonic clock decides."""
 _HEAL_AGAIN_AFTER_S: Final = 60.0
 _HEAL_AGAIN_AFTER_TIMES: Final = 10
-"""After healing in vain: a minute, or ten times as long as it took, which is minutes for a large database."""
+"""The wait after a failed repair: a minute, or ten times as long as the repair took. That is minutes for a large
+database.
+"""
 _PAUSE_TIMES: Final = 4
-"""After each series, as many times what it took to compute, so that a thread takes a fifth of a core at most.
+"""The pause after each series, as a multiple of its CPU time: a thread uses at most a fifth of a core.
 
-With cycles one after the other the 99th percentile was then 1.0 to 1.3 times that at rest for most requests, at worst
-1.6, on two cores that both were busy with them; without pauses it was twice that, whatever the priority.
+With two busy cores and cycles without a break, the 99th percentile of most requests was 1.0 to 1.3 times that of a
+system at rest, at worst 1.6 times. Without pauses it was twice as long, at any priority.
 """
 
 WAL_ALARM_BYTES: Final = 64 << 20
 
 REPAIRING: Final = {mode: threading.Lock() for mode in Mode}
-"""Held by the thread that may put another database in the place of the market's."""
+"""A thread must hold this lock to replace the database of the market."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """Series of one market that are brought up to date together.
 
-    `worker`: the name it reports under. `tickers` is asked at every cycle, so that new listings are picked up.
-    `due_every_s`: seconds from the start of one cycle to the start of the next, which may depend on the hour.
+    `worker`: the name in its reports. `tickers`: called at every cycle, so new listings need no restart.
+    `due_every_s`: the seconds from the start of one cycle to the start of the next; they may depend on the time of day.
     """
 
     worker: str
@@ -68,7 +70,7 @@ class Job:
 
 @dataclass(slots=True)
 class _Tally:
-    """What a cycle adds up to."""
+    """The counts of a cycle."""
 
     series: int = 0
     failed: int = 0
@@ -76,7 +78,7 @@ class _Tally:
     source_errors: int = 0
     source_error: str | None = None
     has_refused: bool = False
-    """Whether the source ended the cycle: series were left out."""
+    """Whether the source ended the cycle, so that series were left out."""
     last_error: str | None = None
 
     def fail(self, error: str) -> None:
@@ -85,16 +87,16 @@ class _Tally:
 
     @property
     def source_state(self) -> str:
-        """`ok`, or the source's last error when it ended the cycle or failed more than half of the series.
+        """`ok`; or the source's last error, when it ended the cycle or failed for more than half of the series.
 
-        Some tickers of a list are always delisted or not listed yet. They are counted, and say nothing of the source.
+        Some tickers of a list are always delisted or not listed yet. Their errors do not mean that the source is bad.
         """
         is_ok = not self.has_refused and 2 * self.source_errors <= self.series
         return "ok" if is_ok or self.source_error is None else self.source_error
 
 
 class WorkerLoop:
-    """Runs jobs of one market in one thread until `stop` is set. Nothing a job does can end it."""
+    """Runs jobs of one market in one thread until `stop` is set. An error in a job does not end it."""
 
     def __init__(
         self,
@@ -115,11 +117,11 @@ class WorkerLoop:
         self._due: dict[str, float] = {}
         self._beaten = float("-inf")
         self._damaged: tuple[int, int] | None = None
-        """The database file in which this cycle has met damage, as `DatabaseManager.file` names it."""
+        """The database file in which this cycle found damage, as `DatabaseManager.file` returns it; None for none."""
         self._repair_not_before = float("-inf")
 
     def run(self) -> None:
-        """Run each job when it is due, counted from when it last ran in any process, until `stop`."""
+        """Run each job when it is due, until `stop` is set. A run in an earlier process counts too."""
         for job in self._jobs:
             self._schedule(job, self._first_delay_s(job))
         try:
@@ -130,13 +132,13 @@ class WorkerLoop:
             self._stores.db_manager.close_readers()
 
     def run_once(self) -> int:
-        """Run each job now, once. :returns: how many series failed."""
+        """Run each job now, once. :returns: the number of series that failed."""
         return sum(self._guarded_cycle(job) for job in self._jobs)
 
     def _tick(self) -> None:
         self._scheduler.run_pending()
         for job in self._jobs:
-            # `schedule` goes by the wall clock: set back by an hour it would sleep for an hour.
+            # `schedule` uses the wall clock: if it is set back by an hour, `schedule` would sleep for an hour.
             if self._monotonic() > self._due[job.worker] + _CLOCK_SLACK_S and not self._stop.is_set():
                 log.warning(key_values(event="clock_moved", worker=job.worker))
                 self._run_and_reschedule(job)
@@ -148,7 +150,7 @@ class WorkerLoop:
         waiting = self._scheduler.every(max(1, round(delay_s))).seconds.do(self._run_and_reschedule, job)
         waiting.tag(job.worker)
         if delay_s <= 0.0:
-            # `schedule` takes no interval of 0 seconds, and goes by local time.
+            # `schedule` accepts no interval of 0 seconds, and uses local time.
             waiting.next_run = self._clock().astimezone().replace(tzinfo=None)
 
     def _run_and_reschedule(self, job: Job) -> type[schedule.CancelJob]:
@@ -160,7 +162,7 @@ class WorkerLoop:
         return schedule.CancelJob
 
     def _first_delay_s(self, job: Job) -> float:
-        """What is left of the time between cycles since the last one, though that was in another process."""
+        """The seconds until the first cycle. The last cycle counts, even if it was in another process."""
         now = self._clock()
         try:
             state = self._stores.bookkeeping.worker_states(job.mode).get(job.worker)
@@ -172,9 +174,9 @@ class WorkerLoop:
         return max(0.0, min(job.due_every_s(now), state.last_sync + job.due_every_s(now) - now.timestamp()))
 
     def _guarded_cycle(self, job: Job) -> int:
-        """The job's guard: whatever goes wrong in a cycle is logged and counted, and the next one tries again.
+        """Run a cycle. An error is logged and counted, and the next cycle tries again.
 
-        :returns: how many series failed; 1 when the cycle broke off otherwise.
+        :returns: the number of series that failed; 1 when the cycle ended with another error.
         """
         try:
             return self._cycle(job)
@@ -190,7 +192,7 @@ class WorkerLoop:
         try:
             return self._bring_up_to_date(job)
         finally:
-            # Also when nothing could be written: on a full disk this is what frees the log.
+            # Also when nothing could be written: on a full disk this frees the log.
             self._checkpoint(job.mode)
 
     def _bring_up_to_date(self, job: Job) -> int:
@@ -211,13 +213,13 @@ class WorkerLoop:
             self._note(job.mode, exc.fault)
             raise
         finally:
-            # One that another thread has put in its place meanwhile is not the one that was damaged.
+            # If another thread has replaced the file meanwhile, the new file is not the damaged one.
             if self._damaged is not None and not has_healed and self._damaged == self._stores.db_manager.file(job.mode):
                 self._repair(job.mode, rebuild)
         return tally.failed
 
     def _is_usable(self, mode: Mode) -> bool:
-        """Whether each table of bars can be read. Damage inside of one shows when a series is saved, and is noted."""
+        """Whether each table of bars can be read. Damage further inside is found, and noted, when a series is saved."""
         if not self._stores.settings.sqlite_writes:
             return True
         if not self._stores.db_manager.health(mode).reachable:
@@ -229,9 +231,9 @@ class WorkerLoop:
         return True
 
     def _repair(self, mode: Mode, heal: Callable[..., object]) -> bool:
-        """Fill a database that is gone or damaged anew from CSV, in one thread; the others go on.
+        """Rebuild a missing or damaged database from CSV, in one thread. The other threads continue.
 
-        :param heal: `settle_out_of_step`, which finds out whether it is damaged, or `rebuild`.
+        :param heal: `settle_out_of_step`, which checks first whether the database is damaged, or `rebuild`.
         :returns: whether it was tried.
         """
         started = self._monotonic()
@@ -252,7 +254,7 @@ class WorkerLoop:
         return True
 
     def _note(self, mode: Mode, fault: SqliteFault | None) -> None:
-        """What a save or a report has met. A database that is busy, full or out of reach is left alone."""
+        """Note the damage that a save or a report found. A busy, full or unreachable database is not damaged."""
         if fault in DAMAGE and self._damaged is None:
             self._damaged = self._stores.db_manager.file(mode)
 
@@ -267,7 +269,7 @@ class WorkerLoop:
                 self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
 
     def _sync_one(self, key: SeriesKey, tally: _Tally) -> bool:
-        """:returns: False when the cycle is over: asking on would be useless, or make things worse."""
+        """:returns: False when the cycle must end, because further requests would be useless or harmful."""
         tally.series += 1
         try:
             stats = sync_ticker(self._stores, self._provider, key, self._clock())
@@ -280,13 +282,13 @@ class WorkerLoop:
             log.warning("%s: %s", key, exc)
             return not exc.stops_cycle
         except StoreError as exc:
-            # It says what is wrong, and with which file: at every cycle, until somebody has mended that.
+            # The message says what is wrong, and with which file. It comes at every cycle until that is repaired.
             tally.fail(f"{key}: {exc}")
             log.warning("%s failed: %s", key, exc)
             self._note(key.mode, exc.fault if isinstance(exc, SqliteError) else None)
             return True
         except Exception as exc:
-            # One series that fails, for whatever reason, must not keep the others from being brought up to date.
+            # The failure of one series must not stop the others.
             tally.fail(f"{key}: {exc}")
             log.exception("%s failed", key)
             return True
@@ -299,7 +301,7 @@ class WorkerLoop:
         return True
 
     def _checkpoint(self, mode: Mode) -> None:
-        """Move the write-ahead log into the database; a log that grows all the same has a reader that never ends."""
+        """Copy the write-ahead log into the database. If the log still grows, some reader never ends."""
         self._stores.db_manager.checkpoint(mode)
         log_bytes = DatabaseUtils(self._stores.db_manager).sizes(mode).write_ahead_log
         if log_bytes > WAL_ALARM_BYTES:
@@ -333,7 +335,7 @@ class WorkerLoop:
         self._stores.bookkeeping.record_cycle(job.mode, cycle, now)
 
     def _beat(self) -> None:
-        """Say now and then that this thread is alive; not being able to say so is no reason to stop."""
+        """Record from time to time that this thread is alive. An error here does not stop the thread."""
         if self._monotonic() - self._beaten < _BEAT_EVERY_S:
             return
         self._beaten = self._monotonic()

@@ -1,4 +1,4 @@
-"""Once a night, while the market is quiet: both stores of a market verified and mended, one market after the other."""
+"""Verify and repair both stores of each market once a night, while the market is quiet."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ from workers.loop import REPAIRING
 log = logging.getLogger(__name__)
 
 FIRST_CHECK_AFTER_S: Final = 600.0
-"""A start has enough to do, and a process that keeps being restarted would verify without end."""
+"""A start has other work to do. Without this wait, a process that restarts again and again would always verify."""
 _CHECK_EVERY_S: Final = 60.0
 _RETRY_AFTER_S: Final = 3_600.0
 _LONGEST_PAUSE_S: Final = 1.0
@@ -28,8 +28,8 @@ _LONGEST_PAUSE_S: Final = 1.0
 def is_due(mode: Mode, last_done: int | None, now: datetime) -> bool:
     """Whether a quiet hour has begun since the last verification (Unix seconds; None: there was none).
 
-    One that was missed, because no worker ran then, is made up for at any time the market is closed, or that it never
-    closes.
+    If no worker ran at the quiet hour, the verification is due later, while the market is closed. If the market never
+    closes, it is due at any time.
     """
     market = market_of(mode)
     local = now.astimezone(market.quiet_from.tzinfo)
@@ -42,7 +42,7 @@ def is_due(mode: Mode, last_done: int | None, now: datetime) -> bool:
 
 
 class NightlyVerification:
-    """A thread's work: to look every minute whether a market is due, until `stop` is set."""
+    """The work of a thread: it checks every minute whether a market is due, until `stop` is set."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class NightlyVerification:
             self._stores.db_manager.close_readers()
 
     def verify_due(self) -> None:
-        """Verify the markets that are due. Whatever goes wrong is logged, and tried again an hour later."""
+        """Verify the markets that are due. An error is logged, and the next attempt is an hour later."""
         if not self._stores.settings.sqlite_writes:
             return
         for mode in self._modes:
@@ -111,7 +111,7 @@ class NightlyVerification:
         )
 
     def _gently(self, reports: Iterator[SeriesReport]) -> Iterator[SeriesReport]:
-        """With a pause after each series as long as it took, a second at most: half of the time is the readers'."""
+        """Pause after each series as long as it took, but at most a second. So readers have half of the time."""
         started = self._monotonic()
         for report in reports:
             yield report

@@ -1,4 +1,4 @@
-"""Whose turn it is when requests and writing both want the processor."""
+"""Requests have priority over writing when both need the processor."""
 
 import logging
 import os
@@ -10,21 +10,22 @@ from stockapi.logs import key_values
 log = logging.getLogger(__name__)
 
 NICENESS: Final = 10
-"""Added to what the process was started with: a tenth of the share of an equal, and never nothing at all."""
+"""Added to the niceness of the process. The process then gets a tenth of a normal one's time, and never nothing."""
 
 _SESSION_NICENESS: Final = Path("/proc/self/autogroup")
 
 
 def yield_to_readers() -> None:
-    """Lower the priority of this process, and by that of every thread it starts: a reader's request comes first.
+    """Lower the priority of this process, and so of every thread that it starts.
 
-    A cycle has a minute. With a busy web process on each of two cores, an equal would take a third of both.
+    A cycle may take a minute. If a web process is busy on each of two cores, a normal process would take a third of
+    both.
     """
     niceness = os.nice(NICENESS)
     if os.getsid(0) == os.getpid() and _SESSION_NICENESS.exists():
-        # Linux divides the processor among sessions first, and among the processes of each by `nice`. Service managers
-        # give each service a session of its own: two busy ones had equal shares whatever their `nice`, and 9 to 1 with
-        # this. A session of others is left as it is.
+        # Linux divides the processor among sessions first; `nice` counts only inside a session. Service managers give
+        # each service its own session. Two busy sessions had equal shares at any `nice`, and 9 to 1 with this setting.
+        # It is not changed if the session belongs to another process.
         try:
             _SESSION_NICENESS.write_text(str(niceness))
         except OSError as exc:

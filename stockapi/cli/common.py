@@ -1,4 +1,4 @@
-"""What the commands share: options, one-line errors, being the writer, progress."""
+"""The common parts of the commands: options, errors of one line, the writer's lock, progress."""
 
 import logging
 import sys
@@ -26,11 +26,11 @@ Item = TypeVar("Item")
 
 _MOST_LINES_SHOWN: Final = 20
 _LOG_EVERY_S: Final = 5.0
-"""Between two log lines where there is no terminal for a progress bar."""
+"""The seconds between two log lines when there is no terminal for a progress bar."""
 
 
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An AppError ends the command with its one line on standard error and exit status 1."""
+    """Decorate a command: an AppError ends it with one line on standard error and exit status 1."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +43,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Parsed(click.ParamType[Any]):
-    """A parameter parsed by one of our own functions, whose QueryError says what is allowed."""
+    """A parameter that is parsed by one of our functions. Its QueryError says what is allowed."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
         self.name = name
@@ -64,13 +64,13 @@ def _parse_stored_interval(text: str) -> Interval:
 
 
 def _enabled_markets(ctx: click.Context) -> tuple[Mode, ...]:
-    # While options are parsed the application is not the current one yet.
+    # While options are parsed, there is no current application yet.
     with ctx.ensure_object(ScriptInfo).load_app().app_context():
         return services().settings.markets
 
 
 class _Market(click.ParamType[Any]):
-    """One of the markets that are enabled."""
+    """One of the enabled markets."""
 
     name = "mode"
 
@@ -130,21 +130,21 @@ tickers_option = click.option(
 
 @contextmanager
 def writing(modes: Collection[Mode]) -> Iterator[Services]:
-    """Makes this command the only writer of the markets; in the end their write-ahead logs are emptied.
+    """Make this command the only writer of the markets. At the end their write-ahead logs are emptied.
 
-    :raises WriterLockedError: when another process is; says which.
+    :raises WriterLockedError: when another process writes; it says which one.
     """
     app = services()
     with writer_lock(app.settings, modes):
         try:
             yield app
         finally:
-            # The last connection to leave moves the log into the file: only the writer may do that.
+            # The last connection that closes copies the log into the file. Only the writer may do that.
             app.stores.db_manager.close()
 
 
 def with_progress(items: Iterable[Item], total: int | None, description: str, unit: str) -> Iterator[Item]:
-    """The items, with a progress bar on a terminal; elsewhere a log line every few seconds and one at the end."""
+    """Yield the items, with a progress bar on a terminal. Otherwise log a line every few seconds and at the end."""
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=description, unit=f" {unit}", leave=False)
         return
@@ -159,7 +159,7 @@ def with_progress(items: Iterable[Item], total: int | None, description: str, un
 
 
 def print_some(lines: list[str]) -> None:
-    """The first of the lines, to standard error, and how many more there would be."""
+    """Print the first lines to standard error, and the number of the others."""
     for line in lines[:_MOST_LINES_SHOWN]:
         click.echo(line, err=True)
     if len(lines) > _MOST_LINES_SHOWN:

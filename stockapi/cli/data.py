@@ -1,4 +1,4 @@
-"""`flask data`: bars into and between the stores."""
+"""`flask data`: commands that write, compare and check bars."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -85,9 +85,9 @@ def _report_import(results: list[ImportResult], mode: Mode) -> None:
 def pull(
     modes: tuple[Mode, ...], intervals: tuple[Interval, ...], tickers: tuple[str, ...], full: bool, if_empty: bool
 ) -> None:
-    """Fetch what is new from the source of each market into both stores, now."""
+    """Fetch new bars from the source of each market now, and save them to both stores."""
     enabled = services().settings.markets
-    # The same ticker may exist in several markets, so naming one does not tell which is meant.
+    # Several markets may have the same ticker, so a ticker does not name the market.
     wanted = [mode for mode in enabled if mode in (modes or (enabled[:1] if tickers else enabled))]
     outcomes: list[SyncStats | str] = []
     with writing(wanted) as app:
@@ -107,7 +107,7 @@ def pull(
 def _pull_market(
     app: Services, provider: Provider, tickers: tuple[str, ...], intervals: tuple[Interval, ...], full: bool
 ) -> list[SyncStats | str]:
-    """One outcome per series pulled, or that could not be: then the line that says why."""
+    """One outcome for each series. For a series that failed, it is a line that says why."""
     wanted, mode = tickers or provider.tickers(), provider.mode.value
     record_source(app.stores, provider.mode, app.clock())
     each = with_progress(wanted, len(wanted), f"pull {mode}", "tickers")
@@ -142,7 +142,7 @@ def _pull_ticker(
 @with_appcontext
 @one_line_errors
 def adopt(modes: tuple[Mode, ...]) -> None:
-    """Let the source of the settings go on with bars that another source has filled. Nothing is fetched."""
+    """Let the source of the settings continue with bars that another source has filled. Nothing is fetched."""
     with writing(modes) as app:
         for mode in modes:
             before, now = source_of(app.stores, mode), app.settings.origin(mode)
@@ -156,9 +156,9 @@ def adopt(modes: tuple[Mode, ...]) -> None:
 @with_appcontext
 @one_line_errors
 def enhance(modes: tuple[Mode, ...], intervals: tuple[Interval, ...]) -> None:
-    """Compute all indicators anew from the stored bars and save what changed to both stores.
+    """Compute all indicators again from the stored bars, and save the changes to both stores.
 
-    Exits 1 when a series failed; the others are done all the same.
+    Exits 1 when a series failed; the other series are still done.
     """
     with writing(modes) as app:
         outcomes = [
@@ -170,7 +170,7 @@ def enhance(modes: tuple[Mode, ...], intervals: tuple[Interval, ...]) -> None:
 
 
 def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> list[EnhancementStats | str]:
-    """One outcome per series enhanced, or that could not be: then the line that says why."""
+    """One outcome for each series. For a series that failed, it is a line that says why."""
     tickers = stored_tickers(app.stores, mode, interval)
     each = (_enhance_series(app, SeriesKey(mode, ticker, interval)) for ticker in tickers)
     outcomes = list(with_progress(each, len(tickers), f"enhance {mode.value} {interval.value}", "tickers"))

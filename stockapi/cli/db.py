@@ -23,7 +23,7 @@ def commands() -> None:
 @with_appcontext
 @one_line_errors
 def upgrade(modes: tuple[Mode, ...]) -> None:
-    """Create the databases where they are missing and apply the migrations they lack."""
+    """Create missing databases and apply missing migrations."""
     with writing(modes) as app:
         for mode in modes:
             version = app.stores.db_manager.upgrade(mode)
@@ -38,7 +38,7 @@ def upgrade(modes: tuple[Mode, ...]) -> None:
 @with_appcontext
 @one_line_errors
 def status(check: bool, modes: tuple[Mode, ...]) -> None:
-    """Tables, counts, sizes; exits 1 when a database cannot be read or fails its integrity check."""
+    """Show tables, counts and sizes. Exits 1 when a database cannot be read or fails its integrity check."""
     is_sound = True
     for mode in modes:
         if check:
@@ -49,7 +49,7 @@ def status(check: bool, modes: tuple[Mode, ...]) -> None:
 
 
 def _is_sound(mode: Mode) -> bool:
-    """Whether the file passes its integrity check, which is recorded; False for one that cannot be read at all."""
+    """Whether the file passes its integrity check; False when it cannot be read. The result is recorded."""
     if not services().stores.db_manager.health(mode).reachable:
         return False
     with writing([mode]) as app:
@@ -80,7 +80,7 @@ def _print_status(mode: Mode) -> bool:
 @with_appcontext
 @one_line_errors
 def optimize(modes: tuple[Mode, ...]) -> None:
-    """Refresh statistics, empty the write-ahead log and give free pages back."""
+    """Refresh statistics, empty the write-ahead log and release free pages."""
     with writing(modes) as app:
         for mode in modes:
             sizes = DatabaseUtils(app.stores.db_manager).optimize(mode, app.clock())
@@ -96,9 +96,9 @@ def optimize(modes: tuple[Mode, ...]) -> None:
 @with_appcontext
 @one_line_errors
 def backup(dest: Path, keep: int, modes: tuple[Mode, ...]) -> None:
-    """Copy the live databases, consistently and checked, into files of the directory DEST that are named for the time.
+    """Copy the live databases into the directory DEST. The copies are consistent, checked and named after the time.
 
-    Nobody has to stop. Older backups go when the new one is there.
+    No process has to stop. Older backups are removed after the new one is complete.
     """
     app = services()
     for mode in modes:
@@ -116,10 +116,10 @@ def backup(dest: Path, keep: int, modes: tuple[Mode, ...]) -> None:
 @with_appcontext
 @one_line_errors
 def restore(src: Path, modes: tuple[Mode, ...]) -> None:
-    """Put the newest backups in the directory SRC back, or the one file SRC; nothing is deleted.
+    """Restore the newest backups of the directory SRC, or the one file SRC. Nothing is deleted.
 
-    The present databases are kept beside the restored ones. What a backup lacks, the next start of the worker brings
-    over from CSV.
+    The present databases are kept beside the restored ones. The next start of the worker copies what a backup lacks
+    from CSV.
     """
     with writing(modes) as app:
         for mode, restored in DatabaseUtils(app.stores.db_manager).restore(modes, src, app.clock()).items():

@@ -1,4 +1,4 @@
-"""`flask data doctor`: what is wrong with the bars themselves, what can be mended, and mend it."""
+"""`flask data doctor`: find errors in the bars themselves, and repair those that can be repaired."""
 
 from collections import Counter
 
@@ -20,10 +20,10 @@ from stockapi.services.writer_lock import writer_of
 @with_appcontext
 @one_line_errors
 def examine_bars(modes: tuple[Mode, ...], intervals: tuple[Interval, ...], mend: bool) -> None:
-    """Look for damaged lines, duplicates, impossible bars, jumps and gaps; say for each what can be done.
+    """Find damaged lines, duplicates, impossible bars, jumps and gaps, and say for each what can be done.
 
-    Exits 1 when something is left that --fix would mend or that makes a series unreadable, 0 otherwise: what a source
-    has sent is kept, and told, however odd it is.
+    Exits 1 when a finding is left that --fix would repair, or that makes a series unreadable; otherwise 0. Unusual bars
+    that a source has sent are reported, and kept.
     """
     if mend:
         with writing(modes) as app:

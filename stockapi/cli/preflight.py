@@ -1,9 +1,9 @@
-"""`python -m stockapi.cli.preflight`: what the Makefile asks before it starts anything.
+"""`python -m stockapi.cli.preflight`: the Makefile runs it before it starts anything.
 
     provider    prints the setting DATA_PROVIDER
     address     prints "free", the address in a browser and the port; "running" when this application answers there
 
-Anything that is not allowed, or in the way, is one line on standard error, with exit status 1.
+If something is not allowed or prevents the start, it prints one line on standard error, with exit status 1.
 """
 
 import sys
@@ -24,7 +24,7 @@ _ALIVE: Final = b'{"status":"ok"}'
 
 
 def main() -> None:
-    """:raises SystemExit: with the one line."""
+    """:raises SystemExit: with the line, when the start is not possible."""
     try:
         settings = Settings.load()
         answer = settings.data_provider if sys.argv[1:] == ["provider"] else _address(settings)

@@ -1,4 +1,4 @@
-"""`flask status`: what is stored, how fresh it is, who writes."""
+"""`flask status`: what is stored, how new it is, which process writes."""
 
 import click
 from flask.cli import with_appcontext
@@ -19,7 +19,7 @@ from stockapi.services.writer_lock import writer_of
 @with_appcontext
 @one_line_errors
 def show_status(modes: tuple[Mode, ...]) -> None:
-    """What is stored, how fresh it is, which workers have run and how they are.
+    """Show what is stored, how new it is, and the workers with their state.
 
     Exits 1 when a database cannot be read.
     """
@@ -41,7 +41,7 @@ def show_status(modes: tuple[Mode, ...]) -> None:
 
 
 def _source(mode: Mode) -> str:
-    """The source that filled the market, and that of the settings where it is another one."""
+    """The source that filled the market. If the settings name another source, that one too."""
     held, wanted = source_of(services().stores, mode), services().settings.origin(mode)
     return f"source: {held}" if held == wanted else f"source: {held or 'none recorded'}; the settings name {wanted}"
 

@@ -1,4 +1,4 @@
-"""`flask data verify`: do both stores hold the same, which of them is right, and mend what does not."""
+"""`flask data verify`: compare both stores, say which side is right, and repair differences."""
 
 from functools import partial
 from itertools import chain
@@ -22,9 +22,10 @@ from stockapi.services.writer_lock import writer_of
 @with_appcontext
 @one_line_errors
 def verify_stores(modes: tuple[Mode, ...], repair: bool) -> None:
-    """Read both stores, check the database file and compare every bar; exits 1 and says where they differ.
+    """Check the database file and compare every bar of both stores. Exits 1 when they differ, and says where.
 
-    With --repair exits 0 when nothing differs any more. Differences are told with the side that is right and why.
+    With --repair, exits 0 when all differences are repaired. Each difference is reported with the side that is right,
+    and the reason.
     """
     is_well = True
     if repair:
@@ -52,9 +53,9 @@ def _verify(app: Services, mode: Mode) -> bool:
 
 
 def _repair(app: Services, mode: Mode) -> bool:
-    """First what the stamps give away, then what a comparison finds.
+    """Repair the differences that the stamps show, then those that a comparison finds.
 
-    :returns: whether all is well now.
+    :returns: whether no difference is left.
     """
     settled = settle_out_of_step(app.stores, mode, app.clock())
     print_some([f"  {key}: was out of step{_told(stats)}" for key, stats in settled.items()])
@@ -104,7 +105,7 @@ def _print_repair(mode: Mode, done: Repair) -> None:
 
 
 def _told(stats: EnhancementStats) -> str:
-    """What settling a series has changed, in bars."""
+    """The changes of one settled series, in bars, as text."""
     why = "".join(f"; {evidence.value}" for evidence in stats.evidence)
     aside = f", {stats.quarantined} set aside in the quarantine" if stats.quarantined else ""
     return f"{why}; {stats.csv_changed:,} bars changed in CSV, {stats.sqlite_changed:,} in SQLite{aside}"
