@@ -49,7 +49,7 @@ class CatchingUp:
                 is_done = catch_up(self._stores, mode, self._clock, self._stop)
             except SqliteError as exc:
                 if exc.fault in DAMAGE:
-                    self._heal(mode)
+                    self._repair(mode)
             except AppError as exc:
                 log.error(key_values(event="catching_up_failed", mode=mode.value, error=exc))
             except Exception:
@@ -60,13 +60,13 @@ class CatchingUp:
             ended = self._monotonic()
             self._not_before[mode] = ended + _AGAIN_AFTER_TIMES * (ended - started)
 
-    def _heal(self, mode: Mode) -> None:
+    def _repair(self, mode: Mode) -> None:
         """Rebuild a damaged database, unless another thread does it already."""
         if not REPAIRING[mode].acquire(blocking=False):
             return
         try:
             settle_out_of_step(self._stores, mode, self._clock(), self._stop)
         except AppError as exc:
-            log.error("the %s database could not be healed: %s", mode.value, exc)
+            log.error("the %s database could not be repaired: %s", mode.value, exc)
         finally:
             REPAIRING[mode].release()

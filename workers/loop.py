@@ -35,8 +35,8 @@ _LOOK_EVERY_S: Final = 1.0
 _BEAT_EVERY_S: Final = 10.0
 _CLOCK_SLACK_S: Final = 5.0
 """If wall clock and monotonic clock differ by more than this about when a job is due, the monotonic clock decides."""
-_HEAL_AGAIN_AFTER_S: Final = 60.0
-_HEAL_AGAIN_AFTER_TIMES: Final = 10
+_REPAIR_AGAIN_AFTER_S: Final = 60.0
+_REPAIR_AGAIN_AFTER_TIMES: Final = 10
 """The wait after a failed repair: a minute, or ten times as long as the repair took. That is minutes for a large
 database.
 """
@@ -198,7 +198,7 @@ class WorkerLoop:
     def _bring_up_to_date(self, job: Job) -> int:
         started = self._monotonic()
         tally = _Tally()
-        has_healed = not self._is_usable(job.mode) and self._repair(job.mode, settle_out_of_step)
+        has_tried = not self._is_usable(job.mode) and self._repair(job.mode, settle_out_of_step)
         try:
             tickers = job.tickers(self._provider)
         except AppError as exc:
@@ -214,7 +214,7 @@ class WorkerLoop:
             raise
         finally:
             # If another thread has replaced the file meanwhile, the new file is not the damaged one.
-            if self._damaged is not None and not has_healed and self._damaged == self._stores.db_manager.file(job.mode):
+            if self._damaged is not None and not has_tried and self._damaged == self._stores.db_manager.file(job.mode):
                 self._repair(job.mode, rebuild)
         return tally.failed
 
@@ -230,19 +230,19 @@ class WorkerLoop:
             return False
         return True
 
-    def _repair(self, mode: Mode, heal: Callable[..., object]) -> bool:
+    def _repair(self, mode: Mode, repair: Callable[..., object]) -> bool:
         """Rebuild a missing or damaged database from CSV, in one thread. The other threads continue.
 
-        :param heal: `settle_out_of_step`, which checks first whether the database is damaged, or `rebuild`.
+        :param repair: `settle_out_of_step`, which checks first whether the database is damaged, or `rebuild`.
         :returns: whether it was tried.
         """
         started = self._monotonic()
         if started < self._repair_not_before or not REPAIRING[mode].acquire(blocking=False):
             return False
         try:
-            heal(self._stores, mode, self._clock(), self._stop)
+            repair(self._stores, mode, self._clock(), self._stop)
         except StoreError as exc:
-            log.error("the %s database could not be healed: %s", mode.value, exc)
+            log.error("the %s database could not be repaired: %s", mode.value, exc)
             is_well = False
         else:
             is_well = self._is_usable(mode)
@@ -250,7 +250,7 @@ class WorkerLoop:
             REPAIRING[mode].release()
         if not is_well:
             ended = self._monotonic()
-            self._repair_not_before = ended + max(_HEAL_AGAIN_AFTER_S, _HEAL_AGAIN_AFTER_TIMES * (ended - started))
+            self._repair_not_before = ended + max(_REPAIR_AGAIN_AFTER_S, _REPAIR_AGAIN_AFTER_TIMES * (ended - started))
         return True
 
     def _note(self, mode: Mode, fault: SqliteFault | None) -> None:

@@ -169,6 +169,6 @@ def print_some(lines: list[str]) -> None:
 def fail_on_sqlite_errors(count: int) -> None:
     if count:
         click.echo(
-            f"SQLite failed {count} times; CSV has everything, and the next write or start heals SQLite", err=True
+            f"SQLite failed {count} times; CSV has everything, and the next write or start repairs SQLite", err=True
         )
         raise SystemExit(1)

@@ -16,33 +16,33 @@ from stockapi.services.writer_lock import writer_of
 @click.command("doctor")
 @modes_option
 @intervals_option
-@click.option("--fix", "mend", is_flag=True, help="Mend what can be mended without asking the source.")
+@click.option("--fix", "repair", is_flag=True, help="Repair what can be repaired without asking the source.")
 @with_appcontext
 @one_line_errors
-def examine_bars(modes: tuple[Mode, ...], intervals: tuple[Interval, ...], mend: bool) -> None:
+def examine_bars(modes: tuple[Mode, ...], intervals: tuple[Interval, ...], repair: bool) -> None:
     """Find damaged lines, duplicates, impossible bars, jumps and gaps, and say for each what can be done.
 
     Exits 1 when a finding is left that --fix would repair, or that makes a series unreadable; otherwise 0. Unusual bars
     that a source has sent are reported, and kept.
     """
-    if mend:
+    if repair:
         with writing(modes) as app:
-            left = [finding for mode in modes for finding in _examine_market(app, mode, intervals, mend=True)]
+            left = [finding for mode in modes for finding in _examine_market(app, mode, intervals, repair=True)]
     else:
-        left = [finding for mode in modes for finding in _examine_market(services(), mode, intervals, mend=False)]
+        left = [finding for mode in modes for finding in _examine_market(services(), mode, intervals, repair=False)]
     if any(finding.kind.is_repairable or finding.kind.is_unreadable for finding in left):
         raise SystemExit(1)
 
 
-def _examine_market(app: Services, mode: Mode, intervals: tuple[Interval, ...], *, mend: bool) -> list[Finding]:
+def _examine_market(app: Services, mode: Mode, intervals: tuple[Interval, ...], *, repair: bool) -> list[Finding]:
     """:returns: the findings that are left."""
-    others_write = not mend and writer_of(app.settings, mode) is not None
+    others_write = not repair and writer_of(app.settings, mode) is not None
     each = examine(app.stores, mode, intervals, app.clock(), others_write=others_write)
     series = list(with_progress(each, None, f"examine {mode.value}", "series"))
     left = []
     for findings in series:
-        if mend and any(finding.kind.is_repairable for finding in findings):
-            findings = _mended(app, findings)
+        if repair and any(finding.kind.is_repairable for finding in findings):
+            findings = _repaired(app, findings)
         left += findings
     for finding in left:
         click.echo(f"  {finding}")
@@ -53,12 +53,12 @@ def _examine_market(app: Services, mode: Mode, intervals: tuple[Interval, ...], 
     return left
 
 
-def _mended(app: Services, findings: list[Finding]) -> list[Finding]:
+def _repaired(app: Services, findings: list[Finding]) -> list[Finding]:
     """:returns: the findings that are left of one series."""
     stats, left = fix(app.stores, findings, app.clock())
-    mended = ", ".join(f"{each.count:,} {each.kind.value}" for each in findings if each.kind.is_repairable)
+    repaired = ", ".join(f"{each.count:,} {each.kind.value}" for each in findings if each.kind.is_repairable)
     click.echo(
-        f"  {findings[0].key}: mended: {mended}; {stats.csv_changed:,} bars changed "
+        f"  {findings[0].key}: repaired: {repaired}; {stats.csv_changed:,} bars changed "
         f"in CSV, {stats.sqlite_changed:,} in SQLite"
     )
     return left

@@ -19,7 +19,7 @@ from stockapi.services.writer_lock import writer_of
 @with_appcontext
 @one_line_errors
 def show_status(modes: tuple[Mode, ...]) -> None:
-    """Show what is stored, how new it is, and the workers with their state.
+    """What is stored, how fresh it is, which workers have run and how they are.
 
     Exits 1 when a database cannot be read.
     """

@@ -40,7 +40,7 @@ def source_of(stores: Stores, mode: Mode) -> str | None:
 
 
 def require_source(stores: Stores, mode: Mode) -> None:
-    """Call it before anything is written, healing included: that would mix the stores of two sources.
+    """Call it before anything is written, a repair included: that would mix the stores of two sources.
 
     A market without bars may be filled by any source. So may one whose source is not known, which was imported.
 

@@ -387,7 +387,7 @@ def test_many_damaged_lines_do_not_flood_the_terminal(run: Run, tmp_path: Path) 
     assert "30 lines quarantined" in result.stdout
 
 
-def test_import_without_sqlite_fails_with_csv_complete_and_the_next_run_heals(
+def test_import_without_sqlite_fails_with_csv_complete_and_the_next_run_repairs(
     make_stores: MakeStores, runner: Callable[[Stores], Run], tmp_path: Path
 ) -> None:
     stores = make_stores(SQLITE_BUSY_TIMEOUT_MS="20")
@@ -400,7 +400,7 @@ def test_import_without_sqlite_fails_with_csv_complete_and_the_next_run_heals(
         result = run("data", "import", tmp_path / "tree")
     assert result.exit_code == 1
     assert result.stdout == "vn: 2 files, 4 bars read, 4 rows saved, 0 lines quarantined\n"
-    assert result.stderr == "SQLite failed 2 times; CSV has everything, and the next write or start heals SQLite\n"
+    assert result.stderr == "SQLite failed 2 times; CSV has everything, and the next write or start repairs SQLite\n"
     assert stores.in_csv("VCB").close.tolist() == [1, 2, 3]
     assert len(stores.in_sqlite("VCB")) == 0
     succeeded(run("data", "import", tmp_path / "tree"))
@@ -423,7 +423,7 @@ def test_what_changes_nothing_fails_too_while_sqlite_does_not_work(
         other.execute("BEGIN IMMEDIATE")
         result = run("data", *args)
     assert result.exit_code == 1
-    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start heals SQLite\n"
+    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start repairs SQLite\n"
     succeeded(run("data", *args))
 
 
@@ -520,7 +520,7 @@ def test_pull_without_sqlite_fails_with_csv_complete(stores: Stores, run: Run) -
     stores.settings.vn_database_path.write_bytes(b"rubbish" * 1_000)
     result = run("data", "pull", "--ticker", "VCB", *DAILY)
     assert result.exit_code == 1
-    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start heals SQLite\n"
+    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start repairs SQLite\n"
     assert len(stores.in_csv("VCB")) > 1_000
 
 
@@ -568,7 +568,7 @@ def test_enhance_goes_on_after_sqlite_failed(stores: Stores, run: Run, monkeypat
     result = run("data", "enhance", *DAILY)
     assert result.exit_code == 1
     assert [line.split(",")[0] for line in result.stdout.splitlines()] == ["vn 1D: 1 tickers", "crypto 1D: 1 tickers"]
-    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start heals SQLite\n"
+    assert result.stderr == "SQLite failed 1 times; CSV has everything, and the next write or start repairs SQLite\n"
 
 
 def test_enhance_goes_on_past_a_series_that_cannot_be_read(stores: Stores, run: Run) -> None:

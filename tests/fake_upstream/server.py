@@ -129,7 +129,7 @@ class FakeUpstream:
         """Plan a fault, behind those planned before; see `Plan`."""
         self._plans.add(Plan(fault, source, ticker, times, skip, retry_after, seconds))
 
-    def heal(self) -> None:
+    def repair(self) -> None:
         """Everything works again: forget all plans."""
         self._plans.clear()
 

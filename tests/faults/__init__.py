@@ -50,7 +50,7 @@ def problems(stores: Stores, mode: Mode = Mode.VN) -> dict[str, tuple[str, ...]]
     return {f"{each.key.ticker} {each.key.interval.value}": each.problems for each in reports if each.problems}
 
 
-def heal(stores: Stores, mode: Mode = Mode.VN) -> set[tuple[str, Interval]]:
+def repair(stores: Stores, mode: Mode = Mode.VN) -> set[tuple[str, Interval]]:
     """What a start does; returns what it had to settle."""
     return {(key.ticker, key.interval) for key in settle_out_of_step(stores, mode, NOW)}
 

@@ -32,7 +32,7 @@ def crash(directory: Path, kills: int, *, seed: int, without: str | None = None)
             outcome.lost += _lost_now(rig)
         rig.writer.go()
         rig.writer.wait_for_cycle()
-        outcome.healed_in(max(rig.writer.recovered_in[1:]))
+        outcome.repaired_in(max(rig.writer.recovered_in[1:]))
         return rig.finish(outcome)
 
 

@@ -27,7 +27,9 @@ def tampered(rig: Rig, name: str, times: int = 1) -> Outcome:
         FAULTS[name](rig.settings.market_data_dir / series[0] / f"{series[1].value}.csv")
         version = rig.writer.in_csv[series]
         outcome.injected += 1
-        outcome.healed_in(wait_until(lambda series=series, version=version: _is_whole(rig, series, version), "healing"))
+        outcome.repaired_in(
+            wait_until(lambda series=series, version=version: _is_whole(rig, series, version), "repair")
+        )
     return rig.check(outcome)
 
 

@@ -13,7 +13,7 @@ from tests.faults.outcome import Outcome
 from tests.faults.rig import PATIENCE_S, Rig, TooLongError, running
 
 PAUSE_MS = 300
-"""Between two cycles of the worker, which heals at their beginning; long enough for clients to meet the damage."""
+"""Between two cycles of the worker, which repairs at their beginning; long enough for clients to meet the damage."""
 LASTS_S = 2.0
 """How long a fault that passes by itself lasts."""
 ARGUMENTS = ("--pause-ms", str(PAUSE_MS))
@@ -24,24 +24,24 @@ MAY_HIDE = "bad page"
 
 
 def lasting(rig: Rig, name: str, times: int = 1) -> Outcome:
-    """Damage that stays until a worker heals it."""
+    """Damage that stays until a worker repairs it."""
     outcome = Outcome(f"database: {name}")
     for _ in range(times):
         LASTING[name](rig)
         outcome.injected += 1
-        _heal(rig, outcome, may_hide=name == MAY_HIDE)
+        _repair(rig, outcome, may_hide=name == MAY_HIDE)
     return rig.check(outcome)
 
 
 def passing(rig: Rig, name: str, times: int = 1) -> Outcome:
-    """A fault that goes away; healing counts from then on."""
+    """A fault that goes away; the repair counts from then on."""
     outcome = Outcome(f"database: {name}" if name != OUT_OF_DESCRIPTORS else name)
     web = rig.web_processes()
     for _ in range(times):
         with PASSING[name](rig):
             outcome.injected += 1
             time.sleep(LASTS_S)
-        _heal(rig, outcome)
+        _repair(rig, outcome)
     if rig.web_processes() != web:
         outcome.broken.append("a process of the web has ended")
     return rig.check(outcome)
@@ -57,7 +57,7 @@ def without_fallback(directory: Path) -> Outcome:
     return outcome
 
 
-def _heal(rig: Rig, outcome: Outcome, *, may_hide: bool = False) -> None:
+def _repair(rig: Rig, outcome: Outcome, *, may_hide: bool = False) -> None:
     """By itself, as promised unless it `may_hide`, or else with what an operator does; the note says what it took."""
     started = time.monotonic()
     for timeout_s, note, step in (
@@ -67,16 +67,16 @@ def _heal(rig: Rig, outcome: Outcome, *, may_hide: bool = False) -> None:
     ):
         step()
         try:
-            rig.wait_until_healed(timeout_s)
+            rig.wait_until_repaired(timeout_s)
         except TooLongError:
             continue
-        outcome.healed_in(time.monotonic() - started)
+        outcome.repaired_in(time.monotonic() - started)
         if note and f"took {note}" not in outcome.notes:
             outcome.notes.append(f"took {note}")
         if note and not may_hide:
-            outcome.broken.append("it did not heal by itself")
+            outcome.broken.append("it did not repair itself")
         return
-    raise AssertionError(f"{outcome.fault} does not heal:\n{rig.writer.log_file.read_text()[-2_000:]}")
+    raise AssertionError(f"{outcome.fault} does not repair itself:\n{rig.writer.log_file.read_text()[-2_000:]}")
 
 
 def _put_old_copy(rig: Rig) -> None:

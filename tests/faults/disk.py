@@ -44,7 +44,7 @@ def disk_full(directory: Path, place: str) -> Outcome:
             outcome.injected += 1
             time.sleep(LASTS_S)
             (disk / "ballast").unlink()
-            outcome.healed_in(rig.wait_until_healed())
+            outcome.repaired_in(rig.wait_until_repaired())
             return rig.finish(outcome)
 
 

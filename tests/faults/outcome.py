@@ -12,17 +12,17 @@ from pathlib import Path
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- begin: faults -->\n", "<!-- end: faults -->"
-COLUMNS = ("fault", "times", "answers checked", "wrong", "bars lost", "seconds to heal", "what clients saw")
+COLUMNS = ("fault", "times", "answers checked", "wrong", "bars lost", "seconds to repair", "what clients saw")
 
 
 @dataclass(slots=True)
 class Outcome:
     """`wrong`: answers that equal no version the source has given. `lost`: acknowledged bars that a store has not, or
-    not as they were, after healing. `seconds_to_heal`: the longest. `statuses`, `sources`: of the answers; 0 is no
+    not as they were, after the repair. `seconds_to_repair`: the longest. `statuses`, `sources`: of the answers; 0 is no
     answer at all.
 
     `old`: answers that were right, but of an older version than one already acknowledged in both stores.
-    `divergent`: series in which the two stores differ after healing. `restarts`: times the writer died by itself.
+    `divergent`: series in which the two stores differ after the repair. `restarts`: times the writer died by itself.
     """
 
     fault: str
@@ -33,7 +33,7 @@ class Outcome:
     lost: int = 0
     divergent: int = 0
     restarts: int = 0
-    seconds_to_heal: float = 0.0
+    seconds_to_repair: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -44,8 +44,8 @@ class Outcome:
     examples: list[str] = field(default_factory=list)
     """Of what was wrong, for whoever has to find out why."""
 
-    def healed_in(self, seconds: float) -> None:
-        self.seconds_to_heal = max(self.seconds_to_heal, seconds)
+    def repaired_in(self, seconds: float) -> None:
+        self.seconds_to_repair = max(self.seconds_to_repair, seconds)
 
     @property
     def failures(self) -> int:
@@ -58,8 +58,8 @@ class Outcome:
         return not (self.wrong or self.lost or self.divergent or self.broken)
 
     def row(self) -> str:
-        healed = f"{self.seconds_to_heal:.1f}" if self.seconds_to_heal else "-"
-        cells = (self.fault, f"{self.injected:,}", f"{self.answers:,}", f"{self.wrong:,}", f"{self.lost:,}", healed)
+        repaired = f"{self.seconds_to_repair:.1f}" if self.seconds_to_repair else "-"
+        cells = (self.fault, f"{self.injected:,}", f"{self.answers:,}", f"{self.wrong:,}", f"{self.lost:,}", repaired)
         return "| " + " | ".join([*cells, self.seen()]) + " |"
 
     def seen(self) -> str:

@@ -110,7 +110,7 @@ def _start_again(directory: Path, said: _Acknowledged, outcome: Outcome) -> bool
         behind = _sqlite_is_behind(stores, said, truth)
         started = time.monotonic()
         worker._recover(stores, Mode.VN, NOW, threading.Event())
-        outcome.healed_in(time.monotonic() - started)
+        outcome.repaired_in(time.monotonic() - started)
         for series, version in said.versions.items():
             outcome.lost += not_as_in(truth, series, stores.in_csv(*series), version)
             outcome.lost += not_as_in(truth, series, stores.in_sqlite(*series), version)

@@ -212,15 +212,15 @@ class Rig:
                 lost += not_as_in(self.truth, series, stores.in_sqlite(*series), version)
         return lost
 
-    def wait_until_healed(self, timeout_s: float = PATIENCE_S) -> float:
+    def wait_until_repaired(self, timeout_s: float = PATIENCE_S) -> float:
         """Until a cycle has done all its work, and SQLite answers for every series with what is acknowledged now."""
         newest = dict(self.writer.in_csv)
         seconds = self.writer.wait_for_cycle(timeout_s)
         return seconds + wait_until(
-            lambda: all(self._is_healed(series, newest[series]) for series in self.series), "healing", timeout_s
+            lambda: all(self._is_repaired(series, newest[series]) for series in self.series), "repair", timeout_s
         )
 
-    def _is_healed(self, series: Series, version: int) -> bool:
+    def _is_repaired(self, series: Series, version: int) -> bool:
         for limit in (1, 100_000):  # first the cheap question
             answer = self.clients.newest_bar(*series, limit)
             if answer is None or answer[0] != "sqlite" or version_of(*series, answer[1]) < version:

@@ -75,9 +75,9 @@ def soak(directory: Path, minutes: float, *, seed: int = 1, fault_every_s: float
             started = time.monotonic()
             FAULTS[name](rig)
             outcome.injected += 1
-            _watch_until_healed(rig, samples, outcome, name)
+            _watch_until_repaired(rig, samples, outcome, name)
             _watch(rig, samples, min(started + fault_every_s, end) - time.monotonic())
-        rig.wait_until_healed()
+        rig.wait_until_repaired()
         rig.finish(outcome)
     outcome.restarts = 0  # those are among the faults
     samples.judge(outcome)
@@ -93,9 +93,9 @@ def _watch(rig: Rig, samples: Samples, seconds: float) -> None:
         samples.take(rig)
 
 
-def _watch_until_healed(rig: Rig, samples: Samples, outcome: Outcome, name: str) -> None:
+def _watch_until_repaired(rig: Rig, samples: Samples, outcome: Outcome, name: str) -> None:
     try:
-        outcome.healed_in(rig.wait_until_healed(PATIENCE_S))
+        outcome.repaired_in(rig.wait_until_repaired(PATIENCE_S))
     except TooLongError as exc:
         raise TooLongError(f"{name}: {exc}") from exc
     rig.clients.from_csv = FROM_CSV

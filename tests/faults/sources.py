@@ -125,8 +125,8 @@ def source(chain: Chain, kind: str, kinds: tuple[Fault, ...]) -> Outcome:
             chain.upstream.fail(fault, times=None, seconds=2.0, retry_after="1" if fault in DOWN else None)
             chain.run_worker(PROVIDER_READ_TIMEOUT_MS="400")
             outcome.injected += 1
-            chain.upstream.heal()
-        outcome.healed_in(chain.run_worker())
+            chain.upstream.repair()
+        outcome.repaired_in(chain.run_worker())
     return _checked(chain, before, outcome)
 
 
@@ -156,8 +156,8 @@ def stopped_mid_download(chain: Chain) -> Outcome:
             worker.kill()
             worker.wait()
         outcome.notes.append(f"ended {time.monotonic() - started:.1f} s after SIGTERM")
-        chain.upstream.heal()
-        outcome.healed_in(fresh.run_worker())
+        chain.upstream.repair()
+        outcome.repaired_in(fresh.run_worker())
     return _checked(fresh, before, outcome)
 
 

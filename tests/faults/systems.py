@@ -29,7 +29,7 @@ def clock_moved(directory: Path) -> Outcome:
             assert rig.writer.pid is not None
             os.kill(rig.writer.pid, signum)
             outcome.injected += 1
-            outcome.healed_in(rig.writer.wait_for_cycle())
+            outcome.repaired_in(rig.writer.wait_for_cycle())
         return rig.finish(outcome)
 
 
@@ -46,7 +46,7 @@ def read_only(_directory: Path) -> Outcome:
             assert rig.writer.well < rig.writer.begun, "nothing has failed"
             rig.writer.kill()
             time.sleep(LASTS_S)
-        outcome.healed_in(rig.wait_until_healed())
+        outcome.repaired_in(rig.wait_until_repaired())
         return rig.finish(outcome)
 
 
@@ -68,7 +68,7 @@ def second_worker(directory: Path) -> Outcome:
         refusal = f"workers: {rig.settings.market_data_dir} is being written by another process: pid {rig.writer.pid}, "
         if second.returncode != 1 or not second.stderr.startswith(refusal):
             outcome.broken.append(f"the second one ended with {second.returncode}: {second.stderr}")
-        outcome.healed_in(rig.writer.wait_for_cycle())
+        outcome.repaired_in(rig.writer.wait_for_cycle())
         return rig.finish(outcome)
 
 

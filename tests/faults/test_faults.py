@@ -94,7 +94,7 @@ def tmpfs() -> None:
 
 @pytest.mark.usefixtures("tmpfs")
 @pytest.mark.parametrize("place", list(disk.PLACES))
-def test_a_full_disk_heals_when_space_returns(tmp_path: Path, place: str) -> None:
+def test_a_full_disk_is_repaired_when_space_returns(tmp_path: Path, place: str) -> None:
     seen = disk.disk_full(tmp_path, place)
     assert_whole(seen)
     assert_nothing_failed(seen)
@@ -110,7 +110,7 @@ def test_flipped_bytes_are_found_and_bring_no_answer_down(tmp_path: Path) -> Non
     assert_nothing_failed(seen)
 
 
-def test_every_fault_of_the_database_heals(tmp_path: Path) -> None:
+def test_every_fault_of_the_database_is_repaired(tmp_path: Path) -> None:
     with running(tmp_path, *databases.ARGUMENTS, variables=databases.VARIABLES) as rig:
         rig.writer.keep_alive = True
         rig.clients.start()
@@ -136,7 +136,7 @@ def test_without_the_fallback_a_missing_database_brings_answers_down(tmp_path: P
     assert (seen.wrong, seen.lost) == (0, 0)
 
 
-def test_every_fault_of_the_csv_files_heals(tmp_path: Path) -> None:
+def test_every_fault_of_the_csv_files_is_repaired(tmp_path: Path) -> None:
     with running(tmp_path, *databases.ARGUMENTS) as rig:
         rig.clients.start()
         for name in csvs.FAULTS:
@@ -217,7 +217,7 @@ def test_samples_tell_what_grows() -> None:
 def test_the_table_goes_between_its_marks(tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     report.write_text(f"before\n{outcome.BEGIN}old\n{outcome.END}\nafter\n")
-    text = outcome.table([Outcome("fire", injected=3, answers=1_000, seconds_to_heal=1.25)])
+    text = outcome.table([Outcome("fire", injected=3, answers=1_000, seconds_to_repair=1.25)])
     outcome.save(text, report)
     assert report.read_text() == f"before\n{outcome.BEGIN}{text}{outcome.END}\nafter\n"
     assert "| fire | 3 | 1,000 | 0 | 0 | 1.2 |" in text

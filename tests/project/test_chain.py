@@ -147,7 +147,7 @@ def test_an_outage_loses_nothing_and_is_made_good(chain: Chain, fault: Fault) ->
     assert all(chain.held(*series).equals(bars) for series, bars in before.items())
     states = Bookkeeping(chain.stores.db_manager).worker_states(chain.mode)
     assert all(state.source_state != "ok" and state.last_error for state in states.values())
-    chain.upstream.heal()
+    chain.upstream.repair()
     assert chain.cycle(NOW + timedelta(hours=4)) == 0
     chain.assert_current()
 
@@ -193,7 +193,7 @@ def test_a_dividend_and_what_clients_see_of_it(upstream: FakeUpstream, stores: S
     upstream.fail(Fault.UNAVAILABLE, ticker="VCB", times=None, skip=1)
     assert chain.cycle(ex_day + timedelta(hours=3)) > 0
     assert client.get(query).get_json()["VCB"] == before
-    upstream.heal()
+    upstream.repair()
     assert chain.cycle() == 0
     assert chain.cycle(ex_day + timedelta(hours=4)) == 0
     chain.assert_current()

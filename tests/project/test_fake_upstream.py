@@ -219,7 +219,7 @@ def test_plans_are_for_a_source_a_ticker_a_time(upstream: FakeUpstream) -> None:
     assert [len(vci(upstream, "ACB")) for _ in range(4)] == [1, 0, 0, 1]
     upstream.fail(Fault.EMPTY, times=None)
     assert vci(upstream, "VCB") == []
-    upstream.heal()
+    upstream.repair()
     assert len(vci(upstream, "VCB")) == 1
 
 

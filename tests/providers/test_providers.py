@@ -58,7 +58,7 @@ def server() -> Iterator[FakeUpstream]:
 
 @pytest.fixture
 def upstream(server: FakeUpstream) -> FakeUpstream:
-    server.heal()
+    server.repair()
     server.forget_requests()
     server.now = NOW
     server.used_weight = None

@@ -94,7 +94,7 @@ def test_a_pull_of_another_source_is_one_line_and_writes_nothing(tmp_path: Path,
     assert stores_in(tmp_path).csv_store.tickers(Mode.VN) == ["VCB"]
 
 
-def test_the_worker_of_another_source_stops_before_it_heals_anything(
+def test_the_worker_of_another_source_stops_before_it_repairs_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores = filled(tmp_path, Mode.VN, LIVE)

@@ -28,7 +28,7 @@ from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.doctor import Finding, Kind, examine
 from stockapi.services.upkeep.reconcile import rebuild
 from tests import faults
-from tests.faults import assert_in_step, heal, problems
+from tests.faults import assert_in_step, problems, repair
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 from workers.clocks import Clocks
 from workers.loop import Job, WorkerLoop
@@ -188,7 +188,7 @@ def test_what_a_crash_has_left_elsewhere_is_cleared_away(unreachable: Stores, ca
 
 def test_a_start_settles_the_others_of_such_a_directory(unreachable: Stores, caplog: pytest.LogCaptureFixture) -> None:
     unreachable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
-    assert heal(unreachable) == {("VCB", DAY)}
+    assert repair(unreachable) == {("VCB", DAY)}
     assert_in_step(unreachable, "VCB", LONGER)
     place = path_of(unreachable).parent
     for line, interval in zip(errors_of(caplog), Interval, strict=True):
@@ -252,7 +252,7 @@ def test_one_that_only_csv_knows_does_not_keep_the_others_from_ready_answers(unr
 
 def test_a_start_settles_the_others(unreadable: Stores, caplog: pytest.LogCaptureFixture) -> None:
     unreadable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
-    assert heal(unreadable) == {("VCB", DAY)}
+    assert repair(unreadable) == {("VCB", DAY)}
     assert_in_step(unreadable, "ACB", BARS["ACB"])
     assert_in_step(unreadable, "VCB", LONGER)
     assert unreadable.in_sqlite("FPT").equals(BARS["FPT"]), "what SQLite has of it is still served"
@@ -263,18 +263,18 @@ def test_without_the_guard_a_start_fails_at_it(unreadable: Stores, monkeypatch: 
     unreadable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
     monkeypatch.setattr(reconcile, "CsvError", KeyboardInterrupt)  # which is to say that none is caught
     with pytest.raises(CsvError):
-        heal(unreadable)
+        repair(unreadable)
     assert unreadable.in_sqlite("VCB").equals(BARS["VCB"])
 
 
 def test_once_it_is_out_of_the_way_the_next_start_writes_it_anew(unreadable: Stores) -> None:
-    heal(unreadable)
+    repair(unreadable)
     path = path_of(unreadable)
     if path.is_dir():
         path.rmdir()
     else:
         path.unlink()
-    assert heal(unreadable) == {("FPT", DAY)}
+    assert repair(unreadable) == {("FPT", DAY)}
     assert_in_step(unreadable, "FPT", BARS["FPT"])
     assert problems(unreadable) == {}
 
@@ -282,7 +282,7 @@ def test_once_it_is_out_of_the_way_the_next_start_writes_it_anew(unreadable: Sto
 def test_a_missing_database_is_filled_with_the_others(unreadable: Stores, caplog: pytest.LogCaptureFixture) -> None:
     unreadable.db_manager.close()
     faults.delete(unreadable.settings.vn_database_path)
-    assert heal(unreadable) == {("ACB", DAY), ("VCB", DAY)}
+    assert repair(unreadable) == {("ACB", DAY), ("VCB", DAY)}
     assert_in_step(unreadable, "ACB", BARS["ACB"])
     assert_in_step(unreadable, "VCB", BARS["VCB"])
     assert_one_line_names(caplog, path_of(unreadable))
@@ -296,7 +296,7 @@ def test_without_the_fallback_no_database_is_put_in_place_that_lacks_a_series(
     faults.delete(unreadable.settings.vn_database_path)
     stores = make_stores(FALLBACK_TO_CSV="false")
     with pytest.raises(CsvError):
-        heal(stores)
+        repair(stores)
     assert not stores.settings.vn_database_path.exists()
 
 
@@ -325,7 +325,7 @@ def test_a_damaged_database_is_filled_anew_with_what_it_has_of_that_series(
     stores = make_stores(FALLBACK_TO_CSV=fallback)
     before = stores.sqlite_store.ledger(VN)[SeriesKey(VN, "FPT", DAY)]
     damage(unreadable)
-    assert heal(stores) == {("ACB", DAY), ("VCB", DAY)}
+    assert repair(stores) == {("ACB", DAY), ("VCB", DAY)}
     assert_in_step(stores, "ACB", BARS["ACB"])
     assert_in_step(stores, "VCB", BARS["VCB"])
     assert stores.in_sqlite("FPT").equals(BARS["FPT"])
@@ -341,10 +341,10 @@ def test_its_file_comes_back_and_is_in_step_as_it_was(stores: Stores) -> None:
     aside = path.rename(path.with_name("aside"))
     loop_of_links(path)
     damage(stores)
-    heal(stores)
+    repair(stores)
     path.unlink()
     aside.rename(path)
-    assert heal(stores) == set()
+    assert repair(stores) == set()
     assert_in_step(stores, "FPT", BARS["FPT"])
     assert problems(stores) == {}
 
@@ -358,11 +358,11 @@ def test_its_file_comes_back_longer_and_is_settled(stores: Stores) -> None:
     aside = path.rename(path.with_name("aside"))
     loop_of_links(path)
     damage(stores)
-    heal(stores)
+    repair(stores)
     assert stores.in_sqlite("FPT").equals(BARS["FPT"])
     path.unlink()
     aside.rename(path)
-    assert heal(stores) == {("FPT", DAY)}
+    assert repair(stores) == {("FPT", DAY)}
     assert_in_step(stores, "FPT", longer)
 
 
@@ -375,11 +375,11 @@ def test_a_damaged_database_stays_as_long_as_it_may_hold_the_only_copy_of_bars_t
     in_doubt = unreadable.in_sqlite("FPT")
     damage(unreadable)
     if fallback == "true":
-        assert heal(stores) == set()
+        assert repair(stores) == set()
         assert f"the vn database is not filled anew, CSV goes on alone: {path_of(stores)}: " in errors_of(caplog)[-1]
     else:
         with pytest.raises(CsvError):
-            heal(stores)
+            repair(stores)
     assert stores.in_sqlite("FPT").equals(in_doubt)
 
 
@@ -389,7 +389,7 @@ def test_without_the_look_at_the_ledger_a_wrong_bar_would_pass_for_proven(
     execute(unreadable, WRONG_CLOSE)
     damage(unreadable)
     monkeypatch.setattr(reconcile, "describes", lambda *_: True)
-    heal(unreadable)
+    repair(unreadable)
     held = unreadable.in_sqlite("FPT")
     assert not held.equals(BARS["FPT"])
     assert unreadable.sqlite_store.ledger(VN)[SeriesKey(VN, "FPT", DAY)].digest == to_text(digest(held))
@@ -417,7 +417,7 @@ def test_what_neither_store_gives_is_left_out_if_csv_would_answer_for_it(
 def test_without_the_copy_the_series_would_be_gone(unreadable: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(unreadable)
     monkeypatch.setattr(reconcile, "_copy_series", lambda *_: None)
-    heal(unreadable)
+    repair(unreadable)
     assert not len(unreadable.in_sqlite("FPT"))
 
 

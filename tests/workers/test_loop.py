@@ -282,7 +282,7 @@ DAMAGES: dict[str, Callable[[Stores], object]] = {
 
 @pytest.mark.parametrize("fallback", ["true", "false"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_that_cycles_meet_is_healed_without_a_restart(
+def test_damage_that_cycles_meet_is_repaired_without_a_restart(
     make_stores: MakeStores, damage: str, fallback: str
 ) -> None:
     stores, clock = make_stores(FALLBACK_TO_CSV=fallback), Clock(IN_SESSION)
@@ -315,7 +315,7 @@ def test_a_fault_that_passes_brings_no_new_database(make_stores: MakeStores, fau
     assert faults.problems(stores) == {}
 
 
-def test_healing_that_fails_waits_a_minute_or_ten_times_as_long_as_it_took(
+def test_repair_that_fails_waits_a_minute_or_ten_times_as_long_as_it_took(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, tried = Clock(IN_SESSION), []
@@ -338,7 +338,7 @@ def test_healing_that_fails_waits_a_minute_or_ten_times_as_long_as_it_took(
     assert all(len(stores.in_csv(ticker)) for ticker in TICKERS)
 
 
-def test_a_database_that_another_thread_has_healed_is_not_healed_again(
+def test_a_database_that_another_thread_has_repaired_is_not_repaired_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, source = Clock(IN_SESSION), Source(history_days=1_000)
@@ -347,12 +347,12 @@ def test_a_database_that_another_thread_has_healed_is_not_healed_again(
     spoil_page(stores, "ACB")
     clock.pass_s(3 * 86_400)
 
-    def heal() -> None:
+    def repair() -> None:
         if source.asked[-1] == "VCB":  # ACB has met the damage
-            faults.heal(stores)
+            faults.repair(stores)
 
-    source.on_fetch = heal
-    monkeypatch.setattr(loop, "rebuild", lambda *_: pytest.fail("healed twice"))
+    source.on_fetch = repair
+    monkeypatch.setattr(loop, "rebuild", lambda *_: pytest.fail("repaired twice"))
     worker.run_once()
     assert len(damaged_ones(stores)) == 1
 

@@ -93,7 +93,7 @@ def spoil(stores: Stores) -> None:
         connection.execute("UPDATE vn_daily SET close = close + 10 WHERE ticker = 'VCB' ORDER BY time LIMIT 1")
 
 
-def test_once_a_night_what_differs_is_mended(
+def test_once_a_night_what_differs_is_repaired(
     filled: Stores, clocks: MovedClocks, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -90,7 +90,7 @@ class Finding:
     @property
     def remedy(self) -> str:
         if self.kind.is_repairable:
-            return "--fix mends it"
+            return "--fix repairs it"
         match self.kind:
             case Kind.GAP:
                 mode, ticker, interval = self.key

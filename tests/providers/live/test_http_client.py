@@ -44,7 +44,7 @@ def server() -> Iterator[FakeUpstream]:
 
 @pytest.fixture
 def upstream(server: FakeUpstream) -> FakeUpstream:
-    server.heal()
+    server.repair()
     server.forget_requests()
     server.latency_s = 0.0
     return server

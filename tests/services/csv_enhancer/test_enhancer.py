@@ -29,7 +29,7 @@ from stockapi.services.csv_store import CsvStore
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.sqlite_store import SqliteStore
 from tests import faults
-from tests.faults import assert_in_step, heal, problems
+from tests.faults import assert_in_step, problems, repair
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
 DAY = Interval.DAILY
@@ -208,7 +208,7 @@ def passing_fault(request: pytest.FixtureRequest) -> Callable[[Stores], Abstract
 Fault = Callable[[Stores], AbstractContextManager[None]]
 
 
-def test_with_the_fallback_csv_goes_on_alone_and_the_next_save_heals(
+def test_with_the_fallback_csv_goes_on_alone_and_the_next_save_repairs(
     make_stores: MakeStores, passing_fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     stores = make_stores(**PATIENCE)
@@ -227,16 +227,16 @@ def test_with_the_fallback_csv_goes_on_alone_and_the_next_save_heals(
     whole = revised(BARS, 90)
     assert stores.save("VCB", whole.take(slice(200, None))).sqlite_error is None
     assert_in_step(stores, "VCB", whole)
-    assert heal(stores) == set()
+    assert repair(stores) == set()
 
 
-def test_with_the_fallback_the_next_start_heals(make_stores: MakeStores, passing_fault: Fault) -> None:
+def test_with_the_fallback_the_next_start_repairs(make_stores: MakeStores, passing_fault: Fault) -> None:
     stores = make_stores(**PATIENCE)
     stores.save("VCB", positions(0, 100))
     with passing_fault(stores):
         stores.save("VCB", positions(90, 200))
         stores.save("NEW", positions(0, 50))
-    assert heal(stores) == {("VCB", DAY), ("NEW", DAY)}
+    assert repair(stores) == {("VCB", DAY), ("NEW", DAY)}
     assert_in_step(stores, "VCB", positions(0, 200))
     assert_in_step(stores, "NEW", positions(0, 50))
 
@@ -253,7 +253,7 @@ def test_without_the_fallback_it_raises_and_csv_is_intact(make_stores: MakeStore
 
 
 @pytest.mark.parametrize("repeats", [2, 3])
-def test_a_fault_that_lasts_for_many_saves_heals_all_the_same(
+def test_a_fault_that_lasts_for_many_saves_repairs_all_the_same(
     make_stores: MakeStores, passing_fault: Fault, repeats: int
 ) -> None:
     """From the second save on SQLite is behind already, so each tries to settle - and must fail just as softly."""
@@ -283,7 +283,7 @@ def test_a_directory_in_which_nothing_can_be_written(tmp_path: Path, fallback: s
                 with pytest.raises(SqliteError):
                     stores.save("VCB", positions(100, 200))
             assert stores.in_csv("VCB").equals(positions(0, 200))
-        assert heal(stores) == {("VCB", DAY)}
+        assert repair(stores) == {("VCB", DAY)}
         assert_in_step(stores, "VCB", positions(0, 200))
         stores.db_manager.close()
 
@@ -305,22 +305,22 @@ def test_a_database_that_is_lost_or_damaged_is_filled_anew_at_the_next_start(
     except SqliteError:
         assert fallback == "false"
     assert stores.in_csv("ACB").equals(positions(0, 200))
-    heal(stores)
+    repair(stores)
     assert_in_step(stores, "VCB", BARS)
     assert_in_step(stores, "VCB", make_bars(100, Interval.HOURLY), Interval.HOURLY)
     assert_in_step(stores, "ACB", positions(0, 200))
     assert problems(stores) == {}
-    assert heal(stores) == set()
+    assert repair(stores) == set()
 
 
-def test_a_deleted_database_is_not_made_again_by_a_save_but_whole_by_the_healing(stores: Stores) -> None:
+def test_a_deleted_database_is_not_made_again_by_a_save_but_whole_by_the_repair(stores: Stores) -> None:
     """One with a single series in it would answer for all others that they have no bars."""
     stores.save("VCB", positions(0, 200))
     stores.save("ACB", positions(0, 50))
     faults.delete(stores.settings.vn_database_path)
     assert "unable to open" in (stores.save("VCB", positions(200)).sqlite_error or "")
     assert not stores.settings.vn_database_path.exists()
-    assert heal(stores) == {("ACB", DAY), ("VCB", DAY)}
+    assert repair(stores) == {("ACB", DAY), ("VCB", DAY)}
     assert_in_step(stores, "VCB", BARS)
     assert_in_step(stores, "ACB", positions(0, 50))
 
@@ -336,7 +336,7 @@ def test_an_old_copy_of_the_database_catches_up(stores: Stores, tmp_path: Path, 
     if by_save:
         stores.save("VCB", newest.take(slice(199, None)))
     else:
-        assert heal(stores) == {("VCB", DAY)}
+        assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", newest)
 
 
@@ -360,10 +360,10 @@ def test_without_the_stamps_a_failed_save_would_be_forgotten(
     with faults.locked(stores):
         stores.save("VCB", positions(100, 110))
     stores.save("VCB", positions(110, 120))
-    assert heal(stores) == set()
+    assert repair(stores) == set()
     assert stores.in_sqlite("VCB").equals(positions(0, 100).merge(positions(110, 120))), "ten bars are missing"
     monkeypatch.undo()
-    assert heal(stores) == {("VCB", DAY)}
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", positions(0, 120))
 
 
@@ -382,14 +382,14 @@ def test_the_newest_batch_is_read_back_from_both_sides(
         )
         with pytest.raises(StoreError, match="vn VCB 1D reads back differently from CSV and from SQLite"):
             stores.save("VCB", positions(95, 110))
-    assert heal(stores) == {("VCB", DAY)}
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", positions(0, 110))
 
 
 # The rollout flag
 
 
-def test_with_sqlite_writes_off_only_csv_is_written_and_later_healed(make_stores: MakeStores) -> None:
+def test_with_sqlite_writes_off_only_csv_is_written_and_later_repaired(make_stores: MakeStores) -> None:
     before = make_stores()
     before.save("VCB", positions(0, 100))
     before.db_manager.close()
@@ -399,14 +399,14 @@ def test_with_sqlite_writes_off_only_csv_is_written_and_later_healed(make_stores
     off.save("NEW", positions(0, 50))
     assert (result.rows, result.sqlite_error) == (100, None)
     settle_if_out_of_step(off, SeriesKey(Mode.VN, "VCB", DAY), NOW)
-    assert heal(off) == set()
+    assert repair(off) == set()
     assert off.settings.vn_database_path.stat() == log
     assert off.in_csv("VCB").equals(positions(0, 200))
 
     on = make_stores()
     settle_if_out_of_step(on, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert_in_step(on, "VCB", positions(0, 200))
-    assert heal(on) == {("NEW", DAY)}
+    assert repair(on) == {("NEW", DAY)}
     assert_in_step(on, "NEW", positions(0, 50))
 
 
@@ -471,7 +471,7 @@ def test_settling_what_nobody_has_does_nothing(stores: Stores) -> None:
 def test_settling_brings_a_deleted_csv_file_back(stores: Stores) -> None:
     stores.save("VCB", BARS)
     shutil.rmtree(csv_path(stores).parent)
-    assert heal(stores) == {("VCB", DAY)}
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", BARS)
 
 
@@ -498,13 +498,13 @@ def test_damaged_lines_go_to_the_quarantine_and_their_bars_come_back(
     whole = path.read_text()
     path.write_text(damage(whole))
     assert path.read_text() != whole
-    assert heal(stores) == {("VCB", DAY)}
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", expected)
     assert path.read_text() == whole
     kept = Quarantine(stores.settings).path(Mode.VN).read_text()
     assert reason in kept
     assert str(path) in kept
-    heal(stores)
+    repair(stores)
     assert Quarantine(stores.settings).path(Mode.VN).read_text() == kept, "once is enough"
 
 
@@ -513,7 +513,7 @@ def test_a_file_whose_columns_are_not_known_comes_back_from_sqlite(stores: Store
     path = csv_path(stores)
     whole = path.read_text()
     path.write_text(whole.replace("open,high", "op3n,high", 1))
-    assert heal(stores) == {("VCB", DAY)}
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", BARS)
     assert path.read_text() == whole
     kept = Quarantine(stores.settings).path(Mode.VN).read_text()
@@ -541,7 +541,7 @@ def test_columns_of_a_file_edited_by_hand_go_by_their_names(stores: Stores, swap
     cells = [{"ticker": "VCB", **dict(zip(names, row, strict=True))} for row in rows]
     lines = [",".join(str(row[name]) for name in swapped.lower().split(",")) for row in cells]
     csv_path(stores).write_text("\n".join((swapped, *lines, "")))
-    heal(stores)
+    repair(stores)
     assert_in_step(stores, "VCB", BARS)
 
 
@@ -567,7 +567,7 @@ def test_what_could_not_be_read_is_not_replaced(
             with pytest.raises(SqliteError, match="disk I/O error"):
                 settle_now(stores)
     assert stores.in_sqlite("VCB").equals(BARS)
-    assert heal(stores) == {("VCB", DAY)}
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", BARS)
 
 
@@ -662,7 +662,7 @@ def test_enhancing_counts_the_failures_of_sqlite(make_stores: MakeStores) -> Non
         stats = enhance_all(stores)
     assert (stats.tickers, stats.sqlite_errors, stats.sqlite_faults) == (2, 2, (SqliteFault.BUSY,) * 2)
     assert stores.in_csv("VCB").equals(BARS)
-    assert heal(stores) == {("ACB", DAY), ("VCB", DAY)}
+    assert repair(stores) == {("ACB", DAY), ("VCB", DAY)}
     assert_in_step(stores, "VCB", BARS)
 
 

@@ -1,6 +1,6 @@
 """SQLite is missing, damaged or locked: reads go on from CSV, or fail loudly; an answer is never wrong and never empty.
 
-The other half, writes that go on and databases that heal, is in test_csv_enhancer and test_reconcile.
+The other half, writes that go on and repairs of databases, is in test_csv_enhancer and test_reconcile.
 """
 
 import shutil
@@ -466,7 +466,7 @@ def test_an_older_schema_is_answered_from_if_it_has_a_ledger_and_else_csv_answer
 def test_the_start_of_a_worker_brings_an_older_schema_up(database: Path, reader_with: ReaderWith, version: int) -> None:
     put_older(database, version)
     reader = reader_with()
-    faults.heal(reader.stores)
+    faults.repair(reader.stores)
     reader.assert_right(DataSource.SQLITE)
     assert reader.ready_json() == list(TICKERS)
     assert reader.stores.db_manager.health(Mode.VN).schema_version == VERSIONS[-1]

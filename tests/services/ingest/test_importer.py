@@ -301,7 +301,7 @@ def test_a_file_that_cannot_be_read_is_named_and_those_before_it_are_in(
 # SQLite out of order
 
 
-def test_without_sqlite_csv_gets_everything_and_the_next_import_heals(make_stores: MakeStores, tree: Path) -> None:
+def test_without_sqlite_csv_gets_everything_and_the_next_import_repairs(make_stores: MakeStores, tree: Path) -> None:
     stores = make_stores()
     stores.settings.vn_database_path.write_bytes(b"no database at all. " * 300)
     put(tree, "VCB.csv", rows("VCB", [1, 2, 3]))

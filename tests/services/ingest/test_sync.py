@@ -16,7 +16,7 @@ from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import SaveResult
 from stockapi.services.ingest.sync import OVERLAP_BARS, SyncStats, sync_ticker
 from tests import faults
-from tests.faults import assert_in_step, heal
+from tests.faults import assert_in_step, repair
 from tests.support.stores import NOW, MakeStores, Stores
 
 DAY, HOUR, MINUTE = Interval
@@ -328,7 +328,7 @@ def test_without_the_fallback_nothing_is_fetched_onto_a_broken_database(make_sto
     with pytest.raises(SqliteError):
         sync(stores, provider, "VCB", DAY, NOW)
     assert provider.requests == []
-    heal(stores)
+    repair(stores)
     sync(stores, provider, "VCB", DAY, NOW)
     assert_in_step(stores, "VCB", download(Mode.VN, "VCB", DAY, NOW, NOW))
 
@@ -346,5 +346,5 @@ def test_the_resume_point_survives_the_loss_of_one_store(stores: Stores, lost: s
     sync(stores, provider, "VCB", DAY, NOW)
     assert provider.requests[0][0] > seconds(NOW) - 2 * OVERLAP_BARS[DAY] * SECONDS_PER_DAY
     if lost == "SQLite":
-        heal(stores)  # as the next cycle does: no save makes a database that would hold one series alone
+        repair(stores)  # as the next cycle does: no save makes a database that would hold one series alone
     assert_in_step(stores, "VCB", download(Mode.VN, "VCB", DAY, start, NOW))

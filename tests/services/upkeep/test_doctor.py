@@ -132,13 +132,13 @@ def test_a_ticker_without_bars_while_others_trade(stores: Stores, missing: int, 
 
 
 @pytest.mark.parametrize(("disturb", "found"), REPAIRABLE)
-def test_what_can_be_mended_is(
+def test_what_can_be_repaired_is(
     stores: Stores, disturb: Callable[[Stores], None], found: list[tuple[Kind, int, int | None, int | None]]
 ) -> None:
     stores.save("VCB", enhance(BARS, VN, is_index=False))
     disturb(stores)
     findings = examine_series(stores, SeriesKey(VN, "VCB", DAY), NOW)
-    assert all(finding.remedy == "--fix mends it" for finding in findings)
+    assert all(finding.remedy == "--fix repairs it" for finding in findings)
     stats, left = fix(stores, findings, NOW)
     assert (stats.records, left) == (60, [])
     assert found_in(stores) == []
@@ -226,7 +226,7 @@ def test_a_save_half_way_is_no_finding(stores: Stores, monkeypatch: pytest.Monke
         ),
         (
             Finding(SeriesKey(VN, "VCB", DAY), Kind.DAMAGED, 2),
-            "vn VCB 1D: 2 lines of the CSV file are no bars; --fix mends it",
+            "vn VCB 1D: 2 lines of the CSV file are no bars; --fix repairs it",
         ),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_market_that_is_well(stores: Stores, run: Callable[..., Result]) -> No
     assert result.stdout.splitlines() == ["vn: 1 series, nothing to report", "crypto: 0 series, nothing to report"]
 
 
-def test_what_is_repairable_makes_it_fail_until_it_is_mended(stores: Stores, run: Callable[..., Result]) -> None:
+def test_what_is_repairable_makes_it_fail_until_it_is_repaired(stores: Stores, run: Callable[..., Result]) -> None:
     stores.save("FPT", enhance(IMPOSSIBLE, VN, is_index=False))
     stores.save("VCB", enhance(BARS, VN, is_index=False))
     append("nonsense")(stores)
@@ -265,14 +265,14 @@ def test_what_is_repairable_makes_it_fail_until_it_is_mended(stores: Stores, run
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         impossible,
-        "  vn VCB 1D: 1 lines of the CSV file are no bars; --fix mends it",
+        "  vn VCB 1D: 1 lines of the CSV file are no bars; --fix repairs it",
         "vn: 2 series, 1 x damaged, 1 x impossible",
     ]
     result = run("--mode", "vn", "--fix")
     assert result.exit_code == 0
     path = Quarantine(stores.settings).path(VN)
     assert result.stdout.splitlines() == [
-        "  vn VCB 1D: mended: 1 lines of the CSV file are no bars; 0 bars changed in CSV, 0 in SQLite",
+        "  vn VCB 1D: repaired: 1 lines of the CSV file are no bars; 0 bars changed in CSV, 0 in SQLite",
         impossible,
         "vn: 2 series, 1 x impossible",
         f"vn: 1 lines in {path}",

@@ -19,7 +19,7 @@ from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import SeriesReport, rebuild, settle_out_of_step, verify
 from tests import faults
-from tests.faults import assert_in_step, heal, problems
+from tests.faults import assert_in_step, problems, repair
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
 
 DAY, HOUR, MINUTE = Interval
@@ -173,7 +173,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
         ),
     ],
 )
-def test_every_kind_of_difference_is_found_named_and_mended(
+def test_every_kind_of_difference_is_found_named_and_repaired(
     stores: Stores, disturb: Callable[[Stores], object], found: tuple[str, ...]
 ) -> None:
     stores.save("VCB", BARS)
@@ -183,7 +183,7 @@ def test_every_kind_of_difference_is_found_named_and_mended(
     assert problems(stores) == {"VCB 1D": found}
     reconcile.settle(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert problems(stores) == {}
-    assert heal(stores) == set()
+    assert repair(stores) == set()
 
 
 def test_a_store_that_cannot_be_read_is_a_problem_of_each_series(filled: Stores) -> None:
@@ -238,19 +238,19 @@ def test_where_nothing_has_happened_nothing_is_read(filled: Stores, monkeypatch:
 def test_only_what_is_out_of_step_is_settled(filled: Stores, disturb: Callable[[Stores], object]) -> None:
     write_csv(filled, BARS)
     write_sqlite(filled, BARS)
-    heal(filled)
+    repair(filled)
     disturb(filled)
     settled = settle_out_of_step(filled, Mode.VN, NOW)
     assert set(settled) == {SeriesKey(Mode.VN, "VCB", DAY)}
     assert settled[SeriesKey(Mode.VN, "VCB", DAY)].records >= 160
     assert problems(filled) == {}
-    assert heal(filled) == set()
+    assert repair(filled) == set()
 
 
 def test_the_markets_are_settled_apart(filled: Stores) -> None:
     filled.csv_store.write(SeriesKey(Mode.CRYPTO, "BTC", DAY), make_bars(170, mode=Mode.CRYPTO))
-    assert heal(filled, Mode.VN) == set()
-    assert heal(filled, Mode.CRYPTO) == {("BTC", DAY)}
+    assert repair(filled, Mode.VN) == set()
+    assert repair(filled, Mode.CRYPTO) == {("BTC", DAY)}
 
 
 @pytest.mark.parametrize("fallback", ["true", "false"])
@@ -262,11 +262,11 @@ def test_while_sqlite_does_not_work(make_stores: MakeStores, fault: str, fallbac
     write_csv(stores, make_bars(260))
     with faults.PASSING[fault](stores):
         if fallback == "true":
-            assert heal(stores) == {("VCB", DAY)}
+            assert repair(stores) == {("VCB", DAY)}
         else:
             with pytest.raises(SqliteError):
-                heal(stores)
-    assert heal(stores) == {("VCB", DAY)}
+                repair(stores)
+    assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", make_bars(260))
     assert asides(stores) == []
 
@@ -289,7 +289,7 @@ def test_a_damaged_database_is_kept_aside_and_filled_anew(
     faults.LASTING[fault](path)
     damaged = path.read_bytes()
     stores = make_stores(FALLBACK_TO_CSV=fallback)
-    assert heal(stores) == {(ticker, interval) for mode, ticker, interval in EVERYTHING if mode is Mode.VN}
+    assert repair(stores) == {(ticker, interval) for mode, ticker, interval in EVERYTHING if mode is Mode.VN}
     assert_all_in_step(stores)
     assert_all_in_step(stores, Mode.CRYPTO)
     (aside,) = [path for path in asides(stores) if not path.name.endswith(("-wal", "-shm"))]
@@ -299,13 +299,13 @@ def test_a_damaged_database_is_kept_aside_and_filled_anew(
     assert f"the vn database was filled anew from CSV, 960 bars; {aside} is the old one" in caplog.text
     check = stores.db_manager.health(Mode.VN).last_integrity_check
     assert check == "ok at 2026-03-02T05:00:00Z"
-    assert heal(stores) == set()
+    assert repair(stores) == set()
 
 
 def test_a_missing_database_leaves_nothing_aside(filled: Stores) -> None:
     filled.db_manager.close()
     faults.delete(filled.settings.vn_database_path)
-    heal(filled)
+    repair(filled)
     assert_all_in_step(filled)
     assert asides(filled) == []
 
@@ -317,7 +317,7 @@ def test_a_log_left_by_a_vanished_database_is_not_replayed_into_the_new_one(fill
     filled.db_manager.close()
     faults.delete(path)
     Path(f"{path}-wal").write_bytes(log)
-    heal(filled)
+    repair(filled)
     assert_in_step(filled, "VCB", make_bars(200))
     assert DatabaseUtils(filled.db_manager).check_integrity(Mode.VN, NOW) == "ok"
     assert [each.name for each in asides(filled)] == ["vn_data.db.damaged-20260302T050000Z-wal"]
@@ -327,14 +327,14 @@ def test_a_bad_page_is_found_when_its_series_is_out_of_step_and_what_else_can_be
     faults.spoil_days_of(filled, "VCB")
     filled.csv_store.path(SeriesKey(Mode.VN, "VCB", DAY)).touch()
     filled.csv_store.path(SeriesKey(Mode.VN, "ACB", HOUR)).unlink()  # SQLite has the only copy
-    assert {("VCB", DAY), ("ACB", HOUR)} <= heal(filled)
+    assert {("VCB", DAY), ("ACB", HOUR)} <= repair(filled)
     assert_all_in_step(filled)
     assert len(asides(filled)) == 1
 
 
-def test_a_bad_page_nobody_has_touched_is_found_by_verify_and_mended_by_a_rebuild(filled: Stores) -> None:
+def test_a_bad_page_nobody_has_touched_is_found_by_verify_and_repaired_by_a_rebuild(filled: Stores) -> None:
     faults.spoil_days_of(filled, "VCB")
-    assert heal(filled) == set()
+    assert repair(filled) == set()
     (report,) = [each for each in verify(filled, Mode.VN, Interval) if each.problems]
     assert (report.key.ticker, report.key.interval, report.sqlite_fault) == ("VCB", DAY, SqliteFault.CORRUPT)
     rebuild(filled, Mode.VN, NOW)
@@ -399,12 +399,12 @@ def test_a_rebuild_that_fails_at_the_start(
         patch.setattr(DatabaseUtils, "check_integrity", lambda *_: "row 5 missing from index")
         if fallback == "true":
             caplog.set_level(logging.ERROR)
-            heal(stores)
+            repair(stores)
             assert "vn goes on with CSV alone until SQLite works again: SQLite error: the new database" in caplog.text
         else:
             with pytest.raises(SqliteError, match="failed its integrity check: row 5 missing"):
-                heal(stores)
-    heal(stores)
+                repair(stores)
+    repair(stores)
     assert_all_in_step(stores)
 
 
@@ -427,7 +427,7 @@ def test_a_database_of_a_newer_program_is_not_touched(filled: Stores) -> None:
     newer = filled.db_manager.upgrade(Mode.VN) + 1
     execute(filled, f"INSERT INTO schema_migrations VALUES ({newer}, 'of the future', 0)")
     filled.db_manager.close()
-    heal(filled)
+    repair(filled)
     assert asides(filled) == []
     with filled.db_manager.snapshot(Mode.VN) as connection:
         assert connection.execute("SELECT max(version) FROM schema_migrations").fetchone() == (newer,)
@@ -446,9 +446,9 @@ def flip_in_latest_version(stores: Stores, bit: int) -> None:
 
 
 @pytest.mark.parametrize("bit", range(8))
-def test_a_flipped_bit_in_the_schema_version_is_healed(filled: Stores, bit: int) -> None:
+def test_a_flipped_bit_in_the_schema_version_is_repaired(filled: Stores, bit: int) -> None:
     flip_in_latest_version(filled, bit)
-    heal(filled)
+    repair(filled)
     assert "vn_data.db.damaged-20260302T050000Z" in {each.name for each in asides(filled)}
     assert_all_in_step(filled)
     assert filled.db_manager.upgrade(Mode.VN) == known_migrations(Mode.VN)[-1].version
@@ -465,7 +465,7 @@ def test_without_a_look_at_the_numbers_it_stays_for_good(
         return version
 
     monkeypatch.setattr(migrations, "_current_version", newest)
-    heal(filled)
+    repair(filled)
     assert asides(filled) == []
     with pytest.raises(SqliteError, match="run a newer version of the program"):
         filled.db_manager.upgrade(Mode.VN)

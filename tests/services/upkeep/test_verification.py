@@ -1,4 +1,4 @@
-"""A market verified as a whole: damage that shows in an answer is found, and mended from the side that is right."""
+"""A market verified as a whole: damage that shows in an answer is found, and repaired from the side that is right."""
 
 import os
 import random
@@ -110,7 +110,7 @@ def is_found(stores: Stores) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(3))
-def test_every_flip_that_shows_in_an_answer_is_found_and_mended(filled: Stores, round_: int) -> None:
+def test_every_flip_that_shows_in_an_answer_is_found_and_repaired(filled: Stores, round_: int) -> None:
     """None of them brings an answer down. 20 flips a round, in database and CSV files, each from a sound state."""
     chance = random.Random(round_)
     truth = answers(filled)
@@ -150,7 +150,7 @@ def spoil_row(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize("damage", [rot, spoil_row])
-def test_a_damaged_value_is_found_and_mended_from_the_sound_side(filled: Stores, damage: object) -> None:
+def test_a_damaged_value_is_found_and_repaired_from_the_sound_side(filled: Stores, damage: object) -> None:
     damage(filled)  # type: ignore[operator]
     before, done, left = repaired(filled)
     (report,) = before.differing
