@@ -202,5 +202,5 @@ def test_a_phone_is_used_by_finger(phone: Explorer) -> None:
     phone.search.fill("fpt corp")
     phone.options.first.tap()
     phone.expect_ticker("FPT")
-    phone.part("top").get_by_role("button", name="HPG").tap()
+    phone.part("worst").get_by_role("link", name="HPG").tap()
     phone.expect_ticker("HPG")

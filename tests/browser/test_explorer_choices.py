@@ -92,19 +92,19 @@ def test_a_ticker_the_lists_do_not_know_is_tried_all_the_same(explorer: Explorer
 @pytest.mark.parametrize("symbol", ["HPG", "SSI"])
 def test_a_click_on_a_performer_shows_it(explorer: Explorer, symbol: str) -> None:
     explorer.open(symbol="VCB")
-    row = explorer.part("top").get_by_role("row").filter(has_text=symbol)
+    row = explorer.part("worst").get_by_role("row").filter(has_text=symbol)
     row.locator("td").first.click()
     explorer.expect_ticker(symbol)
-    expect(row.get_by_role("button", name=symbol)).to_have_attribute("aria-current", "true")
+    expect(row.get_by_role("link", name=symbol)).to_have_attribute("aria-current", "true")
     expect(explorer.search).to_have_value(symbol)
 
 
 def test_a_performer_chosen_by_key_keeps_the_focus(explorer: Explorer) -> None:
     explorer.open(symbol="VCB")
-    button = explorer.part("worst").get_by_role("button", name="FPT")
-    button.press("Enter")
+    link = explorer.part("worst").get_by_role("link", name="FPT")
+    link.press("Enter")
     explorer.expect_ticker("FPT")
-    expect(button).to_be_focused()
+    expect(link).to_be_focused()
 
 
 def test_the_other_market(explorer: Explorer) -> None:
@@ -115,7 +115,7 @@ def test_the_other_market(explorer: Explorer) -> None:
     expect(explorer.page.locator("#company")).to_have_text("Bitcoin \u00b7 Crypto top 100")
     [bar] = explorer.bars("BTC", mode="crypto", limit=1)
     expect(explorer.page.locator("#last-price")).to_have_text(f"${cents(bar['close'])}")
-    expect(explorer.part("top").locator("tbody th")).to_have_count(3)
+    expect(explorer.part("tables").locator("tbody th")).to_have_count(3)
     explorer.page.keyboard.press("/")
     explorer.page.keyboard.type("ethereum")
     expect(explorer.options).to_have_text(["ETH Ethereum", "ENS Ethereum Name Service", "ETC Ethereum Classic"])
@@ -206,12 +206,12 @@ def test_a_sector_shows_its_performers(explorer: Explorer) -> None:
     explorer.open()
     banks = explorer.part("sectors").get_by_role("button", name="Banks")
     banks.click()
-    expect(explorer.part("top").locator("tbody th")).to_have_text(["VCB"])
+    expect(explorer.part("worst").locator("tbody th")).to_have_text(["VCB"])
     expect(explorer.page.get_by_role("combobox", name="Sector", exact=True)).to_have_value("NGAN_HANG")
     expect(banks).to_have_attribute("aria-pressed", "true")
     explorer.expect_address(sector="NGAN_HANG")
     banks.click()
-    expect(explorer.part("top").locator("tbody th")).to_have_count(4)
+    expect(explorer.part("worst").locator("tbody th")).to_have_count(4)
     explorer.expect_address(sector=None)
 
 
@@ -270,7 +270,7 @@ def test_the_back_button(explorer: Explorer) -> None:
     explorer.choose("Interval", "1W")
     explorer.expect_ticker("VCB", "1W")
     explorer.page.get_by_role("checkbox", name="MA50").uncheck()  # no step of its own
-    explorer.part("top").get_by_role("button", name="HPG").click()
+    explorer.part("worst").get_by_role("link", name="HPG").click()
     explorer.expect_ticker("HPG", "1W")
     explorer.page.go_back()
     explorer.expect_ticker("VCB", "1W")
@@ -312,7 +312,7 @@ def test_every_line_works(explorer: Explorer) -> None:
     explorer.open(
         symbol="VCB", profile="view", from_="2026-02-25", to="2026-02-27", sector="NGAN_HANG", date="2026-02-27"
     )
-    answers = {"Bars": "VCB", "Volume profile": "data", "Performers": "data", "Sector strength": "data"}
+    answers = {"Bars": "VCB", "Quote": "VCB", "Volume profile": "data", "Performers": "data", "Sector strength": "data"}
     for kind, key in answers.items():
         with urlopen(explorer.request(kind)) as response:
             assert key in json.load(response)
@@ -321,7 +321,7 @@ def test_every_line_works(explorer: Explorer) -> None:
 def test_the_line_of_the_bars_gives_the_bars_of_the_chart(explorer: Explorer) -> None:
     explorer.open(symbol="VCB", from_="2026-02-02", to="2026-02-27")
     before = explorer.request("Bars")
-    explorer.part("top").get_by_role("button", name="FPT").click()
+    explorer.part("worst").get_by_role("link", name="FPT").click()
     explorer.expect_ticker("FPT")
     url = explorer.request("Bars")
     assert url == before.replace("symbol=VCB", "symbol=FPT")

@@ -100,7 +100,7 @@ def test_where_one_has_moved_to_stands_in_the_address(explorer: Explorer) -> Non
 
     window = re.search(r"bars of 1D, (.* to .*?):", seen or "")
     assert window is not None
-    explorer.part("top").get_by_role("button", name="HPG").click()
+    explorer.part("worst").get_by_role("link", name="HPG").click()
     explorer.expect_ticker("HPG")
     expect(explorer.part("summary")).to_contain_text(window[1])
     assert explorer.bar_count == count

@@ -58,12 +58,22 @@ const compactFormat = new Intl.NumberFormat(LOCALE, { notation: "compact", maxim
 
 /** A price without its currency; coins get the decimals that their size needs. @param {Unit} unit */
 export function price(value, unit) {
-  if (value == null) return NONE;
-  if (unit === "dong") return fixed(value, 0);
-  if (unit === "points") return fixed(value, 2);
+  return value == null ? NONE : fixed(value, ...decimals(value, unit));
+}
+
+/** The difference of two prices, of which one is given, with its decimals at most. @param {Unit} unit */
+export function difference(value, unit, like) {
+  if (value == null) return "";
+  const [low, high] = decimals(like, unit);
+  return `${value > 0 ? "+" : ""}${fixed(value, Math.min(low, 2), high ?? low)}`;
+}
+
+/** @returns {[least: number, most?: number]} */
+function decimals(value, unit) {
+  if (unit === "dong") return [0];
   const size = Math.abs(value);
-  if (size >= 1 || size === 0) return size < 10 ? fixed(value, 2, 4) : fixed(value, 2);
-  return fixed(value, Math.min(10, 3 + Math.ceil(-Math.log10(size))));
+  if (unit === "points" || size >= 10 || size === 0) return [2];
+  return size >= 1 ? [2, 4] : [Math.min(12, 3 + Math.ceil(-Math.log10(size)))];
 }
 
 /** A price with its currency or "points". @param {Unit} unit */
@@ -106,7 +116,8 @@ export function arrow(value) {
 
 /** The class that colours a change. */
 export function direction(value) {
-  if (!value) return "flat";
+  if (value == null) return "unknown";
+  if (value === 0) return "flat";
   return value > 0 ? "up" : "down";
 }
 

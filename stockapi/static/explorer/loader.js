@@ -75,7 +75,7 @@ export class Loader {
    * @param {(signal: AbortSignal, isRefresh: boolean) => Promise<import("./api.js").Answer<T>>} parts.fetch
    * @param {(answer: import("./api.js").Answer<T>, isRefresh: boolean) => void | string | Promise<void | string>} parts.show
    *   returns a sentence when there is nothing to show, or `{text, actions}`
-   * @param {(error: Error) => boolean} [parts.isEmpty] whether this failure only says that there is nothing
+   * @param {(error: Error) => string} [parts.emptyText] when this failure only says that there is nothing: that, in our words
    * @param {() => boolean} [parts.canRefresh] whether the answer can change with time
    * @param {number} [parts.everyMs] how often to ask anew; without it, when `Cache-Control` says that the answer has grown old
    * @param {(url: string) => void} [parts.onRequest] the request that was answered, or failed
@@ -84,7 +84,7 @@ export class Loader {
    */
   constructor({ name, panel, fetch, show, onSettled, ...optional }) {
     Object.assign(this, { _name: name, _panel: panel, _fetch: fetch, _show: show, _onSettled: onSettled });
-    this._isEmpty = optional.isEmpty ?? (() => false);
+    this._emptyText = optional.emptyText ?? (() => "");
     this._canRefresh = optional.canRefresh ?? (() => true);
     this._onRequest = optional.onRequest ?? (() => {});
     this._onFailure = optional.onFailure ?? (() => {});
@@ -151,10 +151,11 @@ export class Loader {
   /** A refresh that fails leaves what is shown: old bars are better than none. Either way it is tried again. */
   _fail(error, isRefresh) {
     if (!(error instanceof ApiError)) console.error(error);
-    const text = `${t(this._name)}: ${error.message}`;
+    const nothing = this._emptyText(error);
+    const text = `${t(this._name)}: ${nothing || error.message}`;
     const retryMs = RETRIES_MS[Math.min(this._failures, RETRIES_MS.length - 1)];
     this._failures += 1;
-    this._dueAt = Date.now() + soon(this._isEmpty(error) ? EMPTY_MS : retryMs);
+    this._dueAt = Date.now() + soon(nothing ? EMPTY_MS : retryMs);
     if (isRefresh) {
       this._onSettled(text);
       return;
@@ -162,7 +163,7 @@ export class Loader {
     this._isShown = false;
     if (error.url) this._onRequest(error.url);
     this._onFailure();
-    if (this._isEmpty(error)) this._panel.empty(error.message);
+    if (nothing) this._panel.empty(nothing);
     else this._panel.failed(error, () => this.load());
     if (this._failures === 1) announce(text);
   }

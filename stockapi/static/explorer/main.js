@@ -7,12 +7,14 @@ import { installControls, showControls, showSectorChoice } from "./controls.js";
 import { byId } from "./dom.js";
 import { clockName, sectorName } from "./format.js";
 import { t } from "./i18n.js";
-import { MARKETS } from "./markets.js";
+import { installLinks } from "./links.js";
+import { unitOf } from "./markets.js";
 import { Panels } from "./panels.js";
 import { showName } from "./quote.js";
 import { INTERVALS } from "./ranges.js";
 import { RequestLine } from "./requests.js";
 import { Store } from "./state.js";
+import { installTakeAway } from "./take-away.js";
 import { installTheme } from "./theme.js";
 import { Typeahead, entriesOf } from "./typeahead.js";
 
@@ -44,11 +46,13 @@ const chart = new Chart(byId("chart"), {
 const panels = new Panels(store, {
   chart,
   requests: new RequestLine(),
-  unitOf,
+  unitOf: (symbol) => unitOf(store.state.mode, symbol),
 });
 const typeahead = new Typeahead(byId("ticker"), byId("ticker-list"), (symbol) => store.update({ symbol }));
 
 installControls(store);
+installLinks(store);
+installTakeAway(panels.price, chart);
 installTheme(byId("theme"), () => chart.redraw());
 installChartInput(byId("chart"), byId("zoom"), chart, (index) => panels.price.speak(index));
 onChange(store.state, new Set(Object.values(NEEDS).flat()));
@@ -67,13 +71,6 @@ function onChange(state, changed) {
   else if (changed.has("symbol")) panels.drawPerformers();
   if (needs("sectors")) panels.sectors.load();
   else if (changed.has("sector") || changed.has("symbol")) panels.drawSectors();
-}
-
-/** @returns {import("./format.js").Unit} */
-function unitOf(symbol) {
-  const { indices, unit } = MARKETS.get(store.state.mode);
-  const isOne = (name) => name === symbol || (name.endsWith("*") && symbol.startsWith(name.slice(0, -1)));
-  return indices.some(isOne) ? "points" : unit;
 }
 
 async function loadQuote() {

@@ -19,5 +19,13 @@ const FACTS = JSON.parse(document.body.dataset.facts);
 /** @type {Map<string, Market>} */
 export const MARKETS = new Map(FACTS.markets.map((market) => [market.mode, market]));
 
+/** Whether its prices are points. */
+export function isIndex(mode, symbol) {
+  return MARKETS.get(mode).indices.some((name) => (name.endsWith("*") ? symbol.startsWith(name.slice(0, -1)) : symbol === name));
+}
+
+/** @returns {"dong" | "points" | "usd"} */
+export const unitOf = (mode, symbol) => (isIndex(mode, symbol) ? "points" : MARKETS.get(mode).unit);
+
 /** By name, the shortest first; `lengthMs` is nominal. @type {{name: string, isIntraday: boolean, lengthMs: number}[]} */
 export const LENGTHS = FACTS.intervals;

@@ -5,7 +5,7 @@ import { byId } from "./dom.js";
 import { dayText, isoDay } from "./format.js";
 import { t } from "./i18n.js";
 import { Loader, Panel } from "./loader.js";
-import { showPerformers } from "./performers.js";
+import { showRankings } from "./performers.js";
 import { Price } from "./price.js";
 import { showProfileFacts } from "./profile.js";
 import { clearQuote, showQuote } from "./quote.js";
@@ -27,11 +27,11 @@ export class Panels {
     this._failures = new Map(); // of refreshes, by panel
     const loader = (name, id, parts) => this._loader(name, id, parts);
     this.price = new Price(store, { chart, requests, unitOf, loader, onView: () => this._viewSettled() });
-    this.quote = loader("Quote", "quote", { fetch: fetchQuote, show: (answer) => this._showQuote(answer), everyMs: LIVE_MS });
+    this.quote = loader("Quote", "quote", { fetch: fetchQuote, show: (answer) => this._showQuote(answer), everyMs: LIVE_MS, onRequest: (url) => requests.made("quote", url) });
     this.volume = loader("Volume profile", "profile-panel", {
       fetch: (now, signal) => fetchProfile(now, this._span(), signal),
       show: (answer) => this._showProfile(answer),
-      isEmpty: (error) => error.status === 404, // no minutes on that day: nothing went wrong
+      emptyText: (error) => (error.status === 404 ? this._noMinutes() : ""),
       onRequest: (url) => requests.made("profile", url),
       onFailure: () => this._clearProfile(),
     });
@@ -49,10 +49,9 @@ export class Panels {
 
   drawPerformers() {
     if (!this._performers) return;
-    const { sort, symbol } = this._store.state;
-    const how = { sort, symbol, unitOf: this._unitOf, onPick: (picked) => this._store.update({ symbol: picked }) };
-    showPerformers(byId("top"), this._performers.performers, how);
-    showPerformers(byId("worst"), this._performers.worst_performers, how);
+    const { sort, mode, symbol } = this._store.state;
+    const how = { sort, mode, symbol, unitOf: this._unitOf, onPick: (picked) => this._store.update({ symbol: picked }) };
+    showRankings(byId("top"), byId("worst"), this._performers, how);
   }
 
   drawSectors() {
@@ -139,6 +138,12 @@ export class Panels {
     this._sectors = data;
     this.drawSectors();
     return data.sectors.length === 0 ? t("No sector has that average on that day.") : undefined;
+  }
+
+  /** Nothing went wrong: of old days only hours and days are kept. */
+  _noMinutes() {
+    const { date, start_date: first = date, end_date: last = date } = this._span();
+    return t("No minutes of {symbol} are stored for {days}.", { symbol: this._store.state.symbol, days: daysText(`${first} ${last}`) });
   }
 
   /** What the profile is of: the last trading day, or the days in view. */

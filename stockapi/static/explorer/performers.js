@@ -2,6 +2,8 @@
 
 import { el, keepingFocus } from "./dom.js";
 import { arrow, compact, direction, percent, price, sectorName, signedCompact } from "./format.js";
+import { t } from "./i18n.js";
+import { tickerLink } from "./links.js";
 
 const change = (value) => el("span", { class: `change ${direction(value)}` }, `${arrow(value)} ${percent(value)}`.trim());
 
@@ -36,36 +38,50 @@ function columns(sort) {
         }
       : {
           name: `MA${scoreName}`, key: score, className: narrow("last"),
-          title: `Close above or below its ${scoreName}-day average`,
+          title: "Close above or below its average of {count} days", period: scoreName,
           cell: (row) => change(row[score]),
         },
   ];
 }
 
+/** Both tables. Who has fallen is no gainer, even on a day on which everything falls. @param {object} found of /analysis/top-performers */
+export function showRankings(top, worst, found, how) {
+  const isChange = how.sort === "close_changed";
+  const names = isChange ? ["Gainers", "Losers"] : ["Highest", "Lowest"];
+  const both = [
+    [top, found.performers, (change) => change > 0],
+    [worst, found.worst_performers, (change) => change < 0],
+  ];
+  both.forEach(([table, rows, belongs], at) => {
+    table.caption.textContent = t(names[at]);
+    showPerformers(table, isChange ? rows.filter((row) => belongs(row.close_changed)) : rows, how);
+  });
+}
+
 /**
  * @param {HTMLTableElement} table
  * @param {object[]} performers
- * @param {{sort: string, symbol: string, unitOf: (symbol: string) => import("./format.js").Unit, onPick: (symbol: string) => void}} how
+ * @param {{sort: string, mode: string, symbol: string, unitOf: (symbol: string) => import("./format.js").Unit, onPick: (symbol: string) => void}} how
  */
-export function showPerformers(table, performers, { sort, symbol, unitOf, onPick }) {
+function showPerformers(table, performers, { sort, mode, symbol, unitOf, onPick }) {
   const shown = columns(sort);
   const heads = shown.map((column) => headCell(column, sort));
-  table.tHead.replaceChildren(el("tr", {}, el("th", { scope: "col", textContent: "Ticker" }), ...heads));
+  table.tHead.replaceChildren(el("tr", {}, el("th", { scope: "col", textContent: t("Ticker") }), ...heads));
   const bodies = performers.map((row) => {
     const isCurrent = row.symbol === symbol;
-    const pick = el("button", { type: "button", class: "link", textContent: row.symbol, title: sectorName(row.sector) });
+    const pick = tickerLink(mode, row.symbol, sectorName(row.sector));
     if (isCurrent) pick.setAttribute("aria-current", "true");
-    const line = el("tr", { class: isCurrent ? "current" : "", onclick: () => onPick(row.symbol) }, el("th", { scope: "row" }, pick));
+    const line = el("tr", { class: isCurrent ? "current" : "" }, el("th", { scope: "row" }, pick));
+    line.addEventListener("click", (event) => event.target.closest("a") || onPick(row.symbol));
     line.append(...shown.map((column) => el("td", { class: column.className }, column.cell(row, unitOf))));
-    pick.dataset.key = row.symbol;
     return line;
   });
   keepingFocus(table, () => table.tBodies[0].replaceChildren(...bodies));
 }
 
-function headCell({ name, key, title, className }, sort) {
-  const cell = el("th", { scope: "col", textContent: name, class: className });
-  if (title) cell.title = title;
+function headCell({ name, key, title, period, className }, sort) {
+  const cell = el("th", { scope: "col", textContent: t(name), class: className });
+  if (title) cell.title = t(title, { count: period });
   if (key === sort) cell.classList.add("sorted");
   return cell;
 }

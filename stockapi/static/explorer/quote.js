@@ -1,7 +1,7 @@
 /** The head of the page: what the ticker costs, and how that compares with the day before. */
 
 import { byId, fillFacts } from "./dom.js";
-import { arrow, compact, dayText, direction, money, percent, price } from "./format.js";
+import { arrow, compact, dayText, difference, direction, money, percent, price } from "./format.js";
 import { t } from "./i18n.js";
 
 const SOURCES = { sqlite: "SQLite", csv: "CSV files", mixed: "SQLite and CSV files" };
@@ -17,10 +17,10 @@ export function showQuote(series, source, unit) {
   const at = series.close.length - 1;
   const [close, change] = [series.close[at], series.close_changed[at]];
   byId("last-price").textContent = money(close, unit);
-  const difference = at > 0 ? close - series.close[at - 1] : null;
+  const since = at > 0 ? close - series.close[at - 1] : null;
   const tone = byId("last-change");
   tone.className = `change ${direction(change)}`;
-  tone.textContent = change == null ? "" : `${arrow(change)} ${signed(difference, unit)} (${percent(change)})`.trim();
+  tone.textContent = change == null ? "" : `${arrow(change)} ${difference(since, unit, close)} (${percent(change)})`.trim();
   fillFacts(byId("quote-facts"), [
     [t("Day"), dayText(series.at[at])],
     [t("Open"), price(series.open[at], unit)],
@@ -36,9 +36,4 @@ export function clearQuote() {
   byId("last-price").textContent = "\u00a0";
   byId("last-change").textContent = "";
   byId("quote-facts").replaceChildren();
-}
-
-function signed(value, unit) {
-  if (value == null) return "";
-  return `${value > 0 ? "+" : ""}${price(value, unit)}`;
 }

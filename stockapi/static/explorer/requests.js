@@ -6,6 +6,7 @@ import { t } from "./i18n.js";
 const FEEDBACK_MS = 1_600;
 const KINDS = [
   ["bars", "Bars"],
+  ["quote", "Quote"],
   ["profile", "Volume profile"],
   ["performers", "Performers"],
   ["sectors", "Sector strength"],
@@ -24,7 +25,7 @@ export class RequestLine {
     this._show();
   }
 
-  /** @param {"bars" | "profile" | "performers" | "sectors"} kind @param {string} url */
+  /** @param {string} kind one of `KINDS` @param {string} url */
   made(kind, url) {
     this._urls[kind] = url;
     this._show();
