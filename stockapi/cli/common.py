@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from flask.cli import ScriptInfo
@@ -93,6 +94,16 @@ def _each_once(_ctx: click.Context, _param: click.Parameter, values: Iterable[It
     return tuple(dict.fromkeys(values))
 
 
+def _parse_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise QueryError(
+            f"time zone {text!r} is unknown; allowed: a name of the IANA database, such as Asia/Ho_Chi_Minh or UTC"
+        ) from None
+
+
+TIMEZONE = _Parsed("timezone", _parse_zone)
 _INTERVAL = _Parsed("interval", _parse_stored_interval)
 _TICKER = _Parsed("ticker", parse_symbol)
 

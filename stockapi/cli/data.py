@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 from flask.cli import with_appcontext
@@ -10,6 +11,7 @@ from flask.cli import with_appcontext
 from stockapi.cli.common import (
     MODE,
     MODES,
+    TIMEZONE,
     fail_on_sqlite_errors,
     intervals_option,
     modes_option,
@@ -22,13 +24,15 @@ from stockapi.cli.common import (
 )
 from stockapi.context import Services, services
 from stockapi.errors import ProviderError, StoreError, UnknownSymbolError
+from stockapi.formats.foreign.layouts import BY_NAME
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
-from stockapi.services.ingest.importer import ImportResult, find_files, import_files
+from stockapi.services.ingest.import_tree import PassedOver, find_files
+from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.ingest.sync import SyncStats, sync_ticker
 from stockapi.services.market_source import record_source, require_source, source_of
 
@@ -42,30 +46,60 @@ def commands() -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @one_mode_option
 @click.option("--legacy", is_flag=True, help="VN stock prices are in thousands of dong: multiply them by 1000.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(sorted(BY_NAME), case_sensitive=False),
+    help="The layout of all files. Default: each is recognised by its content.",
+)
+@click.option(
+    "--timezone", "zone", type=TIMEZONE, help="Of times without an offset, as Asia/Ho_Chi_Minh. Default: UTC."
+)
 @with_appcontext
 @one_line_errors
-def import_tree(directory: Path, mode: Mode, legacy: bool) -> None:
-    """Bring the CSV files under DIRECTORY (<TICKER>/1D.csv 1H.csv 1m.csv, or <TICKER>.csv) into both stores."""
-    files, ignored = find_files(directory)
-    print_some([f"ignored {path}: neither <TICKER>/1D.csv, 1H.csv, 1m.csv nor <TICKER>.csv" for path in ignored])
+def import_tree(directory: Path, mode: Mode, legacy: bool, layout: str | None, zone: ZoneInfo | None) -> None:
+    """Bring the files under DIRECTORY into both stores: <TICKER>/1D.csv 1H.csv 1m.csv, <TICKER>.csv, or as other
+    programs write them: see docs/import.md.
+
+    Exits 1 when a file gave no bar; the others are imported all the same.
+    """
+    files, passed_over = find_files(directory)
+    options = ImportOptions(mode, legacy, None if layout is None else BY_NAME[layout], zone)
     with writing([mode]) as app:
-        each = import_files(app.stores, files, mode, app.clock(), legacy=legacy)
-        results = list(with_progress(each, len(files), f"import {mode.value}", "files"))
-    _report_import(results, mode)
+        each = import_files(app.stores, files, app.clock(), options)
+        outcomes = list(with_progress(each, len(files), f"import {mode.value}", "files"))
+    passed_over += [outcome for outcome in outcomes if isinstance(outcome, PassedOver)]
+    _report_import([outcome for outcome in outcomes if isinstance(outcome, ImportResult)], passed_over, options)
 
 
-def _report_import(results: list[ImportResult], mode: Mode) -> None:
-    damaged = [
-        f"skipped {result.file.path}:{line.number}: {line.reason}" for result in results for line in result.damaged
-    ]
+def _report_import(results: list[ImportResult], passed_over: list[PassedOver], options: ImportOptions) -> None:
+    done, errors = [result for result in results if result.saved], [result.error for result in results if result.error]
+    damaged = [f"skipped {result.source}:{line.number}: {line.reason}" for result in done for line in result.damaged]
+    print_some([f"passed over {each.path}: {each.reason}" for each in passed_over])
     print_some(damaged)
-    bars, saved = sum(result.bars for result in results), sum(result.saved.rows for result in results)
-    kept_aside = f", in {services().stores.quarantine.path(mode)}" if damaged else ""
+    print_some([note for result in done for note in result.notes])
+    print_some(errors)
+    bars, saved = sum(result.bars for result in done), sum(result.rows for result in done)
+    kept_aside = f", in {services().stores.quarantine.path(options.mode)}" if damaged else ""
+    more = [f", {len(passed_over)} passed over"] if passed_over else []
+    more += [f", {len(errors)} gave no bar"] if errors else []
     click.echo(
-        f"{mode.value}: {len(results)} files, {bars:,} bars read, {saved:,} rows saved, "
-        f"{len(damaged)} lines quarantined{kept_aside}"
+        f"{options.mode.value}: {len(done)} files, {bars:,} bars read, {saved:,} rows saved, "
+        f"{len(damaged)} lines quarantined{kept_aside}{''.join(more)}"
     )
-    fail_on_sqlite_errors(sum(result.saved.sqlite_error is not None for result in results))
+    if options.multiplies:
+        _report_multiplied(done)
+    fail_on_sqlite_errors(sum(each.sqlite_error is not None for result in done for each in result.saved.values()))
+    if errors or not done:
+        raise SystemExit(1)
+
+
+def _report_multiplied(results: list[ImportResult]) -> None:
+    multiplied = {ticker for result in results for ticker in result.multiplied}
+    others = {key.ticker for result in results for key in result.saved} - multiplied
+    click.echo(
+        f"prices x 1000: {', '.join(sorted(multiplied)) or 'none'}; as they are: {', '.join(sorted(others)) or 'none'}"
+    )
 
 
 @commands.command()

@@ -18,8 +18,20 @@ NEEDED: Final = ("time", *PRICE_FIELDS, "volume")
 _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "ticker": ("ticker", "symbol", "code", "stock", "instrument", "ma ck", "ma chung khoan", "ma co phieu"),
     "period": ("per", "period"),
+    "mode": ("mode",),
     "time": (
-        *("time", "timestamp", "unix", "unix timestamp", "open time", "opentime", "datetime", "date time", "gmt time"),
+        *(
+            "time",
+            "timestamp",
+            "unix",
+            "unix timestamp",
+            "open time",
+            "opentime",
+            "datetime",
+            "date time",
+            "date/time",
+            "gmt time",
+        ),
         *("date", "dtyyyymmdd", "trading date", "tradingdate", "ngay", "ngay giao dich", "thoi gian", "data"),
     ),
     "open": ("open", "o", "open price", "mo", "mo cua", "gia mo cua", "otwarcie"),
@@ -35,6 +47,8 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 
 _DATES: Final = frozenset(("date", "dtyyyymmdd", "trading date", "tradingdate", "ngay", "ngay giao dich", "data"))
 _CLOCKS: Final = ("time", "clock", "hour", "gio", "hhmmss", "timehhmmss")
+_INDEX_NAMES: Final = ("", "index", "unnamed: 0", "price")
+"""Of the first column, as pandas writes the times of a frame; "price" is in the first of yfinance's three lines."""
 _NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?")
 _VOLUME_OF: Final = re.compile(r"[Vv]olume[ _]\(?([A-Z0-9]{2,10})\)?", re.ASCII)
 _NO_COINS: Final = frozenset(("USD", "USDT", "USDC", "BUSD", "TUSD", "FDUSD", "EUR", "VND", "MA", "SMA", "EMA"))
@@ -47,8 +61,8 @@ _LEAST_NAMES: Final = 2
 class Header:
     """The columns that a line names.
 
-    `places`: the column number of each of `NEEDED`; of "ticker" and "period" if they exist; of "clock" if the time of
-    day has its own column. `missing`: the names of `NEEDED` that have no column. `twice`: a name of a column in
+    `places`: the column number of each of `NEEDED`; of "ticker", "period" and "mode" if they exist; of "clock" if the
+    time of day has its own column. `missing`: the names of `NEEDED` that have no column. `twice`: a name of a column in
     `places` that another column has too; None when there is none.
     """
 
@@ -81,8 +95,8 @@ class Header:
         if clock is not None:
             places["time"] = next(place for place, name in enumerate(names) if name in _DATES)
             places["clock"] = clock
-        if "time" not in places and names[0] == "price" and "close" in places:
-            places["time"] = 0  # the first of three header lines that yfinance writes
+        if "time" not in places and names[0] in _INDEX_NAMES and "close" in places:
+            places["time"] = 0
         if len(places.keys() & set(NEEDED)) < _LEAST_NAMES:
             return None
         used = {names[place] for place in places.values()}

@@ -10,7 +10,6 @@ from typing import Final
 from stockapi.models import literals
 
 _PLAIN_CHARACTERS: Final = str.maketrans("", "", "0123456789.+-eE\n")
-_WITH_COMMA: Final = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+),[0-9]+", re.ASCII)
 _MOST: Final = (1 << 63) - 1
 
 
@@ -21,12 +20,16 @@ class Style(Enum):
     COMMA = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", re.ASCII)
 
 
-def style_of(texts: Sequence[str]) -> Style:
-    """The style of the first numbers of a file. A comma is a decimal comma if it cannot separate thousands."""
+def style_of(texts: Sequence[str], doubtful: Style = Style.POINT) -> Style:
+    """That of the first numbers of a file, by the first of them that can be written in one style only.
+
+    `doubtful`: of numbers such as 60,300 alone, which are sixty thousand in one style and sixty in the other.
+    """
     for text in texts:
-        if _WITH_COMMA.fullmatch(text) and not Style.POINT.value.fullmatch(text):
-            return Style.COMMA
-    return Style.POINT
+        readings = [style for style in Style if literals.is_number(plain(text, style))]
+        if len(readings) == 1 and not text.isdecimal():
+            return readings[0]
+    return doubtful if any("," in text for text in texts) else Style.POINT
 
 
 def is_number(text: str, style: Style) -> bool:

@@ -34,8 +34,7 @@ class Session:
 
     @property
     def seconds(self) -> int:
-        day = date.min
-        return int((datetime.combine(day, self.closes) - datetime.combine(day, self.opens)).total_seconds())
+        return _second_of_day(self.closes) - _second_of_day(self.opens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +101,23 @@ class Calendar:
         idle: Int = len(ended) - np.searchsorted(ended, last, side="right").astype(np.int64)
         return idle
 
+    def is_outside_session(self, moments: Int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """For each moment (Unix seconds) whether it lies outside every session. The lunch break lies inside."""
+        if self.session is None:
+            return np.zeros(len(moments), dtype=np.bool_)
+        local = moments + self._offsets_s(moments)
+        clock = local % SECONDS_PER_DAY
+        opens, closes = _second_of_day(self.session.opens), _second_of_day(self.session.closes)
+        is_open = (clock >= opens) & (clock < closes) & _is_working_day(local // SECONDS_PER_DAY, self.session.country)
+        return np.asarray(~is_open)
+
+    @property
+    def session_text(self) -> str:
+        """From when to when, by which clock; "" without a session."""
+        if self.session is None:
+            return ""
+        return f"{self.session.opens:%H:%M} to {self.session.closes:%H:%M}, {self.clock_name}"
+
     def date_of(self, moment: Int) -> Int:
         """The local date of each moment (Unix seconds), as Unix seconds of midnight UTC."""
         local = moment + self._offsets_s(moment)
@@ -115,6 +131,10 @@ class Calendar:
             return np.full(len(moment), int(always.total_seconds()), dtype=np.int64)
         offsets = [datetime.fromtimestamp(each, self.zone).utcoffset() for each in moment.tolist()]
         return np.array([0 if each is None else each.total_seconds() for each in offsets], dtype=np.int64)
+
+
+def _second_of_day(clock: time) -> int:
+    return clock.hour * 3_600 + clock.minute * 60 + clock.second
 
 
 def _is_working_day(days: Int, country: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -38,6 +38,8 @@ CRYPTO: Final = Market(
     quiet_from=time(21, tzinfo=UTC),  # few people trade: late evening in Europe, dinner time in America, night in Asia
     odd_jump=10.0,
     indices=(),
+    symbol_suffixes=(".V",),
+    quotes=("USDT", "FDUSD", "BUSD", "TUSD", "USDC", "USD"),
     groups_file="crypto_top_100.json",
     list_group="CRYPTO_TOP_100",
     names_file="crypto_names.json",

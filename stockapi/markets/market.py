@@ -82,6 +82,8 @@ class Market:
     Tickers. `groups_file` and `names_file` are in `data/` of this project.
     `indices`: the symbols whose values are points, not money: indices, and futures on them. A symbol that ends in `*`
     stands for all that begin so.
+    `symbol_suffixes`: what other programs write behind a symbol of this market: VCB.VN.
+    `quotes`: in other programs symbols are pairs, such as BTCUSDT, and these are worth `price_unit`; () for no pairs.
     `list_group`: if `groups_file` is a plain list, the name of its one group; None if it is an object of groups.
 
     Sources.
@@ -112,6 +114,8 @@ class Market:
     odd_jump: float
 
     indices: tuple[str, ...]
+    symbol_suffixes: tuple[str, ...]
+    quotes: tuple[str, ...]
     groups_file: str
     list_group: str | None
     names_file: str

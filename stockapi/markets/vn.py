@@ -62,6 +62,8 @@ VN: Final = Market(
     quiet_from=time(2, tzinfo=HO_CHI_MINH),
     odd_jump=2.0,  # the exchanges limit a change to 7 to 15 percent a day, and to 40 on the first day
     indices=_INDICES,
+    symbol_suffixes=(".VN", ".HM", ".HN"),
+    quotes=(),
     groups_file="ticker_group.json",
     list_group=None,
     names_file="vn_names.json",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stockapi.config import Settings
 from stockapi.models import Mode
-from stockapi.services.ingest.importer import find_files, import_files
+from stockapi.services.ingest.import_tree import find_files
+from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.stores import Stores
 
 settings = Settings.load()
@@ -17,9 +18,8 @@ started = time.perf_counter()
 results = import_files(
     Stores.of(settings),
     files,
-    Mode.VN,
     datetime.now(UTC),
-    legacy="--legacy" in sys.argv,
+    ImportOptions(Mode.VN, legacy="--legacy" in sys.argv),
 )
-rows = sum(result.saved.rows for result in results)
+rows = sum(result.rows for result in results if isinstance(result, ImportResult))
 print(rows, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

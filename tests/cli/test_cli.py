@@ -155,6 +155,12 @@ def another_writer(directory: Path) -> Iterator[subprocess.Popen[str]]:
         ("data pull VCB", "Error: Got unexpected extra argument (VCB)"),
         ("data pull --mod vn", "Error: No such option '--mod'."),
         ("data fetch", "Error: No such command 'fetch'."),
+        (
+            "data import . --format x",
+            "Error: Invalid value for '--format': 'x' is not one of 'amibroker', 'binance', '",
+        ),
+        ("data import . --timezone Hanoi", "Error: Invalid value for '--timezone': time zone 'Hanoi' is unknown; allo"),
+        ("data import . --timezone ../x", "Error: Invalid value for '--timezone': time zone '../x' is unknown; allo"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(run: Run, tmp_path: Path, args: str, line: str) -> None:
@@ -348,12 +354,13 @@ def test_import_fills_both_stores_and_says_so(stores: Stores, run: Run, tmp_path
     put(tmp_path / "tree", "VCB/1D.csv", 60.3, 61, 62)
     put(tmp_path / "tree", "FPT.csv", 90)
     lines = succeeded(run("data", "import", tmp_path / "tree", "--legacy"))
-    assert lines == ["vn: 2 files, 4 bars read, 4 rows saved, 0 lines quarantined"]
+    multiplied = "prices x 1000: FPT, VCB; as they are: none"
+    assert lines == ["vn: 2 files, 4 bars read, 4 rows saved, 0 lines quarantined", multiplied]
     assert stores.in_sqlite("VCB").close.tolist() == [60_300, 61_000, 62_000]
     assert stores.in_csv("VCB").equals(stores.in_sqlite("VCB"))
     assert stores.in_sqlite("FPT").close.tolist() == [90_000]
     lines = succeeded(run("data", "import", tmp_path / "tree", "--legacy"))
-    assert lines == ["vn: 2 files, 4 bars read, 0 rows saved, 0 lines quarantined"]
+    assert lines == ["vn: 2 files, 4 bars read, 0 rows saved, 0 lines quarantined", multiplied]
 
 
 def test_import_of_coins(stores: Stores, run: Run, tmp_path: Path) -> None:
@@ -363,24 +370,65 @@ def test_import_of_coins(stores: Stores, run: Run, tmp_path: Path) -> None:
     assert not stores.settings.vn_database_path.exists()
 
 
+@pytest.mark.parametrize("ticker", ["VNINDEX", "HNXINDEX", "UPCOMINDEX", "VN30F1M"])
+def test_import_says_which_prices_it_multiplied(stores: Stores, run: Run, tmp_path: Path, ticker: str) -> None:
+    put(tmp_path / "tree", "VCB.csv", 60.3)
+    put(tmp_path / "tree", f"{ticker}.csv", 1234.5)
+    lines = succeeded(run("data", "import", tmp_path / "tree", "--legacy"))
+    assert lines[1:] == [f"prices x 1000: VCB; as they are: {ticker}"]
+    assert stores.in_sqlite(ticker).close.tolist() == [1234.5]
+
+
 def test_import_names_what_it_leaves_out(stores: Stores, run: Run, tmp_path: Path) -> None:
     path = put(tmp_path / "tree", "VCB.csv", 1, 2)
     with path.open("a") as file:
         file.write("VCB,yesterday,1,1,1,1,1\n")
-    put(tmp_path / "tree", "notes.csv", 1)
+    (tmp_path / "tree" / "notes.csv").write_text("buy low, sell high\n")
+    (tmp_path / "tree" / "README.md").touch()
     result = run("data", "import", tmp_path / "tree")
     assert result.exit_code == 0
+    endings = ".csv, .txt, .tsv, one of these with .gz behind, or .zip"
+    wanted = "a header that names time, open, high, low, close and volume, or another layout of docs/import.md"
+    likeness = "looks like a table with the columns buy low, sell high"
     assert result.stderr.splitlines() == [
-        f"ignored {tmp_path}/tree/notes.csv: neither <TICKER>/1D.csv, 1H.csv, 1m.csv nor <TICKER>.csv",
+        f"passed over {tmp_path}/tree/README.md: has no known name; known: {endings}",
+        f"passed over {tmp_path}/tree/notes.csv: {likeness}; wanted: {wanted}",
         f"skipped {path}:4: time 'yesterday' is not a time",
     ]
     kept = tmp_path / "market_data" / "quarantine.csv"
-    assert result.stdout == f"vn: 1 files, 2 bars read, 2 rows saved, 1 lines quarantined, in {kept}\n"
+    assert result.stdout == (f"vn: 1 files, 2 bars read, 2 rows saved, 1 lines quarantined, in {kept}, 2 passed over\n")
     assert "yesterday" in kept.read_text()
 
 
+def test_import_fails_when_a_file_gave_no_bar_and_the_others_are_in(stores: Stores, run: Run, tmp_path: Path) -> None:
+    put(tmp_path / "tree", "VCB.csv", 1, 2)
+    (tmp_path / "tree" / "BTC.csv").write_text("28457,4261.48,0.1,426.1,1502942568000,True,True\n" * 1_000)
+    result = run("data", "import", tmp_path / "tree")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{tmp_path}/tree/BTC.csv: looks like rows of 7 columns without a header, such as ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == "vn: 1 files, 2 bars read, 2 rows saved, 0 lines quarantined, 1 gave no bar\n"
+    assert not (tmp_path / "market_data" / "quarantine.csv").exists()
+    (tmp_path / "tree" / "VCB.csv").unlink()
+    (tmp_path / "tree" / "BTC.csv").rename(tmp_path / "tree" / "notes.csv")
+    assert run("data", "import", tmp_path / "tree").exit_code == 1
+
+
+def test_import_may_be_told_layout_and_time_zone(stores: Stores, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    rows = [f"2024-01-{day:02} {hour}:00,1,2,0.5,1.5,7" for day in (2, 3) for hour in ("09", "10", "11", "13", "14")]
+    (tmp_path / "tree" / "VCB.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]))
+    result = run("data", "import", tmp_path / "tree", "--format", "binance")
+    assert result.exit_code == 0
+    assert "--timezone Asia/Ho_Chi_Minh" in result.stderr
+    lines = succeeded(run("data", "import", tmp_path / "tree", "--timezone", "Asia/Ho_Chi_Minh"))
+    assert lines == ["vn: 1 files, 10 bars read, 20 rows saved, 0 lines quarantined"]
+
+
 def test_many_damaged_lines_do_not_flood_the_terminal(run: Run, tmp_path: Path) -> None:
-    put(tmp_path / "tree", "VCB.csv", *[-1] * 30)
+    rows = ["VCB,2024-01-01,-1,-1,-1,-1,100"] * 30
+    rows += [f"VCB,{year}-01-{day:02},1,1,1,1,1" for year in range(2010, 2020) for day in range(1, 29)]
+    put(tmp_path / "tree", "VCB.csv").write_text("\n".join([HEADER, *rows]))
     result = run("data", "import", tmp_path / "tree")
     assert len(result.stderr.splitlines()) == 21
     assert result.stderr.endswith("and 10 more such lines\n")
@@ -938,7 +986,10 @@ def test_an_error_of_the_real_command_is_one_line(
 def test_a_real_import_logs_to_standard_error_and_leaves_whole_files(tmp_path: Path) -> None:
     put(tmp_path / "tree", "VCB.csv", 60.3, 61)
     ended = flask(tmp_path, "data", "import", "tree", "--legacy")
-    assert (ended.returncode, ended.stdout) == (0, "vn: 1 files, 2 bars read, 2 rows saved, 0 lines quarantined\n")
+    assert (ended.returncode, ended.stdout) == (
+        0,
+        "vn: 1 files, 2 bars read, 2 rows saved, 0 lines quarantined\nprices x 1000: VCB; as they are: none\n",
+    )
     (line,) = ended.stderr.splitlines()
     assert re.fullmatch(r"\S+Z INFO stockapi\.cli\.common\[\d+\] import vn: 1 files, done", line)
     assert not (tmp_path / "vn_data.db-wal").exists(), "the writer has emptied its log"

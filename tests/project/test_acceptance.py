@@ -196,6 +196,7 @@ def test_the_import_says_that_every_row_went_in(imported: Imported, raw_rows: Co
     total = f"{raw_rows.total():,}"
     assert (imported.result.exit_code, imported.result.stderr) == (0, "")
     expected = f"vn: {len(FILES)} files, {total} bars read, {total} rows saved, 0 lines quarantined\n"
+    expected += "prices x 1000: ACB, FPT, VCB, VIC; as they are: VNINDEX\n"
     assert imported.result.stdout == expected
 
 

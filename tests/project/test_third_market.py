@@ -52,6 +52,8 @@ FRUIT: Final = Market(
     quiet_from=time(1, tzinfo=NEW_YORK),
     odd_jump=3.0,
     indices=(),
+    symbol_suffixes=(),
+    quotes=(),
     groups_file="fruit_groups.json",
     list_group=None,
     names_file="fruit_names.json",

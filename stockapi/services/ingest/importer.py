@@ -1,107 +1,134 @@
-"""Import a tree of CSV files into both stores."""
+"""Import a tree of files into both stores."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
 
-from stockapi.errors import CsvError, LayoutError, os_errors
-from stockapi.formats.csv_format import DamagedLine, ParsedCsv, parse_rows
+import numpy as np
+
+from stockapi.errors import CsvError, LayoutError
+from stockapi.formats.csv_format import DamagedLine
+from stockapi.formats.foreign.dialect import PassedOverError
+from stockapi.formats.foreign.layouts import Layout
+from stockapi.formats.foreign.reader import FileOfBars, Reading, read_bars
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
-from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.models.query import is_symbol
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import SaveResult, open_series, save_enhanced_csv_and_sqlite
+from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
 from stockapi.services.stores import Stores
 
-LEGACY_FACTOR = 1000.0
-
-_INTERVAL_OF_FILE = {
-    "1D.csv": Interval.DAILY,
-    "1H.csv": Interval.HOURLY,
-    "1h.csv": Interval.HOURLY,
-    "1m.csv": Interval.MINUTE,
-}
+LEGACY_FACTOR: Final = 1000.0
+_LATEST_AHEAD: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class ImportFile:
-    """One file of the tree, and which series it holds."""
+class ImportOptions:
+    """How the files of one import are to be read.
 
-    path: Path
-    ticker: str
-    interval: Interval
+    `legacy`: prices are in thousands, in a market that has such, those of indices apart.
+    `layout`: the only one that a file may have; None: each is recognised.
+    `zone`: of times without an offset; None: UTC.
+    """
+
+    mode: Mode
+    legacy: bool = False
+    layout: Layout | None = None
+    zone: ZoneInfo | None = None
+
+    @property
+    def multiplies(self) -> bool:
+        return self.legacy and market_of(self.mode).has_legacy_prices
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """The result of one file: bars read, lines quarantined, and what was written (0 rows: all bars were known)."""
+    """The result of one table.
 
-    file: ImportFile
-    bars: int
-    damaged: tuple[DamagedLine, ...]
-    saved: SaveResult
-
-
-def find_files(directory: Path) -> tuple[list[ImportFile], list[Path]]:
-    """The files to import, `<TICKER>/1D.csv 1H.csv 1h.csv 1m.csv` and `<TICKER>.csv` (days), and other CSV files.
-
-    If two files hold the same series, the later one overwrites the values of the earlier one. The file in the ticker's
-    directory comes later, and `1H.csv` comes after the older name `1h.csv`.
-
-    :raises CsvError: when the directory does not exist, or has no file to import.
+    `saved`: of each of its series what was written, 0 rows where all bars were known; without any, `error` says why.
+    `bars`: how many were read. `damaged`: the lines that were quarantined. `notes`: what the user should know.
+    `multiplied`: the tickers whose prices were.
     """
-    if not directory.is_dir():
-        raise CsvError(f"{directory} is not a directory; name one that holds <TICKER>/1D.csv or <TICKER>.csv files")
-    found, ignored = [], []
-    for path in directory.rglob("*.csv"):
-        file = _as_import_file(path, directory)
-        if file is None:
-            ignored.append(path)
-        else:
-            found.append(file)
-    if not found:
-        raise CsvError(f"{directory} holds nothing to import; expected <TICKER>/1D.csv, 1H.csv, 1m.csv or <TICKER>.csv")
-    return sorted(found, key=_order), sorted(ignored)
 
+    source: str
+    saved: dict[SeriesKey, SaveResult] = field(default_factory=dict)
+    bars: int = 0
+    damaged: tuple[DamagedLine, ...] = ()
+    notes: tuple[str, ...] = ()
+    multiplied: frozenset[str] = frozenset()
+    error: str | None = None
 
-def _as_import_file(path: Path, directory: Path) -> ImportFile | None:
-    *above, name = path.relative_to(directory).parts
-    ticker = above[0] if above else path.stem
-    interval = _INTERVAL_OF_FILE.get(name) if above else Interval.DAILY
-    if len(above) > 1 or interval is None or not is_symbol(ticker) or not path.is_file():
-        return None
-    return ImportFile(path, ticker, interval)
-
-
-def _order(file: ImportFile) -> tuple[str, bool, bool, Path]:
-    return file.ticker, file.path.parent.name == file.ticker, file.path.name != "1h.csv", file.path
+    @property
+    def rows(self) -> int:
+        return sum(saved.rows for saved in self.saved.values())
 
 
 def import_files(
-    stores: Stores, files: list[ImportFile], mode: Mode, now: datetime, *, legacy: bool = False
-) -> Iterator[ImportResult]:
+    stores: Stores, files: list[ImportFile], now: datetime, options: ImportOptions
+) -> Iterator[ImportResult | PassedOver]:
     """Merge the bars of each file into both stores. The file overwrites stored bars of the same time; other stored bars
     stay.
 
-    `legacy` multiplies prices by 1000 in a market with legacy prices, but not the prices of indices. Indicators in the
-    files are ignored; they are computed from the bars. Lines that are not bars go to the quarantine.
+    Indicators in the files are ignored; they are computed from the bars. Lines that are not bars go to the quarantine,
+    unless they are so many that the file is none of bars: then nothing of it is kept, and its result has the error.
 
-    :raises CsvError: when a file cannot be read.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are already imported.
     """
+    factor = LEGACY_FACTOR if options.multiplies else 1.0
+    latest = int((now + _LATEST_AHEAD).timestamp())
+    how = Reading(options.mode, latest, options.layout, options.zone, factor)
     for file in files:
-        key = SeriesKey(mode, file.ticker, file.interval)
-        parsed = _parse(file.path, key)
-        if parsed.damaged:
-            stores.quarantine.add(mode, str(file.path), parsed.damaged, now)
-        bars = parsed.bars
-        if legacy and market_of(mode).has_legacy_prices and not stores.settings.is_index(file.ticker, mode):
+        for source, outcome in _tables(file, how):
+            if isinstance(outcome, FileOfBars):
+                yield _import_table(stores, source, outcome, now, options)
+            else:
+                yield outcome
+
+
+def _tables(file: ImportFile, how: Reading) -> Iterator[tuple[str, FileOfBars | ImportResult | PassedOver]]:
+    """What each table of a file holds, or why it is not imported."""
+    try:
+        for table in tables_of(file):
+            yield (table.source, _read(table, how)) if isinstance(table, OpenedFile) else (table.path, table)
+    except CsvError as exc:
+        yield str(file.path), ImportResult(str(file.path), error=str(exc))
+
+
+def _read(table: OpenedFile, how: Reading) -> FileOfBars | ImportResult | PassedOver:
+    try:
+        with reading(table.source):
+            return read_bars(table.stream, table.name, how)
+    except PassedOverError as exc:
+        return PassedOver(table.source, str(exc))
+    except LayoutError as exc:
+        return ImportResult(table.source, error=f"{table.source}: {exc}")
+    except CsvError as exc:
+        return ImportResult(table.source, error=str(exc))
+
+
+def _import_table(
+    stores: Stores, source: str, table: FileOfBars, now: datetime, options: ImportOptions
+) -> ImportResult:
+    if table.damaged:
+        stores.quarantine.add(options.mode, source, table.damaged, now)
+    saved, multiplied = dict[SeriesKey, SaveResult](), set[str]()
+    for key, regular in table.series.items():
+        bars = regular.bars
+        if options.multiplies and not stores.settings.is_index(key.ticker, key.mode):
             bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
-        saved = _merge_and_save(stores, key, bars, now)
-        yield ImportResult(file, len(bars), tuple(parsed.damaged), saved)
+            multiplied.add(key.ticker)
+        saved[key] = _merge_and_save(stores, key, bars, now)
+    return ImportResult(
+        source,
+        saved,
+        sum(len(regular.bars) for regular in table.series.values()),
+        table.damaged,
+        tuple(f"{source}: {note}" for note in (*table.notes, *_doubts(table, options))),
+        frozenset(multiplied),
+    )
 
 
 def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, now: datetime) -> SaveResult:
@@ -114,14 +141,18 @@ def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, now: datetime) -
         return save_enhanced_csv_and_sqlite(stores, key, merged, now, rewrite_all=True)
 
 
-def _parse(path: Path, key: SeriesKey) -> ParsedCsv:
-    try:
-        return parse_rows(_read_text(path), key, with_indicators=False)
-    except LayoutError as exc:
-        raise LayoutError(f"{path}: {exc}") from exc
-
-
-def _read_text(path: Path) -> str:
-    with os_errors(CsvError, f"{path} cannot be read"):
-        # A byte that is not UTF-8 damages its own line, not the file.
-        return path.read_bytes().decode("utf-8", errors="replace")
+def _doubts(table: FileOfBars, options: ImportOptions) -> Iterator[str]:
+    """Whether the times of a file are those of its market."""
+    calendar = market_of(options.mode).calendar
+    intraday = [regular.bars.time for key, regular in table.series.items() if key.interval.is_intraday]
+    if calendar.session is None or not intraday:
+        return
+    times = np.concatenate(intraday)
+    outside = int(calendar.is_outside_session(times).sum())
+    if 2 * outside > len(times):
+        way_out = (
+            f"if they are local times, import the file with --timezone {calendar.zone_name}"
+            if options.zone is None
+            else f"look whether its times are those of {options.zone.key}"
+        )
+        yield f"{outside:,} of its {len(times):,} bars lie outside the session ({calendar.session_text}); {way_out}"

@@ -1,19 +1,29 @@
 """Trees of CSV files into both stores."""
 
 import csv
+import gzip
+import io
+import os
+import zipfile
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from stockapi.calc.indicators import enhance
-from stockapi.errors import CsvError, SqliteError
+from stockapi.errors import CsvError, LayoutError, SqliteError
+from stockapi.formats.foreign.names import FileName
+from stockapi.formats.foreign.reader import Reading, read_bars
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.fields import INDICATOR_FIELDS
-from stockapi.services.ingest.importer import ImportFile, ImportResult, find_files, import_files
+from stockapi.models.series import SeriesKey
+from stockapi.services.ingest.import_tree import EXPECTED, ImportFile, PassedOver, find_files
+from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
 
 HEADER = "ticker,time,open,high,low,close,volume"
+ENDINGS = ".csv, .txt, .tsv, one of these with .gz behind, or .zip"
 DAYS = ("2024-01-02", "2024-01-03", "2024-01-04")
 
 
@@ -29,8 +39,20 @@ def put(directory: Path, name: str, lines: list[str], header: str = HEADER) -> P
 
 
 def run_import(stores: Stores, directory: Path, mode: Mode = Mode.VN, *, legacy: bool = False) -> list[ImportResult]:
-    files, _ = find_files(directory)
-    return list(import_files(stores, files, mode, NOW, legacy=legacy))
+    return [each for each in outcomes(stores, directory, ImportOptions(mode, legacy)) if isinstance(each, ImportResult)]
+
+
+def outcomes(stores: Stores, directory: Path, options: ImportOptions) -> list[ImportResult | PassedOver]:
+    files, passed_over = find_files(directory)
+    return [*passed_over, *import_files(stores, files, NOW, options)]
+
+
+def zip_of(members: dict[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return target.getvalue()
 
 
 def quarantined(stores: Stores, mode: Mode = Mode.VN) -> list[dict[str, str]]:
@@ -56,22 +78,52 @@ def tree(tmp_path: Path) -> Path:
 # What is found
 
 
-def test_both_layouts_are_found_and_other_csv_files_are_named(tree: Path) -> None:
-    wanted = ["ACB.csv", "FPT/1D.csv", "FPT/1H.csv", "FPT/1m.csv", "VCB/1D.csv", "VCB/1h.csv"]
-    unknown = ["notes.csv", "FPT/1W.csv", "FPT/old.csv", "fpt/1D.csv", "WITH SPACE/1D.csv", "VCB/1D/1D.csv"]
-    for name in [*wanted, *unknown, "README.md", "FPT/1D.txt"]:
-        put(tree, name, [])
-    (tree / "HPG" / "1D.csv").mkdir(parents=True)
-    found, ignored = find_files(tree)
-    assert found == [
-        ImportFile(tree / "ACB.csv", "ACB", Interval.DAILY),
-        ImportFile(tree / "FPT" / "1D.csv", "FPT", Interval.DAILY),
-        ImportFile(tree / "FPT" / "1H.csv", "FPT", Interval.HOURLY),
-        ImportFile(tree / "FPT" / "1m.csv", "FPT", Interval.MINUTE),
-        ImportFile(tree / "VCB" / "1h.csv", "VCB", Interval.HOURLY),
-        ImportFile(tree / "VCB" / "1D.csv", "VCB", Interval.DAILY),
+def test_files_are_found_whatever_their_name_and_what_is_passed_over_is_told(tree: Path) -> None:
+    wanted = [
+        *("ACB.csv", "FPT.CSV", "FPT/old.csv.gz", "FPT/1D.csv", "FPT/1H.csv", "FPT/1m.csv", "VCB/1h.csv", "VCB/1D.csv"),
+        *("klines.zip", "tickers_1D.csv", "vcb.us.txt"),
     ]
-    assert sorted(ignored) == sorted(tree / name for name in [*unknown, "HPG/1D.csv"])
+    reasons = {
+        ".VCB.csv": "is hidden",
+        "README.md": f"has no known name; known: {ENDINGS}",
+        "VCB/1D.csv.bak": f"has no known name; known: {ENDINGS}",
+        "quarantine.csv": "holds lines that were no bars",
+    }
+    for name in [*wanted, *reasons]:
+        put(tree, name, [])
+    os.mkfifo(tree / "HPG.csv")
+    (tree / "SSI.csv").symlink_to(tree / "nowhere")
+    reasons |= {"HPG.csv": "is not a regular file", "SSI.csv": "cannot be read: No such file or directory"}
+    found, passed_over = find_files(tree)
+    assert sorted(found, key=lambda file: file.parts) == [
+        ImportFile(tree / name, tuple(name.split("/"))) for name in sorted(wanted, key=lambda name: name.split("/"))
+    ]
+    assert passed_over == [PassedOver(str(tree / name), reason) for name, reason in sorted(reasons.items())]
+
+
+def test_the_file_in_the_directory_of_its_ticker_comes_last(tree: Path) -> None:
+    names = ["deep/er/FPT/1D.csv", "FPT.csv", "FPT/1D.csv", "FPT/1H.csv", "FPT/1h.csv", "deep/FPT/1D.csv", "ACB.csv"]
+    for name in names:
+        put(tree, name, [])
+    assert ["/".join(file.parts) for file in find_files(tree)[0]] == [
+        *("ACB.csv", "FPT.csv", "deep/er/FPT/1D.csv", "deep/FPT/1D.csv"),
+        *("FPT/1h.csv", "FPT/1D.csv", "FPT/1H.csv"),
+    ]
+
+
+def test_linked_directories_are_followed_once(stores: Stores, tree: Path, tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", "VCB/1D.csv", rows("VCB", [1, 2, 3]))
+    put(tree, "FPT/1D.csv", rows("FPT", [4, 5, 6]))
+    (tree / "ACB").symlink_to(tree / "FPT")
+    (tree / "linked").symlink_to(tmp_path / "elsewhere")
+    (tree / "again").symlink_to(tmp_path / "elsewhere" / "VCB")
+    (tmp_path / "elsewhere" / "back").symlink_to(tree)
+    found, passed_over = find_files(tree)
+    assert ["/".join(file.parts) for file in found] == ["FPT/1D.csv", "linked/VCB/1D.csv"] or (
+        ["/".join(file.parts) for file in found] == ["FPT/1D.csv", "again/1D.csv"]
+    )
+    assert {each.reason for each in passed_over} == {"leads to a directory that is read already"}
+    assert len(passed_over) == 3
 
 
 @pytest.mark.parametrize(
@@ -79,14 +131,14 @@ def test_both_layouts_are_found_and_other_csv_files_are_named(tree: Path) -> Non
     [
         ("missing", "is not a directory; name one that holds <TICKER>/1D.csv or <TICKER>.csv files"),
         ("file", "is not a directory; name one that holds <TICKER>/1D.csv or <TICKER>.csv files"),
-        ("empty", "holds nothing to import; expected <TICKER>/1D.csv, 1H.csv, 1m.csv or <TICKER>.csv"),
-        ("strange", "holds nothing to import; expected <TICKER>/1D.csv, 1H.csv, 1m.csv or <TICKER>.csv"),
+        ("empty", f"holds nothing to import; {EXPECTED}"),
+        ("strange", f"holds nothing to import; {EXPECTED}"),
     ],
 )
 def test_a_directory_with_nothing_to_import_is_an_error(tree: Path, name: str, message: str) -> None:
     (tree / "file").touch()
     (tree / "empty").mkdir()
-    put(tree / "strange", "x.csv", [])
+    put(tree / "strange", "x.xlsx", [])
     with pytest.raises(CsvError) as caught:
         find_files(tree / name)
     assert str(caught.value) == f"{tree / name} {message}"
@@ -102,7 +154,7 @@ def test_every_interval_of_both_layouts_reaches_both_stores(stores: Stores, tree
     put(tree, "FPT/1m.csv", rows("FPT", [7, 8, 9], hours))
     put(tree, "FPT/1h.csv", rows("FPT", [10, 11, 12], hours))
     results = run_import(stores, tree)
-    assert [(result.bars, result.saved.rows, result.damaged) for result in results] == [(3, 3, ())] * 4
+    assert [(result.bars, result.rows, result.damaged) for result in results] == [(3, 3, ())] * 4
     assert_in_both(stores, "ACB", [1, 2, 3])
     assert_in_both(stores, "FPT", [4, 5, 6])
     assert_in_both(stores, "FPT", [7, 8, 9], Interval.MINUTE)
@@ -197,7 +249,9 @@ def test_a_second_import_writes_nothing(stores: Stores, tree: Path) -> None:
 
     before = state()
     results = run_import(stores, tree, legacy=True)
-    assert [(result.bars, result.saved.rows, result.saved.csv_bytes) for result in results] == [(1, 0, 0), (3, 0, 0)]
+    saved = [saved for result in results for saved in result.saved.values()]
+    assert [result.bars for result in results] == [1, 3]
+    assert [(each.rows, each.csv_bytes) for each in saved] == [(0, 0), (0, 0)]
     assert state() == before
 
 
@@ -227,7 +281,7 @@ def test_damaged_lines_go_to_the_quarantine_and_the_rest_is_imported(stores: Sto
     path = put(tree, "VCB/1D.csv", lines)
     put(tree, "ZZZ.csv", rows("ZZZ", [5, 6, 7]))
     first, second = run_import(stores, tree)
-    assert (first.file.ticker, first.bars) == ("VCB", 3)
+    assert (list(first.saved), first.bars) == ([SeriesKey(Mode.VN, "VCB", Interval.DAILY)], 3)
     assert [(line.number, line.text, line.reason) for line in first.damaged] == [
         (number, text, reason) for number, (text, reason) in damaged.items()
     ]
@@ -245,8 +299,6 @@ def test_damaged_lines_go_to_the_quarantine_and_the_rest_is_imported(stores: Sto
 @pytest.mark.parametrize(
     ("content", "closes", "reasons"),
     [
-        (b"", [], []),
-        (f"{HEADER}\n".encode(), [], []),
         (
             f"{HEADER}\nVCB,2024-01-02,1,1,1,1,1\nVCB,2024-01-03,2,2".encode(),
             [1.0],
@@ -265,7 +317,7 @@ def test_damaged_lines_go_to_the_quarantine_and_the_rest_is_imported(stores: Sto
             [],
         ),
     ],
-    ids=["empty", "header only", "torn", "bom and crlf", "not utf-8", "unsorted and twice"],
+    ids=["torn", "bom and crlf", "not utf-8", "unsorted and twice"],
 )
 def test_files_of_every_state(
     stores: Stores, tree: Path, content: bytes, closes: list[float], reasons: list[str]
@@ -273,32 +325,208 @@ def test_files_of_every_state(
     (tree / "VCB.csv").write_bytes(content)
     (result,) = run_import(stores, tree)
     assert result.bars == len(closes)
-    assert_in_both(stores, "VCB", closes) if closes else None
-    assert bool(stores.csv_store.tickers(Mode.VN)) == bool(closes), "no file for a ticker without bars"
+    assert_in_both(stores, "VCB", closes)
     assert [line.reason for line in result.damaged] == reasons
 
 
-@pytest.mark.parametrize("content", [b"what is this", HEADER.replace("low,", "").encode()])
-def test_a_file_whose_columns_are_not_known_is_named(stores: Stores, tree: Path, content: bytes) -> None:
+def nothing_came_of(stores: Stores, tree: Path, content: bytes, mode: Mode = Mode.VN) -> str:
+    """The error of the file VCB.csv, beside a good one; nothing of it is kept."""
     (tree / "VCB.csv").write_bytes(content)
-    with pytest.raises(CsvError, match=rf"^{tree}/VCB.csv: line 1"):
-        run_import(stores, tree)
-    assert not stores.quarantine.path(Mode.VN).exists()
+    put(tree, "ZZZ.csv", rows("ZZZ", [1, 2, 3]))
+    bad, good = run_import(stores, tree, mode)
+    assert (bad.source, bad.bars, dict(bad.saved), bad.damaged) == (str(tree / "VCB.csv"), 0, {}, ())
+    assert good.bars == 3
+    assert stores.csv_store.tickers(mode) == ["ZZZ"], "no file for a ticker without bars"
+    assert not stores.quarantine.path(mode).exists()
+    assert bad.error is not None
+    return bad.error.removeprefix(f"{tree}/VCB.csv: ")
 
 
-def test_a_file_that_cannot_be_read_is_named_and_those_before_it_are_in(
-    stores: Stores, tree: Path, monkeypatch: pytest.MonkeyPatch
+ONE_ROW = "VCB,2024-01-02,1,1,1,1,1"
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (
+            b"",
+            "is empty; wanted: a header that names time, open, high, low, close and volume, or another layout of docs",
+        ),
+        (f"{HEADER}\n".encode(), "has a header and no bars"),
+        (b"what is this", "looks like text that begins 'what is this'; wanted: a header"),
+        (
+            HEADER.replace("low,", "").encode(),
+            "its header (line 1: ticker,time,open,high,close,volume) lacks low; wanted",
+        ),
+        (HEADER.replace("low", "high").encode(), "its header (line 1: ticker,time,open,high,high,close,volume) "),
+        (
+            f"\n# days\n{HEADER.replace('close', 'last2')}\n{ONE_ROW}".encode(),
+            "its header (line 3: ticker,time,open,hi",
+        ),
+        (f"{HEADER}\n{ONE_ROW}\n{HEADER.replace('close', 'x')}\n".encode(), "its header in line 3 lacks close; wanted"),
+        (b'{"VCB":[{"time":"2024-01-02"}]}', "looks like JSON; wanted"),
+        (b"<!DOCTYPE html><html><body>403</body></html>", "looks like a web page; wanted"),
+        (b"SQLite format 3\0" + bytes(4_000), "looks like a SQLite database; wanted"),
+        (bytes(range(256)) * 20, "looks like binary data; wanted"),
+        (
+            b"28457,4261.48,0.1,426.148,1502942568000,True,True\n" * 50_000,
+            "looks like rows of 7 columns without a header",
+        ),
+        (b"x" * 3_000_000, "looks like text that begins 'xxx"),
+        ((f"{HEADER}\n" + "VCB,?,1,1,1,1,1\n" * 3).encode(), "none of its first 3 lines is a bar (line 2: time '?' is"),
+        (
+            (f"{HEADER}\n" + "VCB,2024-01-02 09:15:00,1,1,1,1,1\nVCB,2024-01-03 09:15:00,1,1,1,1,1\n").encode(),
+            "none of",
+        ),
+        (
+            f"{HEADER}\n{ONE_ROW}\n".encode() + b"VCB,?,1,1,1,1,1\n" * 100,
+            "100 of 101 lines are no bars (line 3: time '?' is not a time); wanted",
+        ),
+    ],
+    ids=[
+        *("empty", "header alone", "text", "a column lacks", "a column twice", "a comment before", "a header below"),
+        *("JSON", "a web page", "SQLite", "bytes", "trades", "one line", "no times", "minutes in place of days"),
+        "one bar of a hundred",
+    ],
+)
+def test_a_file_of_another_format_is_named_with_what_it_looks_like_and_nothing_of_it_is_kept(
+    stores: Stores, tree: Path, content: bytes, error: str
 ) -> None:
+    assert nothing_came_of(stores, tree, content).startswith(error)
+
+
+def test_a_file_of_another_format_is_not_read_to_its_end(tree: Path) -> None:
+    """A dump of a gigabyte, all of it zeros behind the first lines, and one whose header promises bars."""
+    for name, start in (
+        ("dump", b"1,2,3\n" * 1_000),
+        ("lines", f"{HEADER}\n".encode() + b"VCB,?,1,1,1,1,1\n" * 20_000),
+    ):
+        path = tree / name
+        path.write_bytes(start)
+        os.truncate(path, 1 << 30)
+        with path.open("rb") as stream:
+            with pytest.raises(LayoutError):
+                read_bars(stream, FileName("", "VCB"), Reading(Mode.VN, 2_000_000_000))
+            assert stream.tell() < 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("VCB.csv.gz", gzip.compress(b"x" * 5_000)[:-20], "cannot be unpacked: Compressed file ended before"),
+        ("VCB.zip", b"PK\x03\x04 and no more", "cannot be unpacked: File is not a zip file"),
+        (
+            "VCB.zip",
+            zip_of({"xl/workbook.xml": b"", "[Content_Types].xml": b""}),
+            ": looks like an Excel workbook; wanted",
+        ),
+    ],
+    ids=["half a gzip", "no zip", "Excel"],
+)
+def test_what_cannot_be_unpacked_is_named(stores: Stores, tree: Path, name: str, content: bytes, error: str) -> None:
+    (tree / name).write_bytes(content)
+    (result,) = run_import(stores, tree)
+    assert str(result.error).startswith(f"{tree}/{name}{'' if error[0] == ':' else ' '}{error}")
+
+
+def test_each_table_in_an_archive_is_a_file_of_its_own(stores: Stores, tree: Path) -> None:
+    table = "\n".join([HEADER, *rows("VCB", [1, 2, 3])]).encode()
+    members = {
+        "VCB/1D.csv": table,
+        "FPT.csv": table.replace(b"VCB", b"FPT"),
+        "SSI.csv": b"what",
+        "readme.md": b"",
+        "_/x.csv": b"",
+    }
+    (tree / "all.zip").write_bytes(zip_of(members))
+    found = outcomes(stores, tree, ImportOptions(Mode.VN))
+    assert [(type(each), each.path if isinstance(each, PassedOver) else each.source) for each in found] == [
+        (ImportResult, f"{tree}/all.zip/VCB/1D.csv"),
+        (ImportResult, f"{tree}/all.zip/FPT.csv"),
+        (ImportResult, f"{tree}/all.zip/SSI.csv"),
+        (PassedOver, f"{tree}/all.zip/readme.md"),
+        (PassedOver, f"{tree}/all.zip/_/x.csv"),
+    ]
+    assert_in_both(stores, "VCB", [1, 2, 3])
+    assert_in_both(stores, "FPT", [1, 2, 3])
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_in(stores: Stores, tree: Path) -> None:
     put(tree, "ACB.csv", rows("ACB", [1, 2, 3]))
     broken = put(tree, "VCB.csv", rows("VCB", [1, 2, 3]))
+    put(tree, "ZZZ.csv", rows("ZZZ", [4, 5, 6]))
     files, _ = find_files(tree)
     broken.unlink()
-    with pytest.raises(CsvError, match=f"^{broken} cannot be read: No such file or directory$"):
-        list(import_files(stores, files, Mode.VN, NOW))
+    results = list(import_files(stores, files, NOW, ImportOptions(Mode.VN)))
+    assert [result.error for result in results if isinstance(result, ImportResult)] == [
+        None,
+        f"{broken} cannot be read: No such file or directory",
+        None,
+    ]
     assert_in_both(stores, "ACB", [1, 2, 3])
+    assert_in_both(stores, "ZZZ", [4, 5, 6])
+
+
+@pytest.mark.parametrize(("legacy", "kept"), [(True, [60_000, 61_000]), (False, [60, 1.7e308, 61])])
+def test_a_price_that_cannot_be_multiplied_damages_its_line_only(
+    stores: Stores, tree: Path, legacy: bool, kept: list[float]
+) -> None:
+    put(tree, "VCB.csv", rows("VCB", [60, 1.7e308, 61]))
+    put(tree, "ZZZ.csv", rows("ZZZ", [1, 2, 3]))
+    first, second = run_import(stores, tree, legacy=legacy)
+    assert [line.reason for line in first.damaged] == (["open '1.7e+308' is beyond 1.79769e+305"] if legacy else [])
+    assert second.bars == 3
+    assert_in_both(stores, "VCB", kept)
+
+
+# Times
+
+
+def test_rows_of_different_times_in_one_bar_are_put_together_and_equal_ones_are_corrections(
+    stores: Stores, tree: Path
+) -> None:
+    put(
+        tree,
+        "VCB/1m.csv",
+        [
+            *("VCB,2024-01-02T02:25:10,60,62,59,61,50", "VCB,2024-01-02T02:25:40,61,65,60,64,7"),
+            *("VCB,2024-01-02T02:26:00,1,1,1,1,1", "VCB,2024-01-02T02:26:00,70,71,69,70,5"),
+        ],
+    )
+    (result,) = run_import(stores, tree)
+    for bars in (stores.in_csv("VCB", Interval.MINUTE), stores.in_sqlite("VCB", Interval.MINUTE)):
+        assert bars.prices.T.tolist() == [[60, 65, 59, 64], [70, 71, 69, 70]]
+        assert bars.volume.tolist() == [57, 5]
+    assert result.notes == (f"{tree}/VCB/1m.csv: 1 rows were put together with others of the same bar",)
+
+
+LOCAL = [
+    f"VCB,2024-01-{day:02} {hour}:00:00,60,62,59,61,50" for day in (2, 3, 4) for hour in ("09", "10", "11", "13", "14")
+]
+
+
+def test_local_times_read_as_utc_are_warned_of_and_a_time_zone_puts_them_right(stores: Stores, tree: Path) -> None:
+    put(tree, "VCB/1H.csv", LOCAL)
+    (result,) = run_import(stores, tree)
+    assert result.notes == (
+        f"{tree}/VCB/1H.csv: 15 of its 15 bars lie outside the session (09:00 to 15:00, UTC+7, Ho Chi Minh City); "
+        "if they are local times, import the file with --timezone Asia/Ho_Chi_Minh",
+    )
+    put(tree, "FPT/1H.csv", [line.replace("VCB", "FPT") for line in LOCAL])
+    (tree / "VCB/1H.csv").unlink()
+    (result,) = outcomes(stores, tree, ImportOptions(Mode.VN, zone=ZoneInfo("Asia/Ho_Chi_Minh")))
+    assert isinstance(result, ImportResult)
+    assert result.notes == ()
+    assert stores.in_csv("FPT", Interval.HOURLY).time[:5].tolist() == [
+        1_704_160_800 + hour * 3_600 for hour in (0, 1, 2, 4, 5)
+    ]
 
 
 # SQLite out of order
+
+
+def sqlite_errors(results: list[ImportResult]) -> list[str | None]:
+    return [saved.sqlite_error for result in results for saved in result.saved.values()]
 
 
 def test_without_sqlite_csv_gets_everything_and_the_next_import_repairs(make_stores: MakeStores, tree: Path) -> None:
@@ -307,10 +535,10 @@ def test_without_sqlite_csv_gets_everything_and_the_next_import_repairs(make_sto
     put(tree, "VCB.csv", rows("VCB", [1, 2, 3]))
     put(tree, "FPT.csv", rows("FPT", [4, 5, 6]))
     results = run_import(stores, tree)
-    assert [result.saved.sqlite_error for result in results] == ["SQLite error: file is not a database"] * 2
+    assert sqlite_errors(results) == ["SQLite error: file is not a database"] * 2
     assert stores.in_csv("FPT").close.tolist() == [4, 5, 6]
     stores.settings.vn_database_path.unlink()
-    assert [result.saved.sqlite_error for result in run_import(stores, tree)] == [None, None]
+    assert sqlite_errors(run_import(stores, tree)) == [None, None]
     assert_in_both(stores, "VCB", [1, 2, 3])
     assert_in_both(stores, "FPT", [4, 5, 6])
 
