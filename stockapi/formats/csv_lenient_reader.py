@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Self
 
 import numpy as np
@@ -108,11 +109,12 @@ def find_start(lines: Sequence[str], key: SeriesKey) -> Start:
 
     :raises LayoutError: when there is no header, or it is incomplete.
     """
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    not_blank = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    numbered = list(islice(not_blank, _HEADER_WITHIN_LINES))
     if not numbered:
         return Start(1, WITHOUT_HEADER, [])
     before = list[DamagedLine]()
-    for number, line in numbered[:_HEADER_WITHIN_LINES]:
+    for number, line in numbered:
         layout = Layout.of_header(line, number)
         if layout is not None:
             return Start(number + 1, (layout,), before)

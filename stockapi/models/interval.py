@@ -12,6 +12,8 @@ class Interval(Enum):
     HOURLY = "1H"
     MINUTE = "1m"
 
+    __hash__ = object.__hash__  # as in `Mode`
+
     @property
     def label(self) -> str:
         """The last part of the name of the table. Requests may use it too."""

@@ -8,3 +8,6 @@ class Mode(Enum):
 
     VN = "vn"
     CRYPTO = "crypto"
+
+    # Enum's own is a function of Python; a save asked it some hundred times for keys of tables.
+    __hash__ = object.__hash__

@@ -79,18 +79,18 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
     with open_series(stores, key, now) as series:
         sqlite_error = series.settle_if_out_of_step()
         is_adjusted = provider.is_back_adjusted and not series.is_index
-        newest = series.read(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
+        newest = series.held(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
     start = provider.history_start(key.interval, seconds) if full or not len(newest) else int(newest.time[0])
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
     if not len(fetched):
         return SyncStats(saved=SaveResult().after(sqlite_error))
     with open_series(stores, key, now) as series:
         begin = int(fetched.time[0])
-        held = series.read(Window(start=begin, warmup=WARMUP_BARS))
+        held = series.held(Window(start=begin, warmup=WARMUP_BARS))
         stored = held.between(begin, None)
         if not is_adjusted or agree(stored, fetched, 10.0 ** -market_of(key.mode).price_decimals):
             part = _changed_part(series, held, fetched)
-            saved = save_enhanced_csv_and_sqlite(stores, key, part, now)
+            saved = series.save(part, int(part.time[0])) if len(part) else SaveResult()
             waits_for = _finish_adjustments(stores, key, now) if is_adjusted else ()
             return SyncStats(len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for)
     seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
@@ -199,7 +199,7 @@ def _changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:
     """
     begin = int(fetched.time[0])
     if not len(held):  # nothing is stored from there on, but the bars before are still needed for warm-up
-        held = series.read(Window(end=begin - 1, limit=WARMUP_BARS))
+        held = series.held(Window(end=begin - 1, limit=WARMUP_BARS))
     earlier, stored = held.between(None, begin - 1), held.between(begin, None)
     enhanced = enhance_from(held.merge(fetched), len(earlier), series.key.mode, is_index=series.is_index)
     # `enhanced` holds every stored time and perhaps more. Up to the first new time, positions in both are the same.
