@@ -1,1 +1,1 @@
-"""What every answer has: its form, headers, errors, and whether it is let in."""
+"""The common parts of all answers: form, headers, errors, limits, admission control."""

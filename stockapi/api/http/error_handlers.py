@@ -1,4 +1,4 @@
-"""Every error becomes JSON here: ours, those of routing, and the unexpected."""
+"""Convert every error to JSON: our errors, errors of routing, and unexpected ones."""
 
 import logging
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from stockapi.errors import AppError
 from stockapi.logs import key_values
 
 RETRY_AFTER_S = 5
-"""What a client is asked to wait on a 503: a lock or a repair is over by then, or not soon."""
+"""The wait in seconds that a 503 asks for. A lock or a repair has ended by then, or takes much longer."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def _app_error(exc: AppError) -> Response:
 
 
 def _http_error(exc: HTTPException) -> Response:
-    """Errors of Flask itself. Their headers are kept: a 405 must name the methods that are allowed."""
+    """Errors of Flask itself. Their headers are kept, because a 405 must name the allowed methods."""
     status = HTTPStatus(exc.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     response = responses.error(status, _text_of(exc, status))
     for name, value in exc.get_headers():

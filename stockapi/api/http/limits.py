@@ -10,7 +10,7 @@ from stockapi.models.limits import Limits
 
 
 def install(app: Flask, settings: Settings) -> None:
-    """To be installed early: the time of what is installed before does not count."""
+    """Start the limits of each request. Install it early: the time of earlier handlers does not count."""
 
     def begin() -> None:
         g.limits = Limits.begin(settings.query_deadline_ms, settings.max_response_rows, time.monotonic)
@@ -19,5 +19,5 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def current() -> Limits:
-    """The same ones, and what is left of them, whenever this is called within a request."""
+    """The limits of the current request. Each call in a request returns the same object."""
     return cast(Limits, g.limits)

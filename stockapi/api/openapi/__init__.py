@@ -1,1 +1,1 @@
-"""The API described as OpenAPI."""
+"""The description of the API as OpenAPI."""

@@ -1,7 +1,6 @@
-"""What answers look like, for /openapi.json alone: no answer is made by these, nor checked against them as it is sent.
+"""The schemas of answers for /openapi.json. The server does not use them to make or check answers.
 
-A test holds every answer against the document, so what stands here is what is sent. Metadata is JSON schema, as in
-`parameters`.
+A test compares every answer with the document, so the schemas are true. Metadata is JSON schema, as in `parameters`.
 """
 
 from typing import Any, Final
@@ -80,7 +79,7 @@ BarSchema = Schema.from_dict(
     },
     name="Bar",
 )
-"""No key is always there: `columns` chooses, and an indicator is left out where it is not defined."""
+"""No key is required: `columns` selects the fields, and an indicator is left out when it is not defined."""
 
 BarColumnsSchema = Schema.from_dict(
     {
@@ -92,7 +91,7 @@ BarColumnsSchema = Schema.from_dict(
     },
     name="BarColumns",
 )
-"""The bars of one ticker with `shape=columns`: an array per field, all of one length; null where not defined."""
+"""The bars of one ticker with `shape=columns`: an array for each field, all of equal length; null when not defined."""
 
 
 # Reference
@@ -321,7 +320,7 @@ class VolumeProfileDataSchema(Schema):
 
 
 def analysis_answer(kind: str, data: type[Schema]) -> type[Schema]:
-    """The shape all /analysis answers share, around `data`; `kind` as `analysis_type` has it."""
+    """The common form of all /analysis answers, with `data` inside. `kind`: the value of `analysis_type`."""
     return Schema.from_dict(
         {
             "analysis_date": text("the date or dates asked for, or latest"),

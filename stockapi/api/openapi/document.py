@@ -1,4 +1,4 @@
-"""GET /openapi.json: the API in OpenAPI 3.1, from `operations` and the marshmallow schemas they name."""
+"""GET /openapi.json: the API in OpenAPI 3.1, made from `operations` and their marshmallow schemas."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from stockapi.context import services
 blueprint = Blueprint("openapi", __name__)
 
 VERSION: Final = "0.1.0"
-"""Of the API, as pyproject.toml has it."""
+"""The version of the API, the same as in pyproject.toml."""
 
 _MAX_AGE_S = 300
 _DESCRIPTION = """\
@@ -106,11 +106,11 @@ _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 class _Converter(OpenAPIConverter):
     def field2default(self, field: Field[Any], **_: Any) -> dict[str, Any]:
-        """From the metadata alone: `load_default` is what a text is parsed into, an enum say."""
+        """The default from the metadata. `load_default` is the parsed value, for example an enum."""
         return {"default": field.metadata["default"]} if "default" in field.metadata else {}
 
     def field2nullable(self, field: Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
-        """Of answers: a parameter is a text or not there, whatever that is parsed into."""
+        """Only values in answers may be null. A parameter is a text or missing."""
         return {} if isinstance(field, Parameter) else super().field2nullable(field, ret)
 
 
@@ -120,7 +120,7 @@ class _Plugin(MarshmallowPlugin):
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    """The document, made at the first request for it."""
+    """The document. It is made at the first request."""
     return responses.conditional([_text(services().settings.markets)], responses.JSON_TYPE, _MAX_AGE_S)
 
 
@@ -130,7 +130,7 @@ def _text(markets: Markets) -> bytes:
 
 
 def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
-    """The OpenAPI document of all `OPERATIONS`, where these markets are enabled. Takes some 5 ms."""
+    """The OpenAPI document of all `OPERATIONS` for these enabled markets. It takes about 5 ms."""
     plugin = _Plugin()
     spec = APISpec(
         title="stockapi",
@@ -203,7 +203,7 @@ def _responses(operation: Operation, converter: OpenAPIConverter) -> dict[str, A
 
 
 def _content(content: Content, converter: OpenAPIConverter, sample: object = None) -> dict[str, Any]:
-    """`sample`: of the first media type."""
+    """The `content` of an answer in OpenAPI. `sample`: an example of the first media type."""
     described = {media_type: {"schema": _resolved(schema, converter)} for media_type, schema in content.items()}
     if sample is not None:
         next(iter(described.values()))["example"] = sample
@@ -211,7 +211,7 @@ def _content(content: Content, converter: OpenAPIConverter, sample: object = Non
 
 
 def _resolved(schema: Any, converter: OpenAPIConverter) -> Any:
-    """The JSON schema with a reference to its component in place of each marshmallow schema."""
+    """The JSON schema, with each marshmallow schema replaced by a reference to its component."""
     if isinstance(schema, type) and issubclass(schema, Schema):
         return converter.resolve_nested_schema(schema)  # type: ignore[no-untyped-call]
     if isinstance(schema, Mapping):
@@ -222,7 +222,7 @@ def _resolved(schema: Any, converter: OpenAPIConverter) -> Any:
 
 
 def _name(status: HTTPStatus) -> str:
-    """Of the component. Not the phrase: Python 3.13 has others than 3.11."""
+    """The name of the component. It has no phrase, because the phrases of Python 3.13 and 3.11 differ."""
     return f"Error{status.value}"
 
 

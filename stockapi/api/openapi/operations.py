@@ -1,7 +1,7 @@
-"""What /openapi.json says of each route: one `Operation` per rule of the application.
+"""The description of each route for /openapi.json: one `Operation` for each rule of the application.
 
-`query` is the very schema that the route parses its parameters with. Parameters described nowhere else, answers and
-errors stand here.
+`query` is the schema with which the route parses its parameters. This module describes the other parameters, the
+answers and the errors.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from stockapi.api.queries.parameters import QuerySchema
 
 JsonSchema = Mapping[str, Any]
 Content = Mapping[str, type[Schema] | JsonSchema]
-"""By media type: a marshmallow schema, or a JSON schema in which the values may be marshmallow schemas."""
+"""For each media type: a marshmallow schema, or a JSON schema that may contain marshmallow schemas."""
 
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
@@ -29,13 +29,13 @@ _BAR_ERRORS: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UN
 class Operation:
     """A GET route, its 200 and its errors.
 
-    `path`: as the application's rule, `<name>` for a variable part.
-    `answer`: description of the 200; `content`: its body.
-    `example`: values of parameters that together make a request worth trying; /docs fills them in.
-    `sample`: a body, of the first kind in `content`.
-    `headers`: those of the 200 beside what all or all conditional answers have, by the names of components.
-    `is_conditional`: has an ETag and answers If-None-Match with 304; otherwise the answer is not to be stored.
-    `errors`: beside those that every route may answer, and 400 where there is a query.
+    `path`: the rule of the application, with `<name>` for a variable part.
+    `answer`: the description of the 200. `content`: its body.
+    `example`: values of parameters that make a useful request; /docs fills them in.
+    `sample`: an example of the first body in `content`.
+    `headers`: the names of the further header components of the 200.
+    `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
+    `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
     """
 
     path: str

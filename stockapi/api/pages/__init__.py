@@ -1,1 +1,1 @@
-"""The pages for people, and the files they load."""
+"""The HTML pages, and the files they load."""

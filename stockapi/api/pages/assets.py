@@ -1,6 +1,6 @@
-"""GET /assets: scripts, styles and pictures of the HTML pages, under paths that change with their content.
+"""GET /assets: scripts, styles and pictures of the HTML pages. Their paths change with their content.
 
-A page's module names its files once, and its page refers to them by `url`:
+The module of a page names its files once, and the page gets their paths from `url`:
 
     ASSETS = AssetBundle("docs", {
         "swagger-ui.css": package_file("flask-swagger-ui", "flask_swagger_ui/dist/swagger-ui.css"),
@@ -8,8 +8,8 @@ A page's module names its files once, and its page refers to them by `url`:
     })
     ASSETS.url("start.js")  # /assets/docs/5d0c7a1e92b84f36/start.js
 
-`create_app` hands the bundles to `install`. Scripts of one bundle may import each other as `./other.js`. The version
-is that of the bundle: put what changes at different times (a large library, our own scripts) into different ones.
+`create_app` passes the bundles to `install`. Scripts of one bundle may import each other as `./other.js`. The files of a
+bundle have one version. So files that change at different times (a large library, our own scripts) need two bundles.
 """
 
 import gzip
@@ -38,8 +38,8 @@ _CONTENT_TYPES = {
     ".png": "image/png",
 }
 _COMPRESSIBLE = frozenset({".js", ".css", ".svg"})
-# Of the 189 KB of the charting library: brotli 6 makes 56 KB in 17 ms (9: 56 in 93, 11: 51 in 850), gzip 6 59 KB in
-# 20 ms. Not zstd: what speaks it speaks brotli.
+# Measured with the 189 KB of the charting library: brotli 6 gives 56 KB in 17 ms (9: 56 in 93, 11: 51 in 850), gzip 6
+# 59 KB in 20 ms. zstd is not needed: browsers that know it know brotli too.
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "br": lambda content: bytes(brotli.compress(content, quality=6)),
     "gzip": lambda content: gzip.compress(content, compresslevel=6, mtime=0),
@@ -48,7 +48,7 @@ _IDENTITY = "identity"
 
 
 def package_file(package: str, path: str) -> Path:
-    """A file of an installed package, found without importing it; `package` as pip names it.
+    """A file of an installed package. The package is not imported. `package`: its name for pip.
 
     :raises PackageNotFoundError: when it is not installed.
     """
@@ -61,12 +61,12 @@ def static_file(path: str) -> Path:
 
 
 class AssetBundle:
-    """Files that are served, by the names they have in URLs; names may contain slashes.
+    """Files to serve, by their names in URLs. Names may contain slashes.
 
-    Files are read when first asked for, and expected to stay as they are while the process lives, as code is. Of
-    compressible ones each encoding is made once per process and kept: 0.8 MB for Swagger UI in both. Thread-safe.
+    A file is read at its first request. Like code, it must not change while the process runs. Each encoding of a
+    compressible file is made once in a process and kept: 0.8 MB for both encodings of Swagger UI. Threads may share it.
 
-    :raises ValueError: for a kind of file that has no content type here.
+    :raises ValueError: for a kind of file whose content type is not known here.
     """
 
     def __init__(self, name: str, files: Mapping[str, Path]) -> None:
@@ -80,7 +80,7 @@ class AssetBundle:
 
     @cached_property
     def version(self) -> str:
-        """Sixteen hexadecimal digits that are others when the name or content of any file is."""
+        """Sixteen hexadecimal digits. They change when the name or the content of a file changes."""
         digest = blake2b(digest_size=8)
         for name, path in sorted(self._files.items()):
             content = path.read_bytes()
@@ -89,23 +89,23 @@ class AssetBundle:
         return digest.hexdigest()
 
     def url(self, name: str) -> str:
-        """The path to ask for now.
+        """The present path of a file.
 
-        :raises KeyError: for a file that is not of this bundle.
+        :raises KeyError: for a file that is not in this bundle.
         """
         if name not in self._files:
             raise KeyError(name)
         return f"/assets/{self.name}/{self.version}/{name}"
 
     def response(self, version: str, name: str) -> Response:
-        """The file in the encoding the request likes best, or 304.
+        """The file in the encoding that the request prefers, or 304.
 
-        :raises NotFoundError: for a file that is not of this bundle, or another version.
+        :raises NotFoundError: for a file that is not in this bundle, or for another version.
         """
         if name not in self._files or version != self.version:
             raise _not_found()
         suffix = self._files[name].suffix
-        # Of what the client wrote, not of what `compression` has settled on: that may be zstd.
+        # It uses the header of the client, not the choice of `compression`, because that may be zstd.
         offered = (*_COMPRESS, _IDENTITY) if suffix in _COMPRESSIBLE else (_IDENTITY,)
         encoding = request.accept_encodings.best_match(offered, default=_IDENTITY)
         tag = f"{version}-{name}" if encoding == _IDENTITY else f"{version}-{name}:{encoding}"
@@ -131,13 +131,13 @@ class AssetBundle:
 
 
 def install(app: Flask, *bundles: AssetBundle) -> None:
-    """Serve the files of these bundles, and no others."""
+    """Serve the files of these bundles, and no other files."""
     app.extensions[_KEY] = {bundle.name: bundle for bundle in bundles}
 
 
 @blueprint.get("/assets/<bundle>/<version>/<path:name>")
 def asset(bundle: str, version: str, name: str) -> Response:
-    """A file of a bundle, to be kept for a year: with other content it has another path."""
+    """A file of a bundle. Browsers may keep it for a year, because another content has another path."""
     bundles: dict[str, AssetBundle] = current_app.extensions[_KEY]
     if bundle not in bundles:
         raise _not_found()

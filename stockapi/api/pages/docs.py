@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI over /openapi.json, from an installed package and without a line from elsewhere."""
+"""GET /docs: Swagger UI for /openapi.json, from an installed package. It loads nothing from other hosts."""
 
 from functools import cache
 
@@ -32,5 +32,5 @@ def docs() -> Response:
 
 @cache
 def _html() -> bytes:
-    """To be called in a request: Flask renders templates of an application."""
+    """The page. Call it in a request: Flask renders templates only in an application."""
     return render_template_string(_PAGE.read_text(encoding="utf-8"), swagger_ui=SWAGGER_UI.url, own=OWN.url).encode()

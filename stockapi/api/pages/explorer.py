@@ -1,6 +1,6 @@
-"""GET /explorer: a page to look at the market with, from an installed package and without a line from elsewhere.
+"""GET /explorer: a page with charts of the markets, from an installed package. It loads nothing from other hosts.
 
-Its scripts know no market and no interval by name, the day apart: they read them from the page, which is made from the
+Its scripts know no market by name, and no interval except the day. They read both from the page, which is made from the
 enums and the records of the markets.
 """
 
@@ -20,7 +20,7 @@ from stockapi.models.mode import Mode
 
 blueprint = Blueprint("explorer", __name__)
 
-# Apart from our own files: a new version of the page must not cost its readers the library again.
+# A separate bundle: after a change of our own files, browsers need not load the library again.
 LIBRARY = AssetBundle(
     "charts", {"lightweight-charts.js": package_file("litecharts", "litecharts/js/lightweight-charts.js")}
 )
@@ -41,18 +41,18 @@ _UNITS: Final = {
     "W": ("week", 7 * _DAY_MS),
     "M": ("month", 28 * _DAY_MS),
 }
-"""By the last letter of an interval's name: the word for it, and its milliseconds at least."""
+"""For the last letter of an interval's name: the word, and its shortest length in milliseconds."""
 
 
 @blueprint.get("/explorer")
 def explorer() -> Response:
-    """The page; its scripts ask the API beside it, and no other host."""
+    """The page. Its scripts use the API of this server, and no other host."""
     return page(_html(services().settings))
 
 
 @cache
 def _html(settings: Settings) -> bytes:
-    """To be called in a request: Flask renders templates of an application."""
+    """The page. Call it in a request: Flask renders templates only in an application."""
     return render_template_string(
         _PAGE.read_text(encoding="utf-8"),
         url=OWN.url,
@@ -72,7 +72,7 @@ def _facts(settings: Settings) -> dict[str, object]:
 
 
 def _market(mode: Mode, settings: Settings) -> dict[str, object]:
-    """What the page needs to know of a market; `markets.js` says what each means."""
+    """The facts of a market for the page. `markets.js` explains each of them."""
     market = market_of(mode)
     return {
         "mode": mode.value,
@@ -90,7 +90,7 @@ def _market(mode: Mode, settings: Settings) -> dict[str, object]:
 
 
 def _interval(interval: AnyInterval) -> dict[str, Any]:
-    """`4h`: four hours."""
+    """The facts of an interval for the page: the title of `4h` is `4 hours`."""
     name = interval.value
     count, (unit, unit_ms) = int(name[:-1]), _UNITS[name[-1]]
     title = f"{count} {unit}" if count == 1 else f"{count} {unit}s"

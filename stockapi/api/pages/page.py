@@ -1,4 +1,4 @@
-"""HTML pages: how long they may be kept, and what a browser may do in them."""
+"""The headers of HTML pages: how long a browser may keep them, and what it may do in them."""
 
 from typing import Final
 
@@ -8,7 +8,9 @@ from stockapi.api.http import responses
 
 _HTML_TYPE: Final = "text/html; charset=utf-8"
 _MAX_AGE_S: Final = 0
-"""Ask each time, for a 304 mostly: after an update the page names new versions of its files, and the old are gone."""
+"""The browser must ask each time; the answer is mostly 304. After an update the page names new versions of its files,
+and the old versions are gone.
+"""
 _POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -21,15 +23,14 @@ _POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Scripts and styles from files of ours alone, none inline, and no other host.
+"""Scripts and styles come only from our files. Inline scripts and other hosts are not allowed.
 
-Not even styles need 'unsafe-inline': what libraries set on single elements they set through the object model, which
-the policy does not concern.
+Styles need no 'unsafe-inline': libraries set the style of elements through the object model, which is always allowed.
 """
 
 
 def page(html: bytes) -> Response:
-    """The page, or 304, under the policy of all pages."""
+    """The page, or 304, with the policy of all pages."""
     response = responses.conditional([html], _HTML_TYPE, _MAX_AGE_S)
     response.headers["Content-Security-Policy"] = _POLICY
     return response

@@ -1,1 +1,1 @@
-"""Query parameters, parsed and described."""
+"""Parse and describe query parameters."""

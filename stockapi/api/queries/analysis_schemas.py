@@ -1,4 +1,4 @@
-"""What the routes under /analysis accept."""
+"""The query parameters of the routes under /analysis."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -32,7 +32,7 @@ from stockapi.models.timestamps import format_time, parse_time
 LATEST = "latest"
 BINS = (2, 200)
 VALUE_AREA_PCT = (60.0, 90.0)
-"""Smallest and largest; what is beyond is taken for the nearest of them."""
+"""The minimum and the maximum. A value outside is replaced by the nearest of the two."""
 
 _MAX_VOLUME = 1_000_000_000_000_000
 _MAX_SCORE = 1_000_000.0
@@ -42,7 +42,9 @@ _DAY_LENGTH = len("2024-01-31")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopPerformersQuery:
-    """`day`: its first second; None means each ticker's newest bar. `sector`: as written by the client."""
+    """A parsed query. `day`: Unix seconds of its start; None: each ticker's newest bar. `sector`: as the client wrote
+    it; None for all.
+    """
 
     mode: Mode
     day: int | None
@@ -55,7 +57,7 @@ class TopPerformersQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectorScoresQuery:
-    """`day`: as in `TopPerformersQuery`."""
+    """A parsed query. `day`: as in `TopPerformersQuery`."""
 
     mode: Mode
     day: int | None
@@ -68,7 +70,7 @@ class SectorScoresQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeProfileQuery:
-    """`minutes`: the bars to read. `dates`: the days asked for, as the answer shows them."""
+    """A parsed query. `minutes`: the bars to read. `dates`: the requested days, as the answer shows them."""
 
     symbol: str
     mode: Mode
@@ -106,7 +108,7 @@ def number(low: float, high: float, *, default: float, description: str) -> Para
 
 
 def clamped_number(low: float, high: float, *, default: float, description: str) -> Parameter:
-    """A number; one beyond `low` or `high` is taken for it."""
+    """A number. A number below `low` becomes `low`, and a number above `high` becomes `high`."""
 
     def parse(name: str, text: str) -> float:
         if not _is_number(text):
@@ -117,7 +119,7 @@ def clamped_number(low: float, high: float, *, default: float, description: str)
 
 
 def clamped_whole(low: int, high: int, *, default: int, description: str) -> Parameter:
-    """A whole number; one beyond `low` or `high` is taken for it."""
+    """A whole number. A number below `low` becomes `low`, and a number above `high` becomes `high`."""
 
     def parse(name: str, text: str) -> int:
         try:
@@ -129,7 +131,7 @@ def clamped_whole(low: int, high: int, *, default: int, description: str) -> Par
 
 
 def _is_number(text: str) -> bool:
-    # A plus in a URL means a blank: one that is written %2B is more likely a mistake than a sign.
+    # A plus in a URL means a blank. A plus that is written as %2B is more likely a mistake than a sign.
     return is_number(text) and not text.startswith("+")
 
 
@@ -205,7 +207,7 @@ class VolumeProfileSchema(QuerySchema):
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> VolumeProfileQuery:
-        """:raises QueryError: for days that are missing, given twice over, or in the wrong order."""
+        """:raises QueryError: when the days are missing, given in two ways, or in the wrong order."""
         start, end, dates = _range(data["date"], data["start_date"], data["end_date"])
         minutes = QueryParameters(
             mode=data["mode"],
@@ -242,7 +244,7 @@ def parse_volume_profile_query(arguments: MultiDict[str, str], markets: Markets 
 
 
 def format_day(seconds: int | None) -> str:
-    """The day as it was given, or that none was."""
+    """The day as a date; `latest` when none was given."""
     return LATEST if seconds is None else format_time(seconds, Interval.DAILY)
 
 
@@ -251,7 +253,7 @@ def end_of_day(seconds: int) -> int:
 
 
 def _range(date: int | None, start: int | None, end: int | None) -> tuple[int, int | None, str]:
-    """First and last second (None is open), and the days as text."""
+    """The first and the last second (None: open), and the days as text."""
     allowed = "allowed: either date, or start_date with or without end_date"
     if date is not None:
         if start is not None or end is not None:

@@ -1,6 +1,6 @@
-"""Query parameters: one text each, parsed into a type the layers below work with, and described for OpenAPI.
+"""Query parameters: how a text is parsed into a type of the lower layers, and how OpenAPI describes it.
 
-The functions make marshmallow fields. Metadata of a field is its JSON schema (2020-12), as `/openapi.json` shows it.
+The functions make marshmallow fields. The metadata of a field is its JSON schema (2020-12) in `/openapi.json`.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
 from stockapi.models.timestamps import parse_range_end, parse_time
 
 Markets = tuple[Mode, ...]
-"""Those that are enabled, at least one; the first is meant where none is named."""
+"""The enabled markets, at least one. The first is the default."""
 EVERY_MARKET: Markets = tuple(Mode)
 
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -31,9 +31,9 @@ _SYMBOL_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,19}
 
 
 class Parameter(fields.Field[Any]):
-    """A parameter given once: `parse` gets its name and text and raises QueryError for what is not allowed.
+    """A parameter that may be given once. `parse` takes its name and text, and raises QueryError for a bad text.
 
-    `schema`: the JSON schema of its text. `missing`: the error when it is not given; without one, `default` holds.
+    `schema`: the JSON schema of the text. `missing`: the error when the parameter is not given; None: use `default`.
     """
 
     def __init__(
@@ -65,7 +65,9 @@ class Parameter(fields.Field[Any]):
 
 
 class ListParameter(Parameter):
-    """Items, repeated or separated by commas, as a tuple of different ones in ascending order; None when not given."""
+    """A list: the parameter is repeated, or has commas. The value is a tuple in ascending order, each item once; None
+    when it is not given.
+    """
 
     def _parsed(self, name: str, texts: list[str]) -> tuple[Any, ...]:
         items = (item.strip(" ") for text in texts for item in text.split(","))
@@ -73,7 +75,7 @@ class ListParameter(Parameter):
 
 
 class MarketParameter(Parameter):
-    """What `make` gives for the markets of the schema that it is bound to."""
+    """A parameter that depends on the enabled markets: `make` makes it for the markets of its schema."""
 
     def __init__(self, make: Callable[[Markets], Parameter]) -> None:
         super().__init__(lambda *_: None, description="", schema={})  # until it is bound
@@ -85,13 +87,13 @@ class MarketParameter(Parameter):
 
 
 class QuerySchema(Schema):
-    """Base: each value of the input is the list of texts the parameter was given; unknown parameters are ignored."""
+    """The base of all schemas. Each input value is the list of the given texts. Unknown parameters are ignored."""
 
     class Meta:
         unknown = EXCLUDE
 
     def __init__(self, markets: Markets) -> None:
-        self.markets = markets  # first: the constructor of marshmallow binds the parameters
+        self.markets = markets  # must be set first: the constructor of marshmallow binds the parameters
         super().__init__()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002
@@ -104,9 +106,9 @@ class QuerySchema(Schema):
 
 
 def load(schema: type[QuerySchema], arguments: MultiDict[str, str], markets: Markets) -> Any:
-    """What the schema makes of a request's arguments, where these markets are enabled.
+    """Parse the arguments of a request with a schema. `markets`: the enabled markets.
 
-    :raises QueryError: one line that names each wrong parameter, its value and what is allowed.
+    :raises QueryError: one line with each wrong parameter, its value and what is allowed.
     """
     try:
         return _made(schema, markets).load(arguments)
@@ -125,7 +127,7 @@ def refusal(name: str, text: str, allowed: str) -> QueryError:
 
 
 def boolean(*, default: bool, description: str) -> Parameter:
-    """`true false 1 0`, in any case."""
+    """A boolean: `true false 1 0`, in upper or lower case."""
     schema = {"type": "boolean", "default": default}
     return choice(BOOLEANS, default=default, description=description, schema=schema)
 
@@ -133,7 +135,7 @@ def boolean(*, default: bool, description: str) -> Parameter:
 def choice(
     values: Mapping[str, Any], *, default: Any, description: str, schema: Mapping[str, object] | None = None
 ) -> Parameter:
-    """One of the lower-case names of `values`, in any case; `default` is a value."""
+    """One of the names in `values`. The names are lower-case; the text may have any case. `default`: a value."""
 
     def parse(name: str, text: str) -> Any:
         try:
@@ -159,7 +161,7 @@ def whole(low: int, high: int, *, default: int, description: str) -> Parameter:
 
 
 def moment(*, is_end: bool = False, default: int | None = None, description: str) -> Parameter:
-    """A date or timestamp as Unix seconds; with `is_end` the last second it covers."""
+    """A date or time, as Unix seconds. With `is_end`: its last second, for a date the last second of the day."""
     parse_seconds = parse_range_end if is_end else parse_time
 
     def parse(name: str, text: str) -> int:
@@ -205,7 +207,7 @@ def market_or_all() -> Parameter:
 
 
 def interval() -> Parameter:
-    """Any interval; the stored ones by their long names too."""
+    """Any interval. Stored intervals may have their long names."""
 
     def parse(_: str, text: str) -> AnyInterval:
         return parse_interval(text)
@@ -220,7 +222,7 @@ def interval() -> Parameter:
 
 
 def stored_interval() -> Parameter:
-    """One of the intervals that are stored, by their long names too."""
+    """A stored interval, by its short or long name."""
 
     def parse(name: str, text: str) -> Interval:
         with suppress(QueryError):

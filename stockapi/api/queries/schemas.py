@@ -1,4 +1,4 @@
-"""What each route accepts: every parameter is parsed here, once, into the types the layers below work with."""
+"""The query parameters of each route. They are parsed here, once, into types of the lower layers."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -36,15 +36,17 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
 
 MAX_LIMIT = 1_000_000
-"""More bars of one symbol than any answer may hold by default; the arithmetic of limits stays far from 64 bits."""
+"""More bars of one symbol than an answer may have by default. Computations with limits stay far below 64 bits."""
 
 _REMEMBERED_QUERIES = 256
 _REMEMBERED_LENGTH = 256
-"""In characters: to parse takes 23 us, a tenth of a small answer; to remember long lists of symbols, megabytes."""
+"""The length in characters up to which a query is remembered. Parsing takes 23 us, a tenth of a small answer. But long
+lists of symbols would need megabytes.
+"""
 
 
 class Format(Enum):
-    """How an answer is written."""
+    """The format of an answer."""
 
     JSON = "json"
     CSV = "csv"
@@ -52,7 +54,7 @@ class Format(Enum):
 
 
 class Shape(Enum):
-    """How a JSON answer holds the bars of a ticker: one object per bar, or one array per field."""
+    """The shape of a JSON answer: one object for each bar, or one array for each field."""
 
     ROWS = "rows"
     COLUMNS = "columns"
@@ -71,8 +73,8 @@ _AVAILABLE_FIELDS = {
 class TickersQuery:
     """A parsed request for /tickers.
 
-    `fields`: what each bar has, of BAR_FIELDS and in its order.
-    `every_market`: the markets, where the query is for all of them; () where it is for the one in `parameters`.
+    `fields`: the fields of each bar, a part of BAR_FIELDS in its order.
+    `every_market`: all enabled markets if the query is for all; () if it is for the market in `parameters`.
     """
 
     parameters: QueryParameters
@@ -87,7 +89,7 @@ class TickersQuery:
 
     @property
     def of_each_market(self) -> list[QueryParameters]:
-        """The query as it is put to the stores: once for each market asked for."""
+        """The queries for the stores: one for each requested market."""
         if not self.is_every_market:
             return [self.parameters]
         return [replace(self.parameters, mode=mode) for mode in self.every_market]
@@ -118,7 +120,7 @@ class CoverageQuery:
 
 
 def _columns() -> ListParameter:
-    """Names of fields; which of them this answer has is a matter of other parameters."""
+    """Names of fields. Other parameters decide which of them an answer can have."""
 
     def parse(name: str, text: str) -> str:
         if text.lower() not in BAR_FIELDS:
@@ -157,7 +159,7 @@ class TickersSchema(QuerySchema):
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> TickersQuery:
-        """:raises QueryError: when parameters do not go together."""
+        """:raises QueryError: when the parameters contradict each other."""
         if data["ema"] and not data["ma"]:
             raise QueryError("ma=false and ema=true do not go together; allowed: one of them")
         if data["shape"] is Shape.COLUMNS and data["format"] is not Format.JSON:
@@ -180,9 +182,9 @@ class TickersSchema(QuerySchema):
 
 
 def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: bool) -> tuple[str, ...]:
-    """Those asked for, all when None, in the order of BAR_FIELDS.
+    """The requested fields (None: all), in the order of BAR_FIELDS.
 
-    :raises QueryError: for one that the bars of this answer do not have.
+    :raises QueryError: for a field that the bars of this answer do not have.
     """
     available = _AVAILABLE_FIELDS[has_mode, has_indicators]
     if columns is None:
@@ -197,7 +199,7 @@ def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: 
 
 
 def _indicators(fields: tuple[str, ...], *, is_exponential: bool) -> Indicators:
-    """Those to read; none when no field needs them."""
+    """The kind of indicators to read; none when no field needs them."""
     if all(name in BARE_FIELDS for name in reversed(fields)):
         return Indicators.NONE
     return Indicators.EXPONENTIAL if is_exponential else Indicators.SIMPLE
@@ -223,7 +225,7 @@ class AdjustmentsSchema(QuerySchema):
 
 
 class NamesSchema(GroupSchema):
-    """As for the groups."""
+    """The same parameters as for groups."""
 
 
 class CoverageSchema(QuerySchema):
@@ -237,7 +239,7 @@ class CoverageSchema(QuerySchema):
 
 
 def parse_tickers_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> TickersQuery:
-    """`markets`, here and below: those that are enabled.
+    """Parse the query parameters of /tickers. `markets`, here and below: the enabled markets.
 
     :raises QueryError: as `parameters.load`.
     """
@@ -250,7 +252,7 @@ def parse_tickers_query(arguments: MultiDict[str, str], markets: Markets = EVERY
 
 @lru_cache(maxsize=_REMEMBERED_QUERIES)
 def _remembered_query(pairs: tuple[tuple[str, str], ...], markets: Markets) -> TickersQuery:
-    """A query is the same whenever it is asked, and clients ask the same ones again and again."""
+    """Parse and remember a query. Its result never changes, and clients repeat the same queries."""
     return cast(TickersQuery, load(TickersSchema, MultiDict(pairs), markets))
 
 

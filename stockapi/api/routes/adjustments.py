@@ -1,4 +1,4 @@
-"""GET /adjustments: which histories a dividend or split has changed, so that clients know what to download again."""
+"""GET /adjustments: the histories that a dividend or split has changed. Clients must download these again."""
 
 import orjson
 from flask import Blueprint, Response, request
@@ -13,12 +13,15 @@ from stockapi.services.database_manager.bookkeeping import RecordedAdjustment
 blueprint = Blueprint("adjustments", __name__)
 
 _MAX_AGE_S = 30
-"""As long as bars may be kept in trading hours."""
+"""The same as for bars in trading hours."""
 
 
 @blueprint.get("/adjustments")
 def adjustments() -> Response:
-    """Those of a market (`mode`) served, or if not served yet seen, at or after `since`; by day, then symbol."""
+    """The adjustments of a market (`mode`) that were applied, or seen but not applied yet, at or after `since`.
+
+    They are in the order of their day, then symbol.
+    """
     query = parse_adjustments_query(request.args, services().settings.markets)
     found = services().stores.bookkeeping.adjustments(query.mode, query.since)
     body = orjson.dumps({"adjustments": [_entry(each) for each in found]})

@@ -1,4 +1,4 @@
-"""GET /analysis/*: rankings and sectors over the last bar of every ticker, the volume profile of one."""
+"""GET /analysis/*: rankings and sector scores from the last bar of every ticker, and the volume profile of one."""
 
 from collections.abc import Mapping
 
@@ -53,7 +53,7 @@ def top_performers() -> Response:
 
 @blueprint.get("/ma-scores-by-sector")
 def sector_scores() -> Response:
-    """How far the stocks of each sector are above or below a moving average."""
+    """The scores of the stocks of each sector against a moving average."""
     query = parse_sector_scores_query(request.args, services().settings.markets)
     result = _last_bars(query)
     groups = groups_for(query.mode, services().settings)
@@ -72,9 +72,9 @@ def sector_scores() -> Response:
 
 @blueprint.get("/volume-profile")
 def profile() -> Response:
-    """The prices at which the volume of one ticker's minutes was traded.
+    """The volume profile of the minutes of one ticker.
 
-    :raises NotFoundError: when it has no minute bars on those days.
+    :raises NotFoundError: when it has no minute bars on these days.
     """
     query = parse_volume_profile_query(request.args, services().settings.markets)
     overload.admit(query.minutes)
@@ -105,7 +105,7 @@ def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:
 
 
 def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult[Bars] | None:
-    """The hours of the newest day of the section, of its symbols; None when it has none."""
+    """The hourly bars of the newest day of the section, for its symbols; None when the section is empty."""
     day = section.newest_day
     if day is None:
         return None
@@ -126,9 +126,9 @@ def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
 
 
 def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The one group of that name, in any case where no name is exactly the same.
+    """The group with this name. If no name is exactly equal, upper and lower case do not matter.
 
-    :raises QueryError: naming the groups there are.
+    :raises QueryError: when there is none; it names the groups.
     """
     names = {name.casefold(): name for name in groups} | {name: name for name in groups}
     name = names.get(text) or names.get(text.casefold())

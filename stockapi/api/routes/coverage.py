@@ -1,4 +1,4 @@
-"""GET /tickers/coverage: how far the stored bars of each ticker reach, and where some are missing."""
+"""GET /tickers/coverage: the first and last stored bar of each ticker, and the gaps between them."""
 
 import numpy as np
 import orjson
@@ -18,10 +18,10 @@ blueprint = Blueprint("coverage", __name__)
 
 @blueprint.get("/tickers/coverage")
 def coverage() -> Response:
-    """First bar, last bar, number of bars and gaps of each ticker; the parameters stand in `schemas`."""
+    """First bar, last bar, number of bars and gaps of each ticker. The parameters are in `schemas`."""
     query = parse_coverage_query(request.args, services().settings.markets)
     if query.symbols is None:
-        # Some time of every day is looked up, and from CSV every bar is read.
+        # It looks up a time of every day; from CSV it reads every bar.
         overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
     result = services().coverage.read(query.mode, query.interval, query.symbols, limits.current())
     lasts = np.array([each.last for each in result.tickers.values()], dtype=np.int64)
@@ -33,7 +33,7 @@ def coverage() -> Response:
 
 def _entry(ticker: TickerCoverage, interval: Interval, idle_days: int) -> dict[str, object]:
     first, last = _texts([ticker.first, ticker.last], interval)
-    # Whatever the interval: a date as start_date or end_date is the whole day, a midnight only its first moment.
+    # Always dates: a date as start_date or end_date means the whole day, but a midnight means only its first second.
     begins = _texts([gap.first for gap in ticker.gaps], Interval.DAILY)
     ends = _texts([gap.last for gap in ticker.gaps], Interval.DAILY)
     gaps = [

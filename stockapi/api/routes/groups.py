@@ -1,4 +1,4 @@
-"""GET /tickers/group and /tickers/names: which tickers there are, and what they are called."""
+"""GET /tickers/group and /tickers/names: the groups of tickers, and the names of tickers."""
 
 import orjson
 from flask import Blueprint, Response, request
@@ -11,19 +11,19 @@ from stockapi.markets.tickers import groups_for, names_for
 blueprint = Blueprint("groups", __name__)
 
 _MAX_AGE_S = 300
-"""Groups change by hand and seldom; a browser may as well learn of that within minutes."""
+"""Groups are changed by hand, and seldom. It is enough if a browser learns of a change within minutes."""
 
 
 @blueprint.get("/tickers/group")
 def tickers_by_group() -> Response:
     """The groups of a market (`mode`), each a list of symbols in the order of its file."""
-    # A list of one's own is read anew: the workers pick up new entries without a restart, and so does this.
+    # A configured list is read again: new entries need no restart, as in the workers.
     groups = groups_for(parse_group_query(request.args, services().settings.markets), services().settings)
     return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
 
 
 @blueprint.get("/tickers/names")
 def ticker_names() -> Response:
-    """The company or coin behind each symbol of a market (`mode`), in alphabetical order of the symbols."""
+    """The name of the company or coin of each symbol of a market (`mode`), in alphabetical order of the symbols."""
     names = names_for(parse_names_query(request.args, services().settings.markets), services().settings)
     return responses.conditional([orjson.dumps(names)], responses.JSON_TYPE, _MAX_AGE_S)

@@ -15,7 +15,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/health")
 def health() -> Response:
-    """The long report; 200 whatever it says."""
+    """The long report. The status is always 200."""
     own = services()
     uptime_s = time.monotonic() - own.started
     report = health_report(own.stores, measure_memory(), own.clock(), uptime_s)
@@ -24,15 +24,15 @@ def health() -> Response:
 
 @blueprint.get("/livez")
 def livez() -> Response:
-    """The process is up; looks at nothing else."""
+    """The process is alive. It checks nothing else."""
     return responses.uncached_json({"status": "ok"})
 
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """Queries of both markets can be answered; 503 with the reason when not.
+    """Whether queries of all markets can be answered; 503 with the reason when not.
 
-    A worker that is stale or dead is named and changes nothing: without it answers grow old, but they are given.
+    It names stale and dead workers, but they do not change the status: answers become old, but they are given.
     """
     own = services()
     reason = unready_reason(own.stores)

@@ -1,4 +1,4 @@
-"""GET /metrics: what was answered and how fast, and the state of the stores and workers, as Prometheus text."""
+"""GET /metrics: counts and times of answers, and the state of the stores and workers, as Prometheus text."""
 
 import time
 from collections.abc import Iterable
@@ -27,16 +27,16 @@ blueprint = Blueprint("metrics", __name__)
 
 _KEY = "stockapi_metrics"
 _NO_ROUTE: Final = "none"
-"""The route of every path that leads nowhere: paths are the clients' choice, and each label value is kept for good."""
+"""The route of all unknown paths. Clients choose paths, and each label value is kept for ever."""
 _NO_SOURCE: Final = "none"
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _OTHER_METHOD: Final = "other"
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""From an answer out of SQLite's cache to QUERY_DEADLINE_MS."""
+"""In seconds: from an answer out of SQLite's cache to QUERY_DEADLINE_MS."""
 
 
 class MetricsUnreadableError(AppError):
-    """The files in which the processes count cannot be read, as when there is no descriptor left."""
+    """The files with the counts cannot be read, for example because there is no file descriptor left."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -46,11 +46,11 @@ class MetricsUnreadableError(AppError):
 
 
 class _AllProcesses(MultiProcessCollector):
-    """Reads what the processes of one gunicorn have counted."""
+    """Reads the counts of all processes of one gunicorn."""
 
     def collect(self) -> Iterable[Metric]:
-        """:raises OSError: also when the files cannot be listed: for `glob`, which it replaces, there are none then,
-        and all that was counted would be missing from an answer like any other.
+        """:raises OSError: also when the files cannot be listed. The original uses `glob`, which then finds no files:
+        all counts would be missing, without an error.
         """
         files = [str(path) for path in Path(self._path).iterdir() if path.suffix == ".db"]
         metrics: Iterable[Metric] = self.merge(files)  # type: ignore[no-untyped-call]
@@ -82,8 +82,8 @@ class _RequestMetrics:
         )
 
     def open_files(self) -> None:
-        """For several processes together: a file is opened with the first series in it, and there may be no descriptor
-        left when the first request comes.
+        """Open the files of several processes now. They are opened with the first value, but there may be no file
+        descriptor left when the first request comes.
         """
         self._requests.labels(_NO_ROUTE, "GET", str(HTTPStatus.NOT_FOUND.value), _NO_SOURCE)
         self._durations.labels(_NO_ROUTE)
@@ -105,11 +105,11 @@ class _RequestMetrics:
 
 
 def install(app: Flask, stores: Collector) -> None:
-    """Count this application's requests from now on. To be installed first, so that the time of the others counts.
+    """Count the requests of this application. Install it first, so that it measures the time of the other handlers.
 
-    `stores`: asked at each scrape for what it has to add.
+    `stores`: a collector that adds its metrics at each scrape.
     """
-    # As many series again, that say when each began to count; several processes together have none anyway.
+    # They would double the series, to say when each began. Several processes together have none anyway.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     counted = CollectorRegistry()
     requests = _RequestMetrics(counted)
@@ -117,7 +117,7 @@ def install(app: Flask, stores: Collector) -> None:
     app.after_request(requests.record)
     app.teardown_request(requests.end)
     registry = counted
-    if ValueClass._multiprocess:  # then what is counted stands in files, those of other processes among them
+    if ValueClass._multiprocess:  # then the counts of all processes are in files
         requests.open_files()
         registry = CollectorRegistry()
         _AllProcesses(registry)  # type: ignore[no-untyped-call]
@@ -127,9 +127,9 @@ def install(app: Flask, stores: Collector) -> None:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """For Prometheus, inside: a proxy should keep it from the outside.
+    """For Prometheus in the own network. A proxy should hide it from others.
 
-    :raises MetricsUnreadableError: 503, rather than a part of them.
+    :raises MetricsUnreadableError: 503, when not all counts can be read.
     """
     try:
         text = generate_latest(current_app.extensions[_KEY])

@@ -1,7 +1,9 @@
-"""The parts that reach into gunicorn, further than its documentation promises anything."""
+"""The parts that use internals of gunicorn, which its documentation does not promise."""
 
 from typing import Final
 
 GUNICORN_VERSION: Final = "27.0.1"
-"""The one they were written for. Another one moves what they hold on to: read `gunicorn.workers.gthread` against
-`worker.ApiWorker`, run tests/api/server, and only then write its number here and into requirements.txt."""
+"""The version that these parts were written for. Another version may change the internals. Before an update, compare
+`gunicorn.workers.gthread` with `worker.ApiWorker` and run tests/api/server. Then write the new number here and into
+requirements.txt.
+"""

@@ -1,4 +1,4 @@
-"""How many connections each worker process of a server has, where all of them see it."""
+"""The number of connections of each worker process, in memory that all of them share."""
 
 import mmap
 from typing import Final
@@ -8,23 +8,23 @@ _BYTES: Final = 4
 
 
 class ConnectionCounts:
-    """Made before the fork, and shared after it: each process writes its own number and reads all.
+    """It is made before the fork and shared after it. Each process writes its own number, and reads all numbers.
 
-    A process is named by its `age`, gunicorn's running number of workers. One that started 256 others ago and still
-    lives has its slot taken over: new connections are then spread less evenly, and nothing else.
+    `age` names a process: gunicorn numbers its workers. If a worker still lives when 256 others have started after it,
+    they share a slot. Then new connections are distributed less evenly, and nothing else happens.
     """
 
     def __init__(self) -> None:
-        # One more than there are; 0 for no process. An aligned number of four bytes is written in one go.
+        # The number of connections plus 1; 0 for no process. An aligned number of four bytes is written atomically.
         self._counts = memoryview(mmap.mmap(-1, _SLOTS * _BYTES)).cast("i")
 
     def publish(self, age: int, connections: int) -> None:
         self._counts[age % _SLOTS] = connections + 1
 
     def forget(self, age: int) -> None:
-        """The process has ended."""
+        """Call it when the process has ended."""
         self._counts[age % _SLOTS] = 0
 
     def lowest(self) -> int:
-        """The fewest connections that any process has; 0 when there is none."""
+        """The smallest number of connections of any process; 0 when there is no process."""
         return min(filter(None, self._counts), default=1) - 1

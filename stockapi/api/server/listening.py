@@ -1,4 +1,4 @@
-"""Before gunicorn listens, it says at once that an address is taken. By itself it tries for five seconds."""
+"""Check the addresses before gunicorn listens, to report a taken one at once. gunicorn tries for five seconds."""
 
 import sys
 
@@ -10,11 +10,11 @@ from stockapi.services.listening import refuse_what_cannot_be_listened_on
 
 
 def on_starting(server: Arbiter) -> None:
-    """Called in the master, once, and not at a reload.
+    """gunicorn calls it in the master, once, and not at a reload.
 
-    :raises SystemExit: with one line, when an address cannot be listened on.
+    :raises SystemExit: with one line, when it cannot listen on an address.
     """
-    # A successor inherits the sockets of its master, a service of systemd those of systemd: they are in use, rightly.
+    # After an upgrade the sockets come from the old master, and in a systemd service from systemd. They are in use.
     if server.master_pid or systemd.listen_fds(unset_environment=False):
         return
     try:

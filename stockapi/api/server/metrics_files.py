@@ -1,6 +1,6 @@
-"""The directory in which the processes of one gunicorn count together, for its configuration.
+"""The directory in which the processes of one gunicorn count together. gunicorn.conf.py uses it.
 
-The master imports this: prometheus_client may be imported only once the environment names the directory.
+The master imports this module. prometheus_client may be imported only after the environment names the directory.
 """
 
 import atexit
@@ -13,9 +13,9 @@ from pathlib import Path
 
 @cache
 def metrics_directory(parent: str | None) -> Path:
-    """A new private directory in `parent` (None: the usual one for temporary files), removed when this process ends.
+    """A private directory in `parent` (None: the usual one for temporary files). It is removed when this process ends.
 
-    The same one however often the configuration is loaded: a reload is to go on counting.
+    Every load of the configuration gets the same directory, so the counts continue after a reload.
     """
     directory = Path(tempfile.mkdtemp(prefix="stockapi-metrics-", dir=parent))
     atexit.register(_remove, directory, os.getpid())
@@ -23,12 +23,12 @@ def metrics_directory(parent: str | None) -> Path:
 
 
 def _remove(directory: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a forked worker inherits what is registered here, and ends earlier
+    if os.getpid() == owner:  # a forked worker inherits this exit handler, and ends earlier
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def forget_worker(directory: Path, pid: int) -> None:
-    """A worker has ended: what it was doing is no longer going on; what it has counted still counts."""
+    """Call it when a worker has ended. Its requests are no longer in progress; its counts stay."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]

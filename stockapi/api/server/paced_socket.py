@@ -1,4 +1,4 @@
-"""A connection whose client has to take its answers at some least rate: the thread that sends is held meanwhile."""
+"""A connection whose client must read its answers at a minimum rate, because the sending thread waits meanwhile."""
 
 import fcntl
 import math
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 LEAST_BYTES_PER_S: Final = 50_000
-"""0.4 Mbit/s: what a poor mobile connection still gives. A proxy in front takes answers a thousand times faster."""
+"""0.4 Mbit/s, the rate of a poor mobile connection. A proxy in front reads answers a thousand times faster."""
 
 PATIENCE_S: Final = 30.0
-"""How far a client may fall behind that rate, by a pause or bit by bit. It can make up for it."""
+"""The seconds that a client may fall behind this rate, in one pause or in several. A faster client makes up for it."""
 
 _LOOK_EVERY_S: Final = 1.0
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-"""C's struct linger. Else the kernel would keep up to 4 MB for this client, and go on sending them, for minutes."""
+"""C's struct linger. Without it, the kernel would keep up to 4 MB for this client, and send them for minutes."""
 
 
 class SlowReaderError(TimeoutError):
-    """The client takes its answer too slowly; the connection is of no use any more."""
+    """The client reads its answer too slowly. The connection cannot be used any more."""
 
 
 class PacedSocket(socket.socket):
-    """Takes the place of `plain`. A client is judged by what it has acknowledged, not by what waits in the kernel.
+    """Replaces the socket `plain`. The bytes that the client has acknowledged count, not the bytes in the kernel.
 
-    An answer of N bytes holds its thread for PATIENCE_S + N / LEAST_BYTES_PER_S at most; so do all the answers of a
-    connection together.
+    An answer of N bytes holds its thread for at most PATIENCE_S + N / LEAST_BYTES_PER_S seconds. The same is true of
+    all answers of a connection together.
     """
 
     def __init__(self, plain: socket.socket) -> None:
@@ -39,9 +39,9 @@ class PacedSocket(socket.socket):
         self._patience_s = PATIENCE_S
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
-        """Without waiting where the kernel takes all of it, which costs no more than the original then.
+        """Send all bytes. It does not wait if the kernel takes all of them; then it costs no more than the original.
 
-        :raises SlowReaderError: when the client is too far behind; the connection is closed then.
+        :raises SlowReaderError: when the client is too far behind; then the connection is closed.
         """
         if self.gettimeout() == 0.0:
             super().sendall(data, flags)
@@ -70,6 +70,6 @@ class PacedSocket(socket.socket):
                 raise SlowReaderError("a client reads too slowly; its connection is closed")
 
     def _queued_bytes(self) -> int:
-        """Those the client has not acknowledged."""
+        """The number of bytes that the client has not acknowledged."""
         (count,) = struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))
         return int(count)

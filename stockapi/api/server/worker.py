@@ -1,4 +1,4 @@
-"""What gunicorn itself answers and logs, in the shapes of everything else. Named in gunicorn.conf.py."""
+"""gunicorn's worker and logger, with our form of errors and log lines. gunicorn.conf.py names them."""
 
 import errno
 import logging
@@ -38,61 +38,59 @@ _STATUS_OF_ERROR = {
     errors.ForbiddenProxyRequest: HTTPStatus.FORBIDDEN,
     errors.ParseException: HTTPStatus.BAD_REQUEST,
 }
-"""The first that fits counts: the last is the base of all the others."""
+"""The first class that fits counts. The last one is the base of all others."""
 
 MAX_HEAD_BYTES = 65_536
-"""Request line and headers together. gunicorn alone takes 100 headers of 8,190 bytes."""
+"""The limit of the request line and the headers together. gunicorn itself accepts 100 headers of 8,190 bytes."""
 MAX_UNREAD_BYTES = 65_536
-"""What is taken of a body that nobody reads before its connection is cut off."""
+"""The bytes of an unread body that are received before the connection is closed."""
 _SEND_TIMEOUT_S = 30
-"""How long a thread waits for a client in what is no answer: gunicorn's `100 Continue`. Answers: see `PacedSocket`."""
+"""The seconds that a thread waits when it sends `100 Continue`. For answers see `PacedSocket`."""
 
 _DRAIN_S = 0.05
-"""How long a thread takes in a body that nobody reads, for the sake of the next request on the connection."""
+"""The seconds that a thread receives an unread body, so that the connection can be used for the next request."""
 
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _ACCEPT_AGAIN_AFTER_S = 0.25
-"""The listener stays readable while it cannot be served: to try at once again would take a whole core."""
+"""The seconds until the next try to accept. The listener stays readable, so trying at once would use a whole core."""
 _TELL_AGAIN_AFTER_S = 60.0
 _LEAVE_TO_OTHERS_S = 0.0005
-"""How long a new connection is left to processes that have fewer."""
+"""The seconds that a process leaves a new connection to processes that have fewer connections."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
 class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hints
-    """A gthread worker that speaks JSON where gunicorn sends HTML, and whose threads slow clients cannot take.
+    """A gthread worker that sends errors as JSON, and whose threads cannot be blocked by slow clients.
 
-    gunicorn's own gives each new connection a thread to wait for its first byte in, and waits in it without end for
-    the rest of a request: with 2 x 4 threads, 40 silent connections (browsers open them on suspicion) kept a request
-    waiting for 45 seconds, and 8 half requests stopped the service for good. Here a request gets a thread when its
-    head is there to the last byte. Until then it waits in the poller, `keepalive` seconds at most.
+    It differs from gunicorn's own worker in these points:
 
-    And gunicorn's own waits in its only accepting thread, for 2 seconds, until a client closes a connection that is
-    over: 10 clients that did not kept everybody waiting for 20 seconds. Here that is waited for in the poller too.
-
-    And gunicorn's own waits without end for a client that reads a byte now and then. Here it has to read at some least
-    rate.
-
-    And gunicorn's own accepts whatever comes: of 8 connections opened at once one process of two took 7 or 8 in half of
-    all tries, and answered 255 requests a second where 4 and 4 got 800. Here the one with fewer goes first.
-
-    And gunicorn's own ends, with all requests in hand, when there is no descriptor left for a new connection. Here that
-    connection waits in the kernel until there is one.
+    * gunicorn gives each new connection a thread, which waits for the first byte, and then without limit for the rest
+      of the request. With 2 x 4 threads, 40 silent connections (browsers open such) delayed a request by 45 seconds, and 8
+      incomplete requests stopped the service. Here a request gets a thread when its head is complete. Until then it
+      waits in the poller, at most `keepalive` seconds.
+    * gunicorn's only accepting thread waits up to 2 seconds until a client closes a finished connection. 10 clients
+      that did not close delayed all others by 20 seconds. Here the poller waits for that too.
+    * gunicorn waits without limit for a client that reads a byte now and then. Here it must read at a minimum rate.
+    * gunicorn accepts every connection at once. Of 8 connections opened together, one of two processes took 7 or 8 in
+      half of all tries, and 255 requests a second were answered; with 4 and 4 it was 800. Here the process with fewer
+      connections accepts first.
+    * gunicorn ends, with all requests in progress, when there is no file descriptor for a new connection. Here that
+      connection waits in the kernel until there is one.
     """
 
     _accept_after = _tell_after = float("-inf")
-    """`time.monotonic()` before which no connection is accepted, and no line logged that none can be."""
+    """The `time.monotonic()` before which no connection is accepted, and before which no line about that is logged."""
 
     connection_counts: ClassVar = ConnectionCounts()
-    """Of all processes: made when the master imports this module."""
+    """The counts of all processes. They are made when the master imports this module."""
 
     # All of these run in the main thread, except `handle` and `_keepalive_after`.
 
     def accept(self, listener: socket.socket) -> None:
         if self.connection_counts.lowest() < self.nr_conns:
-            time.sleep(_LEAVE_TO_OTHERS_S)  # has one of them accepted it meanwhile, there is nothing to accept
+            time.sleep(_LEAVE_TO_OTHERS_S)  # if another process accepts it meanwhile, nothing is left to accept
         try:
             super().accept(listener)
         except OSError as exc:
@@ -107,24 +105,24 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         self.connection_counts.publish(self.age, self.nr_conns)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Called before each wait, too."""
+        """gunicorn calls it before each wait too."""
         super().set_accept_enabled(enabled and time.monotonic() >= self._accept_after)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """No longer than until connections are to be accepted again."""
+        """Wait for events, but not longer than until connections may be accepted again."""
         self.connection_counts.publish(self.age, self.nr_conns)
         pause = self._accept_after - time.monotonic()
         super().wait_for_and_dispatch_events(min(timeout, pause) if pause > 0.0 else timeout)
 
     def enqueue_req(self, conn: Any) -> None:
-        """Called for a new connection, when bytes have come on one, and when a request has left some."""
+        """gunicorn calls it for a new connection, for new bytes on a connection, and for bytes after a request."""
         if self._is_ready(conn):
             super().enqueue_req(conn)
         else:
             self._wait_for(conn, self.on_pending_socket_readable)
 
     def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
-        """A connection that has to wait on stays where it is, with the deadline it has."""
+        """Bytes have arrived on a waiting connection. If it must wait longer, it keeps its deadline."""
         if self._is_ready(conn):
             self.poller.unregister(client)
             self.pending_conns.remove(conn)
@@ -140,11 +138,11 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         return super().handle(conn)
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        """gunicorn's own waits 5 seconds for a body that was announced: 8 requests that sent none took 8 threads."""
+        """gunicorn waits 5 seconds for an announced body: 8 requests that sent no body took 8 threads."""
         return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _DRAIN_S))
 
     def finish_request(self, conn: Any, future: Future[Any]) -> None:
-        """Called when the thread is done with a request; a false result means that the connection is over."""
+        """gunicorn calls it when a thread has finished a request. A false result means: close the connection."""
         if future.cancelled() or future.exception() is not None or future.result():
             super().finish_request(conn, future)
             return
@@ -153,12 +151,12 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         except OSError:
             self._close(conn)
             return
-        # To close with bytes unread would make the kernel cut off what the client has not received yet.
+        # If it were closed with unread bytes, the kernel would discard what the client has not received yet.
         conn.bytes_left = MAX_UNREAD_BYTES
         self._wait_for(conn, self._on_leftover)
 
     def _on_leftover(self, conn: Any, client: socket.socket) -> None:
-        """The client of a connection that is over has closed it, or sends on regardless."""
+        """The client has closed the finished connection, or still sends."""
         with suppress(OSError):
             received = len(client.recv(conn.bytes_left))
             conn.bytes_left -= received
@@ -173,18 +171,18 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         conn.close()
 
     def _wait_for(self, conn: Any, callback: Callable[[Any, socket.socket], None]) -> None:
-        """In the poller; `murder_pending` closes it when its time is over."""
+        """Let the connection wait in the poller. `murder_pending` closes it when its time has passed."""
         conn.sock.setblocking(False)
         conn.set_timeout()
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
 
     def _is_ready(self, conn: Any) -> bool:
-        """Whether a thread could read the head, or see that it is none, without waiting for the client."""
+        """Whether a thread can read the head, or find that it is invalid, without waiting for the client."""
         begun = conn.parser.unreader.buf.getvalue() if conn.parser else b""
         try:
             arrived = conn.sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            # Readable without there being more than when it was looked at last: the client sends no more.
+            # It is readable, but has no more bytes than at the last look: the client sends no more.
             has_ended = len(arrived) == getattr(conn, "bytes_seen", 0)
         except BlockingIOError:
             arrived, has_ended = b"", False
@@ -198,13 +196,13 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
             conn.bytes_seen = 0
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_SEND_TIMEOUT_S))
             return True
-        # What has arrived stays in the kernel; the poller is to speak up when there is more.
+        # The arrived bytes stay in the kernel. The poller must report when there are more.
         _wake_at(conn.sock, len(arrived) + 1)
         conn.bytes_seen = len(arrived)
         return False
 
     def _can_be_parsed(self, head: bytes) -> bool:
-        """Whether it is whole, or wrong already."""
+        """Whether the head is complete, or already invalid."""
         return (
             _END_OF_HEAD in head
             or len(head) >= MAX_HEAD_BYTES
@@ -213,7 +211,7 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         )
 
     def handle_error(self, _req: Any, client: socket.socket, addr: tuple[str, int], exc: Exception) -> None:
-        """Called for a request that could not be parsed, and for what escaped the application."""
+        """gunicorn calls it for a request that cannot be parsed, and for an exception of the application."""
         status = next(
             (status for kind, status in _STATUS_OF_ERROR.items() if isinstance(exc, kind)),
             HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -224,7 +222,7 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
             key_values(client=addr[0] if addr else "-", status=int(status), error=str(exc)),
             exc_info=exc if is_ours else None,
         )
-        with suppress(OSError):  # the client has gone; there is nobody to tell
+        with suppress(OSError):  # the client has gone
             util.write_nonblock(client, _error_message(status, self._text_of(status)))
 
     def _text_of(self, status: HTTPStatus) -> str:
@@ -248,8 +246,8 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
 
 
 def _wake_at(sock: socket.socket, count: int) -> None:
-    """Let the poller find it readable when so many bytes have come, or the client has closed."""
-    with suppress(OSError):  # a broken connection is found by whoever reads it
+    """Let the poller report the socket when it has `count` bytes, or when the client has closed it."""
+    with suppress(OSError):  # the next read finds a broken connection
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
@@ -273,7 +271,7 @@ def _error_message(status: HTTPStatus, text: str) -> bytes:
 
 
 class LineLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own log, its lines like those of the application."""
+    """gunicorn's log, with lines in the form of the application's log."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -281,7 +279,7 @@ class LineLogger(Logger):  # type: ignore[misc]
             handler.setFormatter(LineFormatter())
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
-        """A client that was given up on, see `ApiWorker`, is no error of ours and needs no traceback."""
+        """A client that was given up (see `ApiWorker`) is not our error, so it needs no traceback."""
         exc = sys.exception()
         if isinstance(exc, SlowReaderError):
             self.info(str(exc))
