@@ -66,8 +66,8 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
 
     It differs from gunicorn's own worker in these points:
 
-    * gunicorn gives each new connection a thread, which waits for the first byte, and then without limit for the rest
-      of the request. With 2 x 4 threads, 40 silent connections (browsers open such) delayed a request by 45 seconds, and 8
+    * gunicorn gives each new connection a thread. It waits for the first byte, and then without limit for the rest of
+      the request. With 2 x 4 threads, 40 silent connections (browsers open such) delayed a request by 45 seconds, and 8
       incomplete requests stopped the service. Here a request gets a thread when its head is complete. Until then it
       waits in the poller, at most `keepalive` seconds.
     * gunicorn's only accepting thread waits up to 2 seconds until a client closes a finished connection. 10 clients
