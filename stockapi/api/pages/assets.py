@@ -8,8 +8,9 @@ The module of a page names its files once, and the page gets their paths from `u
     })
     ASSETS.url("start.js")  # /assets/docs/5d0c7a1e92b84f36/start.js
 
-`create_app` passes the bundles to `install`. Scripts of one bundle may import each other as `./other.js`. A bundle has
-one version for all its files. So files that change at different times (a large library, our own scripts) need two bundles.
+`create_app` passes the bundles to `install`. Scripts of one bundle may import each other as `./other.js`.
+All files of a bundle have one version, so files that change at different times (a large library, our own scripts) need
+two bundles.
 """
 
 import gzip
