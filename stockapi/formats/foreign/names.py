@@ -99,21 +99,21 @@ def symbol_named(text: str, market: Market, layout: Layout, *, by_layout: bool =
     if is_pair and not market.quotes:
         raise ValueError(f"{shown(text)} is a pair of coins, and {market.mode.value} has none; see --mode")
     if market.quotes and layout is not OWN:
-        name = _coin_of(name, market, is_pair=is_pair, layout=layout)
+        # Some coins end in USD themselves, so that is taken off only where a layout has its pairs.
+        ends = market.quotes if by_layout and layout.pairs is not Pairs.NONE else ("USDT",)
+        name = _coin_of(name, market, ends, is_pair=is_pair)
     if not (text.isascii() and is_symbol(name)):
         raise ValueError(f"ticker {shown(text)} is no symbol; a symbol is {ALLOWED_SYMBOL}")
     return name
 
 
-def _coin_of(name: str, market: Market, *, is_pair: bool, layout: Layout) -> str:
+def _coin_of(name: str, market: Market, ends: tuple[str, ...], *, is_pair: bool) -> str:
     base, separator, quote = name.replace("/", "-").replace("_", "-").partition("-")
     if separator:
         if quote in market.quotes:
             return base
         raise ValueError(f"{shown(name)} is priced in {quote}; prices in {market.mode.value} are {market.price_unit}")
-    # Some coins end in USD themselves, so that is taken off where names may be pairs only.
-    quotes = ("USDT",) if layout.pairs is Pairs.NONE else market.quotes
-    found = next((end for end in quotes if name.endswith(end) and name != end), None)
+    found = next((end for end in ends if name.endswith(end) and name != end), None)
     if found is None and is_pair:
-        raise ValueError(f"{shown(name)} is no pair with {', '.join(quotes)}")
+        raise ValueError(f"{shown(name)} is no pair with {', '.join(ends)}")
     return name.removesuffix(found or "")

@@ -46,6 +46,7 @@ class Kind(Enum):
     IMPOSSIBLE = "impossible bars (high below low, open or close outside, a price of zero)"
     OFF_GRID = "bars begin at no multiple of their interval"
     FUTURE = "bars are of a time to come"
+    OUTSIDE = "bars lie outside the session"
     JUMP = "closes jump to a multiple or a fraction"
     GAP = "trading days between the first and the last bar have none"
     IDLE = "trading days without a bar since the last one, while others have some"
@@ -96,6 +97,8 @@ class Finding:
                 mode, ticker, interval = self.key
                 series = f"--mode {mode.value} --ticker {ticker} --interval {interval.value}"
                 return f"ask the source: flask data pull {series} --full"
+            case Kind.OUTSIDE:
+                return "if they are local times taken for UTC: flask data delete, then import with --timezone"
             case Kind.IDLE:
                 return "suspended, delisted or renamed: see flask data delete, flask data rename"
             case Kind.UNREADABLE:
@@ -220,5 +223,12 @@ def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> 
         Kind.IMPOSSIBLE: is_impossible(bars),
         Kind.OFF_GRID: np.asarray(bars.time % key.interval.seconds != 0),
         Kind.FUTURE: np.asarray(bars.time > now.timestamp() + _CLOCK_SLACK_S),
+        Kind.OUTSIDE: _outside_session(bars, key),
         Kind.JUMP: is_jump,
     }
+
+
+def _outside_session(bars: Bars, key: SeriesKey) -> NDArray[np.bool_]:
+    if not key.interval.is_intraday:
+        return np.zeros(len(bars), dtype=np.bool_)
+    return market_of(key.mode).calendar.is_outside_session(bars.time)

@@ -20,6 +20,9 @@ from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.series import SeriesKey
 from stockapi.services.ingest.import_tree import EXPECTED, ImportFile, PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
+from stockapi.services.upkeep.verification import check
+from tests.formats.foreign.test_layouts import bars_of
+from tests.support.layouts import SAMPLES
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
 
 HEADER = "ticker,time,open,high,low,close,volume"
@@ -477,6 +480,26 @@ def test_a_price_that_cannot_be_multiplied_damages_its_line_only(
     assert [line.reason for line in first.damaged] == (["open '1.7e+308' is beyond 1.79769e+305"] if legacy else [])
     assert second.bars == 3
     assert_in_both(stores, "VCB", kept)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_bars_of_every_layout_reach_both_stores_and_verify_finds_no_difference(
+    stores: Stores, tree: Path, mode: Mode
+) -> None:
+    for sample in (sample for sample in SAMPLES if sample.mode is mode):
+        bars = bars_of(sample.interval, mode)
+        path = tree / sample.path
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(sample.content(bars))
+        (result,) = run_import(stores, tree, mode)
+        assert (result.error, result.bars, result.damaged) == (None, len(bars), ()), sample.name
+        key = SeriesKey(mode, sample.ticker, sample.interval)
+        for held in (stores.csv_store.read(key).bars, stores.sqlite_store.read(key)):
+            assert held.without_indicators().equals(bars), sample.name
+        path.unlink()
+        assert list(result.saved) == [key]
+    checked = check(stores, mode)
+    assert (checked.bars, checked.differing) == (12 * len(checked.reports), [])
 
 
 # Times

@@ -33,6 +33,9 @@ def on_trading_days(bars: Bars) -> Bars:
     return replace(bars, time=days)
 
 
+OPENING_S = 2 * 3_600
+"""From midnight UTC to the first bar of a session."""
+
 BARS = on_trading_days(make_bars(60))
 T = BARS.time.tolist()
 
@@ -172,17 +175,31 @@ def test_an_impossible_bar_gives_way_to_a_possible_one(stores: Stores, in_csv: B
     [(MINUTE, 0, []), (MINUTE, 30, [Kind.OFF_GRID]), (HOUR, 0, []), (HOUR, 1_800, [Kind.OFF_GRID])],
 )
 def test_times_off_the_grid(stores: Stores, interval: Interval, offset_s: int, found: list[Kind]) -> None:
-    bars = make_bars(6, interval)
-    stores.save("VCB", enhance(replace(bars, time=bars.time + offset_s), VN, is_index=False), interval)
+    bars = make_bars(4, interval)
+    stores.save("VCB", enhance(replace(bars, time=bars.time + OPENING_S + offset_s), VN, is_index=False), interval)
     assert [kind for kind, *_ in found_in(stores, interval)] == found
 
 
 @pytest.mark.parametrize(("seconds_later", "found"), [(0, []), (-59, []), (-61, [Kind.FUTURE])])
 def test_times_to_come(stores: Stores, seconds_later: int, found: list[Kind]) -> None:
     bars = make_bars(6, MINUTE)
+    bars = replace(bars, time=bars.time + OPENING_S)
     stores.save("VCB", bars, MINUTE)
     now = datetime.fromtimestamp(int(bars.time[-1]) + seconds_later, UTC)
     assert [kind for kind, *_ in found_in(stores, MINUTE, now=now)] == found
+
+
+def test_bars_outside_the_session_are_told(stores: Stores) -> None:
+    """A Monday's hours from 07:00 to 18:00 in Ho Chi Minh City, and those of the Saturday after it."""
+    bars = make_bars(12, HOUR)
+    both = np.concatenate([bars.time, bars.time + 5 * 86_400])
+    for mode in Mode:
+        rows = Bars.of(both, np.ones((4, 24)), np.ones(24, dtype=np.int64))
+        stores.save("VCB", enhance(rows, mode, is_index=False), HOUR, mode)
+    assert (Kind.OUTSIDE, 6 + 12, both[0], both[-1]) in found_in(stores, HOUR)
+    assert Kind.OUTSIDE not in [kind for kind, *_ in found_in(stores, HOUR, CRYPTO)]
+    (finding,) = (each for each in examine_series(stores, SeriesKey(VN, "VCB", HOUR), NOW) if each.kind is Kind.OUTSIDE)
+    assert finding.remedy.endswith("then import with --timezone")
 
 
 def test_coins_are_traded_every_day(stores: Stores) -> None:
