@@ -116,6 +116,8 @@ class WorkerLoop:
         self._scheduler = schedule.Scheduler()  # one a thread: `schedule` keeps its jobs in a plain list
         self._due: dict[str, float] = {}
         self._beaten = float("-inf")
+        self._begin_at: dict[str, SeriesKey] = {}
+        """By worker: the series at which its source ended the last cycle, and at which the next one begins."""
         self._damaged: tuple[int, int] | None = None
         """The database file in which this cycle found damage, as `DatabaseManager.file` returns it; None for none."""
         self._repair_not_before = float("-inf")
@@ -259,14 +261,21 @@ class WorkerLoop:
             self._damaged = self._stores.db_manager.file(mode)
 
     def _sync_all(self, job: Job, tickers: Sequence[str], tally: _Tally) -> None:
-        for interval in job.intervals:
-            for ticker in tickers:
-                computed = self._cpu_seconds()
-                key = SeriesKey(job.mode, ticker, interval)
-                if self._stop.is_set() or not self._sync_one(key, tally):
-                    return
-                self._beat()
-                self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
+        keys = [SeriesKey(job.mode, ticker, interval) for interval in job.intervals for ticker in tickers]
+        # A source that gives some answers and then refuses would otherwise never be asked for the last ones.
+        first = self._begin_at.pop(job.worker, None)
+        begin = keys.index(first) if first in keys else 0
+        turns = [*keys[begin:], *keys[:begin]]
+        for number, key in enumerate(turns):
+            computed = self._cpu_seconds()
+            if self._stop.is_set():
+                return
+            if not self._sync_one(key, tally):
+                # One that is refused even as the first of a cycle must not keep the others back.
+                self._begin_at[job.worker] = key if number else turns[1 % len(turns)]
+                return
+            self._beat()
+            self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
 
     def _sync_one(self, key: SeriesKey, tally: _Tally) -> bool:
         """:returns: False when the cycle must end, because further requests would be useless or harmful."""

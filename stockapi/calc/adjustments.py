@@ -11,7 +11,7 @@ download of the whole history, and never a wrong bar, so any difference that is 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Self
 
 import numpy as np
@@ -23,6 +23,10 @@ from stockapi.models.bars import Bars, Float, Int
 _OLDEST_COMPARED = 5
 _LEAST_RUN = 3
 """Bars in a row with one ratio. Fewer are corrected bars, unless there are no others."""
+
+_LEAST_OF_LEVEL = 5
+_LEAST_STEP = 0.002
+"""For steps of the level: closes of days and of minutes need not be the same to the last dong."""
 
 _RATIO_DECIMALS = 6
 _ROUNDED_TO = tuple(10.0**exponent for exponent in range(1, -13, -1))
@@ -132,6 +136,19 @@ def adjusted_union(stored: Bars, staged: Bars) -> Bars:
     return rest.merge(staged)
 
 
+def level_steps(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int]) -> Int:
+    """The dates at which the ratio of the day's close to the last intraday close changes by 0.2 % or more.
+
+    A ratio counts where five dates in a row have it. So one level of prices has no step, and two have one.
+
+    :param dates_of: as in `is_of_one_level`.
+    """
+    time, closes, lasts = _closes_by_date(days, intraday, dates_of)
+    runs = [run for run in _with_neighbours_joined(_runs_of_one(time, closes, lasts)) if run.count >= _LEAST_OF_LEVEL]
+    steps = [newer.first for run, newer in pairwise(runs) if abs(run.ratio / newer.ratio - 1.0) >= _LEAST_STEP]
+    return np.array(steps, dtype=np.int64)
+
+
 def is_of_one_level(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int], ratio: float) -> bool:
     """Whether the last intraday close of each date is nearer to the day's close than to `ratio` times it, or its part.
 
@@ -139,15 +156,21 @@ def is_of_one_level(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int], 
 
     :param dates_of: the local date of each time, as the time of its daily bar.
     """
+    _, closes, lasts = _closes_by_date(days, intraday, dates_of)
+    if not len(closes):
+        return True
+    apart = float(np.median(np.log(closes / lasts)))
+    return abs(apart) <= abs(math.log(ratio)) / 2.0
+
+
+def _closes_by_date(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int]) -> tuple[Int, Float, Float]:
+    """For each date in both: its time, the day's close, the last intraday close. A price of 0 says nothing."""
     dates = dates_of(intraday.time)
     is_last = np.append(dates[1:] != dates[:-1], True) if len(dates) else np.zeros(0, dtype=np.bool_)
-    _, before, after = np.intersect1d(days.time, dates[is_last], assume_unique=True, return_indices=True)
+    time, before, after = np.intersect1d(days.time, dates[is_last], assume_unique=True, return_indices=True)
     closes, lasts = days.close[before], intraday.close[is_last][after]
     is_usable = (closes > 0.0) & (lasts > 0.0)
-    if not is_usable.any():
-        return True
-    apart = float(np.median(np.log(closes[is_usable] / lasts[is_usable])))
-    return abs(apart) <= abs(math.log(ratio)) / 2.0
+    return time[is_usable], closes[is_usable], lasts[is_usable]
 
 
 def _runs(stored: Bars, fetched: Bars) -> list[_Run]:

@@ -51,6 +51,11 @@ def parse_range_end(text: str) -> int:
     return seconds + SECONDS_PER_DAY - 1 if _DATE.fullmatch(text) else seconds
 
 
+def is_possible(time: NDArray[np.int64], now: datetime) -> NDArray[np.bool_]:
+    """For each time of a bar (Unix seconds): whether it is in 1970 or later, and not more than a day after `now`."""
+    return (time >= 0) & (time <= int(now.timestamp()) + SECONDS_PER_DAY)
+
+
 def format_times(time: NDArray[np.int64], interval: AnyInterval) -> list[str]:
     """Texts `YYYY-MM-DD` for days and longer bars, `YYYY-MM-DDTHH:MM:SS` for intraday bars."""
     stamps: NDArray[np.datetime64] = time.astype("datetime64[s]")

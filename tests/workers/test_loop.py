@@ -228,6 +228,34 @@ def test_a_source_stopped_in_mid_wait_is_no_failure(stores: Stores) -> None:
     assert state_of(stores).last_error is None
 
 
+def test_a_source_that_limits_gets_round_to_every_ticker(stores: Stores) -> None:
+    """Ten answers a cycle, then 429: after as many cycles as that takes, all thirty have bars."""
+    listed = [f"T{number:02}" for number in range(30)]
+    answers = iter(())
+
+    def on_fetch() -> None:
+        if next(answers, None) is None:
+            raise RateLimitedError("told: too many requests")
+
+    source = Source(listed=listed, on_fetch=on_fetch, history_days=3)
+    source.fetch = lambda ticker, interval, start, end: (  # type: ignore[method-assign]
+        source.asked.append(ticker) or on_fetch() or MARKET.fetch("VCB", interval, start, end)  # type: ignore[func-returns-value]
+    )
+    worker = make_loop(stores, source)
+    for _ in range(4):
+        answers = iter(range(10))
+        worker.run_once()
+    assert stores.csv_store.tickers(Mode.VN) == listed
+
+
+def test_a_ticker_that_is_always_refused_keeps_no_other_back(stores: Stores) -> None:
+    source = Source({"ACB": RateLimitedError("told: too many requests")})
+    worker = make_loop(stores, source)
+    worker.run_once()
+    worker.run_once()
+    assert source.asked == ["ACB", "FPT", "VCB", "ACB"]
+
+
 def test_new_listings_are_picked_up(stores: Stores) -> None:
     source = Source(listed=["ACB"])
     worker = make_loop(stores, source)

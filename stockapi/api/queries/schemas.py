@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from marshmallow import post_load
 from werkzeug.datastructures import MultiDict
@@ -93,6 +93,12 @@ class TickersQuery:
         if not self.is_every_market:
             return [self.parameters]
         return [replace(self.parameters, mode=mode) for mode in self.every_market]
+
+    def until(self, now: int) -> Self:
+        """The query with an end: `now` (Unix seconds) where none was given: no later bar is the newest."""
+        if self.parameters.end is not None:
+            return self
+        return replace(self, parameters=replace(self.parameters, end=max(now, self.parameters.start or now)))
 
     @property
     def text_form(self) -> TextForm | None:

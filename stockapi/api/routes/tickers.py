@@ -66,7 +66,7 @@ def tickers() -> Response:
     started = time.perf_counter()
     query = parse_tickers_query(request.args, services().settings.markets)
     overload.admit(*query.of_each_market)
-    answer = _answer(query, limits.current())
+    answer = _answer(query.until(int(services().clock().timestamp())), limits.current())
     response = responses.of_bars(answer.body, answer.content_type, answer.source)
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"

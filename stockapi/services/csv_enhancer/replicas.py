@@ -4,12 +4,15 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from stockapi.errors import LayoutError
 from stockapi.formats.csv_format import DamagedLine, ParsedCsv, format_rows
 from stockapi.formats.csv_lenient_reader import SHOWN_CHARS
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
+from stockapi.models.timestamps import is_possible
 from stockapi.services.csv_enhancer.conflict import FileState, Resolution, resolve
 from stockapi.services.csv_store import is_older, is_storable
 from stockapi.services.sqlite_store import Recorded
@@ -41,6 +44,20 @@ class ReplicaPair:
     @property
     def in_csv(self) -> Bars:
         return self.parsed.bars
+
+    def chosen(self, now: datetime) -> Bars:
+        """The right bars, without `untimely` ones."""
+        untimely = self.untimely(now)
+        return self.resolution.bars.take(~np.isin(self.resolution.bars.time, untimely.time))
+
+    def untimely(self, now: datetime) -> Bars:
+        """The right bars that are of an impossible time; none where there is no other bar.
+
+        A bar of a time to come would be the newest until then, and nothing newer would be fetched.
+        """
+        bars = self.resolution.bars
+        possible = is_possible(bars.time, now)
+        return bars.take(~possible & possible.any())
 
     @property
     def is_empty(self) -> bool:
@@ -104,8 +121,8 @@ def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:
 
 
 def quarantine_rejected(stores: Stores, key: SeriesKey, pair: ReplicaPair, now: datetime) -> None:
-    """Copy to the quarantine what is about to be removed: lines that are not bars, and bars that were provably never
-    stored.
+    """Copy to the quarantine what is about to be removed: lines that are not bars, bars that were provably never
+    stored, and bars of an impossible time.
 
     :raises CsvError: when the quarantine cannot be written; then nothing may be removed.
     """
@@ -114,10 +131,12 @@ def quarantine_rejected(stores: Stores, key: SeriesKey, pair: ReplicaPair, now: 
         stores.quarantine.add(key.mode, str(path), pair.parsed.damaged, now)
     rows = format_rows(key, pair.resolution.refused).splitlines()
     lines = [DamagedLine(0, "in one store alone, and not in the digest of the ledger", row) for row in rows]
+    rows = format_rows(key, pair.untimely(now)).splitlines()
+    lines += [DamagedLine(0, "its time is before 1970, or more than a day after now", row) for row in rows]
     unstorable = _plain_rows(key.ticker, pair.unstorable)
     lines += [DamagedLine(0, "a row of SQLite that is no bar", row) for row in unstorable]
     if lines:
-        log.warning("%s: %d bars of one store were never stored; set aside in the quarantine", path, len(lines))
+        log.warning("%s: %d bars of one store or of an impossible time are quarantined", path, len(lines))
         stores.quarantine.add(key.mode, str(path), lines, now)
 
 

@@ -136,7 +136,7 @@ class OpenSeries:
         started = time.perf_counter()
         pair, error = self._read_replicas(prefer_possible=prefer_possible)
         read_done = time.perf_counter()
-        bars = self.enhanced(pair.resolution.bars)
+        bars = self.enhanced(pair.chosen(self._now))
         computed = time.perf_counter()
         csv_bytes = self._settle_csv(pair, bars, rewrite=rewrite)
         csv_done = time.perf_counter()
@@ -155,7 +155,7 @@ class OpenSeries:
             bytes_written=csv_bytes,
             csv_changed=Difference.between(pair.in_csv, bars).total,
             sqlite_changed=Difference.between(pair.in_sqlite, bars).total if has_written else 0,
-            quarantined=len(pair.resolution.refused) + len(pair.unstorable),
+            quarantined=len(pair.resolution.refused) + len(pair.unstorable) + len(pair.untimely(self._now)),
             evidence=() if pair.resolution.evidence is Evidence.SAME else (pair.resolution.evidence,),
             sqlite_faults=() if error is None else (error.fault,),
         )
@@ -167,7 +167,7 @@ class OpenSeries:
         :raises SqliteError: when SQLite cannot be read, even if FALLBACK_TO_CSV is on.
         """
         pair = read_replicas(self._stores, self.key)
-        self._settle_csv(pair, self.enhanced(pair.resolution.bars), rewrite=False)
+        self._settle_csv(pair, self.enhanced(pair.chosen(self._now)), rewrite=False)
 
     def _write_csv(self, part: Bars, cutoff: int | None) -> int:
         """:returns: the bytes written."""

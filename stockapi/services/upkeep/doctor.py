@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stockapi.calc.adjustments import level_steps
 from stockapi.calc.gaps import Extent, Gap
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
@@ -23,7 +24,8 @@ from stockapi.models.bars import Bars, Int
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.models.timestamps import format_time
+from stockapi.models.timestamps import format_time, is_possible
+from stockapi.models.window import Window
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
 from stockapi.services.csv_enhancer.conflict import Difference, is_impossible
 from stockapi.services.csv_enhancer.replicas import ReplicaPair, read_replicas
@@ -47,6 +49,8 @@ class Kind(Enum):
     OFF_GRID = "bars begin at no multiple of their interval"
     FUTURE = "bars are of a time to come"
     OUTSIDE = "bars lie outside the session"
+    UNTIMELY = "bars are of a time before 1970, or more than a day after now"
+    LEVEL = "steps of the price level that the days of the same dates do not have"
     JUMP = "closes jump to a multiple or a fraction"
     GAP = "trading days between the first and the last bar have none"
     IDLE = "trading days without a bar since the last one, while others have some"
@@ -62,7 +66,7 @@ class Kind(Enum):
         return self in (Kind.UNREADABLE, Kind.UNREADABLE_FILE)
 
 
-_REPAIRABLE: Final = frozenset({Kind.DAMAGED, Kind.DUPLICATE, Kind.DIFFERENT, Kind.INDICATORS})
+_REPAIRABLE: Final = frozenset({Kind.DAMAGED, Kind.DUPLICATE, Kind.DIFFERENT, Kind.INDICATORS, Kind.UNTIMELY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Finding:
         if self.kind.is_repairable:
             return "--fix repairs it"
         match self.kind:
-            case Kind.GAP:
+            case Kind.GAP | Kind.LEVEL:
                 mode, ticker, interval = self.key
                 series = f"--mode {mode.value} --ticker {ticker} --interval {interval.value}"
                 return f"ask the source: flask data pull {series} --full"
@@ -175,11 +179,24 @@ def examine_series(stores: Stores, key: SeriesKey, now: datetime) -> list[Findin
     for kind, mask in _odd_bars(bars, key, settings, now).items():
         if mask.any():
             findings.append(found(kind, int(mask.sum()), bars.time[mask]))
+    steps = _level_steps(stores, key, bars)
+    if len(steps):
+        findings.append(found(Kind.LEVEL, len(steps), steps))
     gaps = _gaps(bars, key.mode)
     if gaps:
         ends = np.array([gaps[0].first, gaps[-1].last])
         findings.append(found(Kind.GAP, sum(gap.days for gap in gaps), ends))
     return findings
+
+
+def _level_steps(stores: Stores, key: SeriesKey, bars: Bars) -> Int:
+    """The dates at which prices leave those of the days: half of the series has another version of the history."""
+    dates_of = market_of(key.mode).calendar.date_of
+    if not key.interval.is_intraday or not len(bars):
+        return np.array([], dtype=np.int64)
+    first, last = (int(each) for each in dates_of(bars.time[[0, -1]]))
+    days = stores.csv_store.read(key._replace(interval=Interval.DAILY), Window(start=first, end=last, indicators=False))
+    return level_steps(days.bars, bars, dates_of)
 
 
 def _gaps(bars: Bars, mode: Mode) -> list[Gap]:
@@ -222,8 +239,9 @@ def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> 
         Kind.INDICATORS: enhanced.differing_from(bars),
         Kind.IMPOSSIBLE: is_impossible(bars),
         Kind.OFF_GRID: np.asarray(bars.time % key.interval.seconds != 0),
-        Kind.FUTURE: np.asarray(bars.time > now.timestamp() + _CLOCK_SLACK_S),
         Kind.OUTSIDE: _outside_session(bars, key),
+        Kind.FUTURE: (bars.time > now.timestamp() + _CLOCK_SLACK_S) & is_possible(bars.time, now),
+        Kind.UNTIMELY: ~is_possible(bars.time, now),
         Kind.JUMP: is_jump,
     }
 

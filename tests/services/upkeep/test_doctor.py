@@ -180,7 +180,10 @@ def test_times_off_the_grid(stores: Stores, interval: Interval, offset_s: int, f
     assert [kind for kind, *_ in found_in(stores, interval)] == found
 
 
-@pytest.mark.parametrize(("seconds_later", "found"), [(0, []), (-59, []), (-61, [Kind.FUTURE])])
+@pytest.mark.parametrize(
+    ("seconds_later", "found"),
+    [(0, []), (-59, []), (-61, [Kind.FUTURE]), (-86_400, [Kind.FUTURE]), (-86_401, [Kind.FUTURE, Kind.UNTIMELY])],
+)
 def test_times_to_come(stores: Stores, seconds_later: int, found: list[Kind]) -> None:
     bars = make_bars(6, MINUTE)
     bars = replace(bars, time=bars.time + OPENING_S)
@@ -200,6 +203,21 @@ def test_bars_outside_the_session_are_told(stores: Stores) -> None:
     assert Kind.OUTSIDE not in [kind for kind, *_ in found_in(stores, HOUR, CRYPTO)]
     (finding,) = (each for each in examine_series(stores, SeriesKey(VN, "VCB", HOUR), NOW) if each.kind is Kind.OUTSIDE)
     assert finding.remedy.endswith("then import with --timezone")
+
+
+@pytest.mark.parametrize("other", [1.02, 1.003, 2.0])
+@pytest.mark.parametrize("interval", [HOUR, MINUTE])
+def test_a_level_of_prices_that_the_days_do_not_have(stores: Stores, interval: Interval, other: float) -> None:
+    """Before a day the hours are those from before a dividend; the days are not."""
+    days, step = BARS, 10
+    closes = np.where(days.time < days.time[-step], days.close * other, days.close)
+    intraday = Bars.of(days.time + 7 * 3_600, np.vstack([closes] * 4), days.volume)
+    stores.save("VCB", days)
+    stores.save("VCB", enhance(intraday, VN, is_index=False), interval)
+    assert found_in(stores, interval) == [(Kind.LEVEL, 1, T[-step], T[-step])]
+    assert found_in(stores) == []
+    stores.save("VCB", enhance(replace(intraday, prices=np.vstack([days.close] * 4)), VN, is_index=False), interval)
+    assert found_in(stores, interval) == []
 
 
 def test_coins_are_traded_every_day(stores: Stores) -> None:
