@@ -181,7 +181,7 @@ class Settings:
     max_heavy_queries: int = _setting(
         "1",
         _whole(1, 256),
-        "large queries that each process answers at once; one more waits up to 5 seconds, others get 503",
+        "large queries that each process answers at once; one more waits up to 5 seconds, others get 429",
     )
     heavy_query_rows: int = _setting("50000", _whole(1, 100_000_000), "a query that reads so many rows is large")
     data_provider: str = _setting(

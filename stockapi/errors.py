@@ -10,7 +10,7 @@ AppError                    what was wrong and what is allowed, in one line
 │   │   └── LayoutError     the columns of a CSV file cannot be identified
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
-├── OverloadedError         too many large queries at once (503)
+├── OverloadedError         too many large queries at once (429)
 ├── WriterLockedError       another process is the writer
 ├── ForeignSourceError      the market was filled by another source
 └── ProviderError           an upstream source failed
@@ -135,7 +135,7 @@ cannot_open = partial(SqliteError, fault=SqliteFault.CANNOT_OPEN)
 class OverloadedError(AppError):
     """A large query came while the maximum number of large queries were running."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
+    status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self) -> None:
         super().__init__(

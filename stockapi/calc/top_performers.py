@@ -6,14 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockapi.calc.cross_section import CrossSection, or_none
-from stockapi.models.bars import Bars, Int
+from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import CLOSE_CHANGED, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, VOLUME_CHANGED
 from stockapi.models.interval import Interval
 from stockapi.models.timestamps import format_time, format_times
 
 VOLUME = "volume"
-SORT_KEYS = (CLOSE_CHANGED, VOLUME, VOLUME_CHANGED, MONEY_FIELD, *SCORE_FIELDS)
-"""The fields that tickers can be ranked by; the first is the default."""
+VALUE = "value"
+"""close x volume"""
+SORT_KEYS = (CLOSE_CHANGED, VOLUME, VALUE, VOLUME_CHANGED, MONEY_FIELD, *SCORE_FIELDS)
+"""What tickers can be ranked by; the first is the default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +41,19 @@ def rank(
     symbol that has one. `interval`: of the bars; it gives the form of their times.
     """
     # NaN is sorted last in both directions. The sort is stable, so equal bars keep their alphabetical order.
-    key = section.bars.volume if ranking.sort_by == VOLUME else section.bars.indicator(ranking.sort_by)
+    key = _sort_key(section.bars, ranking.sort_by)
     falling, rising = np.argsort(-key, kind="stable"), np.argsort(key, kind="stable")
     first, other = (falling, rising) if ranking.is_descending else (rising, falling)
     return {
         "performers": _performers(section, first[: ranking.limit], sectors, interval),
         "worst_performers": _performers(section, other[: ranking.limit], sectors, interval),
     }
+
+
+def _sort_key(bars: Bars, name: str) -> Int | Float:
+    if name == VALUE:
+        return bars.close * bars.volume
+    return bars.column(name)
 
 
 def rank_hours(series: Mapping[str, Bars], sectors: Mapping[str, str], ranking: Ranking) -> list[dict[str, object]]:

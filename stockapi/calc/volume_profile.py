@@ -2,7 +2,8 @@
 
 A price is counted in ticks: its level is `round(price / tick)`. The volume of a bar is spread evenly over the levels
 from its low to its high, both included. Bars without volume count only as minutes, and in the mean price that selects
-the tick. Definitions, ties and rounding: docs/indicators.md.
+the tick. When there are more levels than bins, the figures are those of the bins, as in the old API. The figures of the
+levels are in `tick_level`. Definitions, ties and rounding: docs/indicators.md.
 """
 
 import math
@@ -30,8 +31,8 @@ _UNITS: Final = 1 << 60
 without a bar, and depend on the order of the bars. Running sums of integers do not.
 """
 _WEIGHT_BITS: Final = 20
-"""The number of last bits that are ignored when levels are compared. Otherwise the rounding to units would decide
-between two equal levels.
+"""The number of last bits that are ignored when steps are compared. Otherwise the rounding to units would decide
+between two equal steps.
 """
 _ALMOST_ALL: Final = 1 - 1e-9
 """A share counts as reached at this part of it: the rounded units of 40 and 30 percent may be one unit less than 70.
@@ -49,7 +50,7 @@ class PriceRange:
 
 @dataclass(frozen=True, slots=True)
 class PointOfControl:
-    """The level with the most volume; the lowest one when several are equal."""
+    """The bin, or level, with the most volume; the lowest one when several are equal."""
 
     price: float | None
     volume: float
@@ -58,7 +59,7 @@ class PointOfControl:
 
 @dataclass(frozen=True, slots=True)
 class ValueArea:
-    """The lowest and the highest of the levels around the point of control that hold the requested share of volume."""
+    """The lowest and the highest of the bins, or levels, around the point of control that hold the requested share."""
 
     low: float | None
     high: float | None
@@ -78,7 +79,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Statistics of the prices of the levels, weighted by volume. `skewness` is 0 when all volume is at one price."""
+    """Statistics of the prices of bins, or levels, weighted by volume. `skewness` is 0 for one price."""
 
     mean_price: float | None
     median_price: float | None
@@ -87,21 +88,33 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
+class TickLevel:
+    """The figures of the price levels, `tick_size` apart, before any are put together in bins."""
+
+    tick_size: float
+    poc: PointOfControl
+    value_area: ValueArea
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeProfile:
     """The profile. Prices are rounded to the decimals of the market.
 
-    Without any volume, the fields that need volume are None or empty. `total_minutes`: the number of all bars.
-    `price_range`: the range of the bars with volume, or of all bars when none has volume.
+    Without any volume, the fields that need volume are None or empty. `total_volume`: a whole number when volumes are.
+    `total_minutes`: the number of all bars. `price_range`: the range of the bars with volume, or of all bars when none
+    has volume. `poc.price` is the price of a bin of `profile`.
     """
 
     symbol: str
-    total_volume: float
+    total_volume: int | float
     total_minutes: int
     price_range: PriceRange
     poc: PointOfControl
     value_area: ValueArea
     profile: list[Bin]
     statistics: Statistics
+    tick_level: TickLevel
 
 
 def volume_profile(
@@ -112,29 +125,38 @@ def volume_profile(
     :raises TooManyRowsError: when the prices span more than MAX_LEVELS, or the sum of the volumes is not finite.
     """
     traded = minutes.take(minutes.volume > 0)
+    tick = tick_size(minutes, mode, is_index=is_index)
     if not len(traded):
-        return VolumeProfile(
-            symbol=symbol,
-            total_volume=0.0,
-            total_minutes=len(minutes),
-            price_range=_price_range(minutes, mode),
-            poc=PointOfControl(None, 0.0, 0.0),
-            value_area=ValueArea(None, None, 0.0, 0.0),
-            profile=[],
-            statistics=Statistics(None, None, None, None),
-        )
-    levels = _Levels.of(symbol, traded, mode, tick_size(minutes, mode, is_index=is_index))
-    weights = levels.weights()
-    poc = int(np.argmax(weights))
+        return _without_volume(symbol, minutes, mode, tick)
+    levels = _Levels.of(symbol, traded, mode, tick)
+    binned = _Steps.binned(levels, bins)
+    poc, value_area, statistics = _figures(binned, value_area_pct)
     return VolumeProfile(
         symbol=symbol,
-        total_volume=levels.volume(levels.all_units),
+        total_volume=int(traded.volume.sum()) if traded.has_whole_volume else levels.volume(levels.all_units),
         total_minutes=len(minutes),
         price_range=_price_range(traded, mode),
-        poc=PointOfControl(levels.price(poc), *levels.amount(slice(poc, poc + 1))),
-        value_area=_value_area(levels, weights, poc, value_area_pct),
-        profile=_bins(levels, bins),
-        statistics=_statistics(levels, weights),
+        poc=poc,
+        value_area=value_area,
+        profile=_bins(binned),
+        statistics=statistics,
+        tick_level=TickLevel(tick, *_figures(_Steps.single(levels), value_area_pct)),
+    )
+
+
+def _without_volume(symbol: str, minutes: Bars, mode: Mode, tick: float) -> VolumeProfile:
+    nothing = PointOfControl(None, 0.0, 0.0), ValueArea(None, None, 0.0, 0.0), Statistics(None, None, None, None)
+    poc, value_area, statistics = nothing
+    return VolumeProfile(
+        symbol=symbol,
+        total_volume=0 if minutes.has_whole_volume else 0.0,
+        total_minutes=len(minutes),
+        price_range=_price_range(minutes, mode),
+        poc=poc,
+        value_area=value_area,
+        profile=[],
+        statistics=statistics,
+        tick_level=TickLevel(tick, *nothing),
     )
 
 
@@ -181,11 +203,6 @@ class _Levels:
         units = np.cumsum(steps[:-1])
         return cls(mode, tick, lowest, units, int(units.sum()), total)
 
-    def weights(self) -> Int:
-        """The volume of each level for comparisons. Levels that differ only by the rounding to units are equal."""
-        weights: Int = (self.units + (1 << (_WEIGHT_BITS - 1))) >> _WEIGHT_BITS
-        return weights
-
     def price(self, offset: float) -> float:
         """The rounded price that is `offset` ticks above the lowest level."""
         return round_price((self.lowest + offset) * self.tick, self.mode)
@@ -196,10 +213,42 @@ class _Levels:
     def percentage(self, units: int) -> float:
         return _rounded(units / self.all_units * 100.0, _SHARE_DECIMALS)
 
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The levels, or bins of adjacent ones, ascending: how many ticks the middle of each is above the lowest level."""
+
+    levels: _Levels
+    offsets: Float
+    units: Int
+
+    @classmethod
+    def single(cls, levels: _Levels) -> Self:
+        """Each level for itself."""
+        return cls(levels, np.arange(len(levels.units), dtype=np.float64), levels.units)
+
+    @classmethod
+    def binned(cls, levels: _Levels, most: int) -> Self:
+        """Bins with an equal range of prices. Each has at least one level, so few levels give fewer bins."""
+        count = min(most, len(levels.units))
+        # All numbers are doubled, so that the middle of a level is a whole number.
+        bin_of_level = (2 * np.arange(len(levels.units)) + 1) * count // (2 * len(levels.units))
+        in_bin = np.add.reduceat(levels.units, np.searchsorted(bin_of_level, np.arange(count)))
+        height = len(levels.units) / count
+        return cls(levels, (np.arange(count, dtype=np.float64) + 0.5) * height - 0.5, in_bin)
+
+    def weights(self) -> Int:
+        """The volume of each step for comparisons. Steps that differ only by the rounding to units are equal."""
+        weights: Int = (self.units + (1 << (_WEIGHT_BITS - 1))) >> _WEIGHT_BITS
+        return weights
+
+    def price(self, number: int) -> float:
+        return self.levels.price(float(self.offsets[number]))
+
     def amount(self, which: slice) -> tuple[float, float]:
-        """The volume and the percentage of adjacent levels."""
+        """The volume and the percentage of adjacent steps."""
         units = int(self.units[which].sum())
-        return self.volume(units), self.percentage(units)
+        return self.levels.volume(units), self.levels.percentage(units)
 
 
 def _require_countable(symbol: str, levels: float, total: float) -> None:
@@ -211,9 +260,15 @@ def _require_countable(symbol: str, levels: float, total: float) -> None:
     )
 
 
-def _value_area(levels: _Levels, weights: Int, poc: int, pct: float) -> ValueArea:
-    first, last = _grown(weights.tolist(), poc, int(weights.sum()) * pct / 100.0 * _ALMOST_ALL)
-    return ValueArea(levels.price(first), levels.price(last), *levels.amount(slice(first, last + 1)))
+def _figures(steps: _Steps, value_area_pct: float) -> tuple[PointOfControl, ValueArea, Statistics]:
+    weights = steps.weights()
+    poc = int(np.argmax(weights))
+    first, last = _grown(weights.tolist(), poc, int(weights.sum()) * value_area_pct / 100.0 * _ALMOST_ALL)
+    return (
+        PointOfControl(steps.price(poc), *steps.amount(slice(poc, poc + 1))),
+        ValueArea(steps.price(first), steps.price(last), *steps.amount(slice(first, last + 1))),
+        _statistics(steps, weights),
+    )
 
 
 def _grown(weights: Sequence[int], start: int, target: float) -> tuple[int, int]:
@@ -235,37 +290,27 @@ def _grown(weights: Sequence[int], start: int, target: float) -> tuple[int, int]
     return first, last
 
 
-def _bins(levels: _Levels, most: int) -> list[Bin]:
-    """Bins with an equal range of prices. Each has at least one level, so few levels give fewer bins."""
-    count = min(most, len(levels.units))
-    # All numbers are doubled, so that the middle of a level is a whole number.
-    bin_of_level = (2 * np.arange(len(levels.units)) + 1) * count // (2 * len(levels.units))
-    in_bin = np.add.reduceat(levels.units, np.searchsorted(bin_of_level, np.arange(count)))
-    height = len(levels.units) / count
+def _bins(steps: _Steps) -> list[Bin]:
+    levels = steps.levels
     return [
-        Bin(
-            levels.price((number + 0.5) * height - 0.5),
-            levels.volume(units),
-            levels.percentage(units),
-            levels.percentage(until),
-        )
-        for number, (units, until) in enumerate(zip(in_bin.tolist(), np.cumsum(in_bin).tolist(), strict=True))
+        Bin(steps.price(number), levels.volume(units), levels.percentage(units), levels.percentage(until))
+        for number, (units, until) in enumerate(zip(steps.units.tolist(), np.cumsum(steps.units).tolist(), strict=True))
     ]
 
 
-def _statistics(levels: _Levels, weights: Int) -> Statistics:
+def _statistics(steps: _Steps, weights: Int) -> Statistics:
     """The statistics, computed in ticks above the lowest level: so a single level has a deviation of exactly 0."""
-    offsets = np.arange(len(levels.units), dtype=np.float64)
-    shares: Float = levels.units / levels.all_units
-    mean = float(offsets @ shares)
+    levels = steps.levels
+    shares: Float = steps.units / levels.all_units
+    mean = float(steps.offsets @ shares)
     reached = np.cumsum(weights)
     median = int(np.searchsorted(reached, reached[-1] / 2 * _ALMOST_ALL))
-    deviations = offsets - mean
+    deviations = steps.offsets - mean
     std = math.sqrt(float(deviations**2 @ shares))
     skewness = float(deviations**3 @ shares) / std**3 if std else 0.0
     return Statistics(
         mean_price=levels.price(mean),
-        median_price=levels.price(median),
+        median_price=steps.price(median),
         std_deviation=round_price(std * levels.tick, levels.mode),
         skewness=_rounded(skewness, _SHARE_DECIMALS),
     )

@@ -45,7 +45,8 @@ class QueryParameters:
     """One request for bars.
 
     `symbols`: upper-case and unique; None means every ticker of the market.
-    `start`, `end`: Unix seconds, both inclusive; None: no limit. `end` is the last second of the range.
+    `start`, `end`: Unix seconds, both inclusive; None: no limit. `end` is the last second of the range. After `end`,
+    `start` makes a range without bars.
     `limit`: how many bars of each symbol, the newest up to `end`. It is None exactly when `start` is given.
     `legacy`: prices and averages of VN stocks in thousands of dong. Scores and indices do not change.
     `use_sqlite`: False reads the CSV files only.
@@ -62,7 +63,5 @@ class QueryParameters:
     use_sqlite: bool = True
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.end is not None and self.start > self.end:
-            raise QueryError("start_date is after end_date; give a start_date on or before end_date")
         if (self.start is None) != (self.limit is not None):
             raise ValueError("limit goes with an open start, and only with one")

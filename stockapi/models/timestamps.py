@@ -16,6 +16,8 @@ _TIMESTAMP = re.compile(
     rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt ]{_HOUR}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:[Zz]|[+-]{_HOUR}:[0-5]\d)?", re.ASCII
 )
 
+_SHORT_DATE = re.compile(r"^(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)", re.ASCII)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
@@ -54,6 +56,11 @@ def parse_range_end(text: str) -> int:
 def is_possible(time: NDArray[np.int64], now: datetime) -> NDArray[np.bool_]:
     """For each time of a bar (Unix seconds): whether it is in 1970 or later, and not more than a day after `now`."""
     return (time >= 0) & (time <= int(now.timestamp()) + SECONDS_PER_DAY)
+
+
+def with_two_digits(text: str) -> str:
+    """The text of a date or timestamp with a 0 before a month or day of one digit: 2026-11-5 is 2026-11-05."""
+    return _SHORT_DATE.sub(lambda parts: f"{parts[1]}-{parts[2]:0>2}-{parts[3]:0>2}", text)
 
 
 def format_times(time: NDArray[np.int64], interval: AnyInterval) -> list[str]:

@@ -298,7 +298,7 @@ def test_a_preflight_names_methods_and_headers(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("/tickers?limit=0", "limit '0' is not allowed; allowed: a whole number from 1 to 1000000"),
+        ("/tickers?limit=-1", "limit '-1' is not allowed; allowed: a whole number from 0 on, clamped to 1000000"),
         ("/tickers?symbol=..%2fetc%2fpasswd", "symbol '../etc/passwd' is not allowed; a symbol is 1 to 20 of"),
         ("/tickers?interval=1d%0aINFO", r"interval '1d\nINFO' is unknown; allowed: 1D, 1H"),
         ("/tickers/group?mode=us", "mode 'us' is unknown; allowed: vn, crypto"),

@@ -131,7 +131,8 @@ def test_no_attempt_opens_anything_outside(client: FlaskClient, tmp_path: Path) 
     with watched() as opened:
         for attempt in ATTEMPTS:
             answer = client.get(attempt)
-            statuses.add(answer.status_code)
+            if "sector=" not in attempt:  # any text may be the name of one: there are no tickers in it
+                statuses.add(answer.status_code)
             assert b"root:" not in answer.data
         client.get("/tickers?symbol=VCB&cache=false")
     assert statuses == {400, 404}
@@ -201,7 +202,9 @@ def test_no_attempt_makes_the_server_open_anything_outside(make_stores: MakeStor
             ask(server, path)
         with traced(server, trace):
             for attempt in ATTEMPTS[::25]:
-                assert re.match(rb"HTTP/1.1 (400|404) ", ask(server, attempt)), attempt
+                # Any text may be the name of a sector; there are no tickers in one that nobody knows.
+                statuses = rb"200" if "sector=" in attempt else rb"400|404"
+                assert re.match(rb"HTTP/1.1 (%b) " % statuses, ask(server, attempt)), attempt
             assert ask(server, "/tickers?symbol=VCB&cache=false").startswith(b"HTTP/1.1 200 ")
             time.sleep(0.2)  # until strace has written it down
     opened = re.findall(r'open(?:at2?)?\((?:AT_FDCWD, )?"([^"]*)"', trace.read_text())

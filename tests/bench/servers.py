@@ -65,7 +65,7 @@ class Server:
 
 @contextmanager
 def product(directory: Path, *, refuses: bool = False) -> Iterator[Server]:
-    """With `refuses` as it is by default: too many large queries at once get 503."""
+    """With `refuses` as it is by default: too many large queries at once get 429."""
     command = [sys.executable, "-m", "gunicorn", "app:app"]
     variables = environment(directory, **({} if refuses else _NO_REFUSALS))
     with _running(command, variables, "/livez", by_variable=True) as server:

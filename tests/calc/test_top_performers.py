@@ -61,7 +61,7 @@ def test_the_order(changed: dict[str, float], ranking: Ranking, expected: tuple[
     assert symbols(rank(changes(**changed), {}, ranking)) == expected
 
 
-@pytest.mark.parametrize("key", SORT_KEYS)
+@pytest.mark.parametrize("key", [key for key in SORT_KEYS if key != "value"])
 def test_every_key_ranks_by_its_own_field(key: str) -> None:
     # Falling in the key, rising in every other field.
     def fields(value: float) -> dict[str, float]:
@@ -72,8 +72,15 @@ def test_every_key_ranks_by_its_own_field(key: str) -> None:
 
 
 def test_the_keys_are_those_of_the_contract() -> None:
-    others = ["close_changed", "volume", "volume_changed", "total_money_changed"]
+    others = ["close_changed", "volume", "value", "volume_changed", "total_money_changed"]
     assert list(SORT_KEYS) == [*others, "ma10_score", "ma20_score", "ma50_score", "ma100_score", "ma200_score"]
+
+
+def test_value_is_the_close_times_the_volume() -> None:
+    section = section_of(
+        {"A": bar(close=10.0, volume=50), "B": bar(close=2.0, volume=300), "C": bar(close=90.0, volume=5)}
+    )
+    assert symbols(rank(section, {}, Ranking(sort_by="value"))) == ("B A C", "C A B")
 
 
 def test_whole_volumes_are_compared_to_the_last_share() -> None:
@@ -123,7 +130,7 @@ def naive_order(keys: dict[str, float], *, is_descending: bool) -> list[str]:
     ),
     is_descending=st.booleans(),
     limit=st.integers(1, 14),
-    key=st.sampled_from(sorted(set(SORT_KEYS) - {"volume"})),
+    key=st.sampled_from(sorted(set(SORT_KEYS) - {"volume", "value"})),
 )
 def test_against_a_sort_by_hand(keys: dict[str, float], is_descending: bool, limit: int, key: str) -> None:
     section = section_of({symbol: bar(**{key: value}) for symbol, value in sorted(keys.items())})

@@ -18,6 +18,7 @@ from stockapi.calc.volume_profile import (
     PointOfControl,
     PriceRange,
     Statistics,
+    TickLevel,
     ValueArea,
     VolumeProfile,
     tick_size,
@@ -76,7 +77,15 @@ def test_a_profile_by_hand() -> None:
         ],
         # mean 5023; (23^2 * .1 + 13^2 * .3 + 3^2 * .2 + 17^2 * .4) = 221; cubes -1216.7 - 659.1 - 5.4 + 1965.2 = 84
         statistics=Statistics(5_023.0, 5_020.0, 14.87, round(84 / 221**1.5, 4)),
+        # as many levels as bins: the same
+        tick_level=TickLevel(
+            10.0,
+            PointOfControl(5_040.0, 400.0, 40.0),
+            ValueArea(5_010.0, 5_040.0, 900.0, 90.0),
+            Statistics(5_023.0, 5_020.0, 14.87, round(84 / 221**1.5, 4)),
+        ),
     )
+    assert type(found.total_volume) is int, "shares are whole"
 
 
 def test_one_price_has_no_deviation() -> None:
@@ -99,7 +108,14 @@ def test_a_day_without_volume_has_minutes_and_a_range_only() -> None:
         value_area=ValueArea(None, None, 0.0, 0.0),
         profile=[],
         statistics=Statistics(None, None, None, None),
+        tick_level=TickLevel(
+            10.0,
+            PointOfControl(None, 0.0, 0.0),
+            ValueArea(None, None, 0.0, 0.0),
+            Statistics(None, None, None, None),
+        ),
     )
+    assert type(found.total_volume) is int, "shares are whole"
 
 
 def test_a_high_below_the_low_is_taken_the_other_way_round() -> None:
@@ -258,6 +274,20 @@ def test_bins_are_of_equal_height(levels: int, bins: int, prices: list[float], h
     assert found[-1].cumulative_percentage == 100.0
 
 
+def test_with_more_levels_than_bins_the_figures_are_those_of_the_bins() -> None:
+    """Most of all levels has the second, most of all bins the third, which is made of the fifth level and the sixth."""
+    found = profile_of(*at(5, 35, 5, 5, 25, 20, 3, 2), bins=4)
+    assert volumes(found) == {5_005.0: 40.0, 5_025.0: 10.0, 5_045.0: 45.0, 5_065.0: 5.0}
+    assert found.poc == PointOfControl(5_045.0, 45.0, 45.0)
+    assert found.value_area == ValueArea(5_005.0, 5_045.0, 95.0, 95.0)
+    # mean .4 * 5005 + .1 * 5025 + .45 * 5045 + .05 * 5065 = 5028; 23^2 * .4 + 3^2 * .1 + 17^2 * .45 + 37^2 * .05 = 411
+    assert found.statistics == Statistics(5_028.0, 5_025.0, round(math.sqrt(411), 2), found.statistics.skewness)
+    level = found.tick_level
+    assert (level.tick_size, level.poc) == (10.0, PointOfControl(5_010.0, 35.0, 35.0))
+    assert level.value_area == ValueArea(5_010.0, 5_040.0, 70.0, 70.0)
+    assert level.statistics.median_price == 5_030.0
+
+
 # Bounds
 
 
@@ -332,10 +362,10 @@ def test_against_exact_fractions(bars: list[Bar], bins: int, pct: int) -> None:
     low, high = min(held), max(held)
 
     poc = min(level for level, volume in held.items() if volume == max(held.values()))
-    assert found.poc == PointOfControl(poc * 10.0, *amounts(held[poc], total))
+    assert found.tick_level.poc == PointOfControl(poc * 10.0, *amounts(held[poc], total))
     first, last = naive_area(held, poc, Fraction(pct))
     inside = sum((volume for level, volume in held.items() if first <= level <= last), Fraction(0))
-    assert found.value_area == ValueArea(first * 10.0, last * 10.0, *amounts(inside, total))
+    assert found.tick_level.value_area == ValueArea(first * 10.0, last * 10.0, *amounts(inside, total))
     assert found.total_volume == float(total)
 
     count = min(bins, high - low + 1)
@@ -352,7 +382,22 @@ def test_against_exact_fractions(bars: list[Bar], bins: int, pct: int) -> None:
     assert [each.cumulative_percentage for each in found.profile] == [
         pytest.approx(float(each / total * 100), abs=0.000051) for each in accumulate(in_bins)
     ]
-    check_statistics(found.statistics, held, total)
+    check_statistics(found.tick_level.statistics, held, total)
+    check_bins(found, in_bins, Fraction(pct))
+
+
+def check_bins(found: VolumeProfile, in_bins: list[Fraction], pct: Fraction) -> None:
+    """The figures of the bins, counted as levels 0, 1, 2, ..."""
+    held = {number: volume for number, volume in enumerate(in_bins) if volume}
+    total = sum(held.values())
+    prices = [each.price for each in found.profile]
+    poc = min(number for number, volume in held.items() if volume == max(held.values()))
+    assert found.poc == PointOfControl(prices[poc], *amounts(held[poc], total))
+    first, last = naive_area(held | {0: in_bins[0], len(in_bins) - 1: in_bins[-1]}, poc, pct)
+    assert (found.value_area.low, found.value_area.high) == (prices[first], prices[last])
+    mean = sum(price * float(volume) for price, volume in zip(prices, in_bins, strict=True)) / float(total)
+    assert found.statistics.mean_price == pytest.approx(mean, abs=0.011)
+    assert found.statistics.median_price in prices
 
 
 def amounts(volume: Fraction, total: Fraction | int) -> Any:

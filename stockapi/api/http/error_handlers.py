@@ -11,7 +11,11 @@ from stockapi.errors import AppError
 from stockapi.logs import key_values
 
 RETRY_AFTER_S = 5
-"""The wait in seconds that a 503 asks for. A lock or a repair has ended by then, or takes much longer."""
+"""The wait in seconds that an answer asks for. A large query, a lock or a repair has ended by then, or takes much
+longer.
+"""
+RETRIED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""The errors that ask a client to come again."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +35,7 @@ def _app_error(exc: AppError) -> Response:
         key_values(path=request.path, status=int(exc.status), kind=type(exc).__name__, error=str(exc)),
     )
     response = responses.error(exc.status, exc.public_message)
-    if exc.status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if exc.status in RETRIED:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 

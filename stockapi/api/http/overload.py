@@ -111,7 +111,7 @@ def install(app: Flask, limit: int) -> None:
 def admit(*queries: QueryParameters) -> None:
     """Called before the stores are asked; what is small passes, what is large waits for its turn or is refused.
 
-    :raises OverloadedError: 503, for a large one.
+    :raises OverloadedError: 429, for a large one.
     """
     own, left = services(), limits.current()
     if own.query_cost.is_heavy(queries, own.clock(), left.deadline):

@@ -181,7 +181,7 @@ class HealthSchema(Schema):
     trading_hours_timezone = text("where those hours are")
     memory_usage_bytes = count("resident memory of the answering process")
     memory_usage_mb = number("the same, MiB")
-    memory_limit_mb = number("what the machine or its control group allows, MiB")
+    memory_limit_mb = count("what the machine or its control group allows, whole MiB")
     memory_usage_percent = number("share of the limit")
     total_tickers_count = count("tickers of both markets")
     active_tickers_count = count("those with a recent bar")
@@ -191,7 +191,7 @@ class HealthSchema(Schema):
     disk_cache_entries = count("always 0, for older clients")
     disk_cache_size_bytes = count("always 0, for older clients")
     disk_cache_size_mb = number("always 0, for older clients")
-    disk_cache_limit_mb = number("always 0, for older clients")
+    disk_cache_limit_mb = count("always 0, for older clients")
     disk_cache_usage_percent = number("always 0, for older clients")
     uptime_secs = count("age of the answering process")
     current_system_time = moment("the server's clock")
@@ -282,14 +282,14 @@ class PriceRangeSchema(Schema):
 
 
 class PointOfControlSchema(Schema):
-    price = number("the level with most volume; null without any", null=True)
+    price = number("the bin with most volume; null without any", null=True)
     volume = number("volume there")
     percentage = number("of the total volume")
 
 
 class ValueAreaSchema(Schema):
-    low = number("lowest level of the area; null without volume", null=True)
-    high = number("highest level of the area; null without volume", null=True)
+    low = number("lowest bin of the area; null without volume", null=True)
+    high = number("highest bin of the area; null without volume", null=True)
     volume = number("volume in it")
     percentage = number("of the total volume")
 
@@ -308,22 +308,30 @@ class ProfileStatisticsSchema(Schema):
     skewness = number("of the price; 0 is symmetrical", null=True)
 
 
+class TickLevelSchema(Schema):
+    tick_size = number("distance of the levels")
+    poc = one(PointOfControlSchema, "point of control")
+    value_area = one(ValueAreaSchema, "around the point of control")
+    statistics = one(ProfileStatisticsSchema, "weighted by volume")
+
+
 class VolumeProfileDataSchema(Schema):
     symbol = text("the ticker")
-    total_volume = number("of all minutes")
+    total_volume = number("of all minutes; a whole number for vn")
     total_minutes = count("minute bars")
     price_range = one(PriceRangeSchema, "of the minutes with volume")
     poc = one(PointOfControlSchema, "point of control")
     value_area = one(ValueAreaSchema, "around the point of control")
     profile = several(ProfileLevelSchema, "bins, by rising price")
     statistics = one(ProfileStatisticsSchema, "weighted by volume")
+    tick_level = one(TickLevelSchema, "the same figures of the price levels, before they are put into bins")
 
 
 def analysis_answer(kind: str, data: type[Schema]) -> type[Schema]:
     """The common form of all /analysis answers, with `data` inside. `kind`: the value of `analysis_type`."""
     return Schema.from_dict(
         {
-            "analysis_date": text("the date or dates asked for, or latest"),
+            "analysis_date": text("the date asked for, START to END, or latest"),
             "analysis_type": text("which analysis this is", enum=[kind]),
             "total_analyzed": count("what was analysed: tickers, stocks or minutes"),
             "data": one(data, "the analysis"),

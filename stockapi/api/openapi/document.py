@@ -15,7 +15,7 @@ from marshmallow import Schema
 from marshmallow.fields import Field
 
 from stockapi.api.http import responses
-from stockapi.api.http.error_handlers import RETRY_AFTER_S
+from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
 from stockapi.api.openapi.answers import ErrorSchema
 from stockapi.api.openapi.operations import OPERATIONS, Content, Operation
 from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
@@ -33,8 +33,9 @@ OHLCV bars of Vietnamese stocks and of crypto coins, with moving averages and th
 
 * Every route answers `GET` and `HEAD`; another method is a 405 whose `Allow` names those there are.
 * Times are UTC. Prices of Vietnamese stocks are full dong, of coins US dollars; indices are in points.
-* Every error is `{"error": "<what was wrong, what is allowed>"}`. A parameter without a value, given more than once \
-(other than a list), or with a value that is not allowed is a 400; one that nobody knows is ignored.
+* Every error is `{"error": "<what was wrong, what is allowed>"}`. A parameter given more than once \
+(other than a list), or with a value that is not allowed, is a 400; one without a value is absent; one that nobody \
+knows is ignored, unless its name is almost that of a known one (`symbols`, `start`): that is a 400, too.
 * `ETag` and `If-None-Match` save a download; `gzip`, `br` and `zstd` make it small.
 """
 _TAGS: Final = {
@@ -90,6 +91,10 @@ _ERRORS: Final = {
     HTTPStatus.INTERNAL_SERVER_ERROR: (
         "A fault of the server.",
         "something went wrong here; the operator can see what",
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "Too many large queries at once.",
+        "too many large queries at once; try again shortly, or ask for fewer symbols",
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         "No store can answer, or not in time.",
@@ -227,7 +232,7 @@ def _name(status: HTTPStatus) -> str:
 
 
 def _error(status: HTTPStatus, description: str, text: str, converter: OpenAPIConverter) -> dict[str, Any]:
-    headers = {"headers": _header_references("Retry-After")} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = {"headers": _header_references("Retry-After")} if status in RETRIED else {}
     content = _content({responses.JSON_TYPE: ErrorSchema}, converter, {"error": text})
     return {"description": description, **headers, "content": content}
 

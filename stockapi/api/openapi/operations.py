@@ -22,7 +22,11 @@ Content = Mapping[str, type[Schema] | JsonSchema]
 
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
-_BAR_ERRORS: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE)
+_BAR_ERRORS: Final = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +146,7 @@ _BARS: Final = (
             }
         },
         headers=("X-Data-Source",),
-        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+        errors=(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
     Operation(
         path="/adjustments",
@@ -190,12 +194,14 @@ _ANALYSES: Final = (
         summary="The prices at which the volume of one ticker was traded",
         description=(
             "From minute bars, each bar's volume spread evenly over the price ticks between its low and high. Either "
-            "`date`, or `start_date` with or without `end_date`."
+            "`date`, or `start_date` with or without `end_date`: alone it is that one day. Where there are more price "
+            "levels than `bins`, point of control, value area and statistics are those of the bins; `tick_level` has "
+            "those of the levels."
         ),
         query=analysis_schemas.VolumeProfileSchema,
         answer="The profile, its point of control and value area.",
         content={_JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
-        example={"symbol": "VCB", "start_date": "2026-10-01"},
+        example={"symbol": "VCB", "date": "latest"},
         headers=("X-Data-Source",),
         errors=(HTTPStatus.NOT_FOUND, *_BAR_ERRORS),
     ),

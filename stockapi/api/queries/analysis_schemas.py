@@ -1,7 +1,7 @@
 """The query parameters of the routes under /analysis."""
 
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
 
 from marshmallow import post_load
 from werkzeug.datastructures import MultiDict
@@ -27,7 +27,7 @@ from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
-from stockapi.models.timestamps import format_time, parse_time
+from stockapi.models.timestamps import format_time, parse_time, with_two_digits
 
 LATEST = "latest"
 BINS = (2, 200)
@@ -70,7 +70,10 @@ class SectorScoresQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeProfileQuery:
-    """A parsed query. `minutes`: the bars to read. `dates`: the requested days, as the answer shows them."""
+    """A parsed query. `minutes`: the bars to read. `dates`: the requested days, as the answer shows them.
+
+    For the newest day, `dates` is LATEST and `minutes` is the newest bar. `of_days` makes the query for a day.
+    """
 
     symbol: str
     mode: Mode
@@ -79,21 +82,42 @@ class VolumeProfileQuery:
     bins: int
     value_area_pct: float
 
+    def of_days(self, first: int, last: int) -> Self:
+        """The same query for these days: the first seconds of the first and of the last."""
+        minutes = replace(self.minutes, start=first, end=end_of_day(last), limit=None)
+        dates = format_day(first) if first == last else f"{format_day(first)} to {format_day(last)}"
+        return replace(self, minutes=minutes, dates=dates)
+
 
 def day(*, description: str) -> Parameter:
     """A date as the Unix seconds of its midnight, UTC; None when not given."""
 
     def parse(name: str, text: str) -> int:
-        allowed = "a date such as 2024-01-31, in the years 1970 to 9999"
+        date = with_two_digits(text)
         try:
-            seconds = parse_time(text)
+            if len(date) == _DAY_LENGTH:
+                return parse_time(date)
         except ValueError:
-            raise refusal(name, text, allowed) from None
-        if len(text) != _DAY_LENGTH or seconds < 0:
-            raise refusal(name, text, allowed)
-        return seconds
+            pass
+        raise refusal(name, text, "a date such as 2024-01-31, in the years 1 to 9999")
 
     schema = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
+    return Parameter(parse, description=description, schema=schema)
+
+
+def day_or_latest(*, description: str) -> Parameter:
+    """As `day`; LATEST, in any case, for the newest one."""
+    dated = day(description=description)
+
+    def parse(name: str, text: str) -> int | str:
+        if text.lower() == LATEST:
+            return LATEST
+        try:
+            return cast(int, dated._parse(name, text))
+        except QueryError as exc:
+            raise QueryError(f"{exc}, or {LATEST}") from exc
+
+    schema = {"type": "string", "anyOf": [{"format": "date"}, {"const": LATEST}], "examples": ["2024-01-31", LATEST]}
     return Parameter(parse, description=description, schema=schema)
 
 
@@ -137,25 +161,27 @@ def _is_number(text: str) -> bool:
 
 def _max_age_days() -> Parameter:
     return whole(
-        0, _MAX_AGE_DAYS, default=0, description="also tickers whose last bar is so many days older than the market's"
+        _MAX_AGE_DAYS, default=0, description="also tickers whose last bar is so many days older than the market's"
     )
 
 
 class TopPerformersSchema(QuerySchema):
-    date = day(description="rank the bars of the market's last day on or before that one; its newest when absent")
+    date = day_or_latest(
+        description="rank the bars of the market's last day on or before that one; its newest when absent"
+    )
     sort_by = choice({name: name for name in SORT_KEYS}, default=SORT_KEYS[0], description="what is ranked")
     direction = choice(
         {"desc": True, "asc": False},
         default=True,
         description="whether the highest (desc) or the lowest (asc) are the performers",
     )
-    limit = whole(1, 100, default=10, description="tickers in each list")
+    limit = whole(100, default=10, description="tickers in each list, at most 100")
     sector = Parameter(
         lambda _, text: text,
         description="only tickers of this group of /tickers/group, its name in any case",
         schema={"type": "string", "examples": ["NGAN_HANG"]},
     )
-    min_volume = whole(0, _MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
+    min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
     max_age_days = _max_age_days()
     with_hour = boolean(default=False, description="rank the hours of the day too")
     mode = market()
@@ -164,7 +190,7 @@ class TopPerformersSchema(QuerySchema):
     def _as_query(self, data: dict[str, Any], **_: Any) -> TopPerformersQuery:
         return TopPerformersQuery(
             mode=data["mode"],
-            day=data["date"],
+            day=_day_of(data["date"]),
             ranking=Ranking(sort_by=data["sort_by"], is_descending=data["direction"], limit=data["limit"]),
             sector=data["sector"],
             min_volume=data["min_volume"],
@@ -174,7 +200,7 @@ class TopPerformersSchema(QuerySchema):
 
 
 class SectorScoresSchema(QuerySchema):
-    date = day(description="the bars of the market's last day on or before that one; its newest when absent")
+    date = day_or_latest(description="the bars of the market's last day on or before that one; its newest when absent")
     max_age_days = _max_age_days()
     ma_period = choice(
         {str(period): period for period in MA_PERIODS},
@@ -186,19 +212,19 @@ class SectorScoresSchema(QuerySchema):
     above_threshold_only = boolean(
         default=False, description="show only stocks above the threshold, and only sectors that have one"
     )
-    top_per_sector = whole(1, 50, default=10, description="stocks shown of each sector")
+    top_per_sector = whole(50, default=10, description="stocks shown of each sector, at most 50")
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> SectorScoresQuery:
-        return SectorScoresQuery(day=data.pop("date"), **data)
+        return SectorScoresQuery(day=_day_of(data.pop("date")), **data)
 
 
 class VolumeProfileSchema(QuerySchema):
     symbol = required_symbol(description="one symbol")
-    date = day(description="one day (UTC); either this or start_date")
-    start_date = day(description="first day (UTC) of a range")
-    end_date = day(description="last day of the range, included; with start_date only, and open when absent")
+    date = day_or_latest(description="one day (UTC), or the newest that the symbol traded on; or start_date instead")
+    start_date = day(description="first day (UTC) of a range, or the one day")
+    end_date = day(description="last day of the range, included; with start_date only")
     bins = clamped_whole(*BINS, default=50, description="at most so many bins; clamped to 2 to 200")
     value_area_pct = clamped_number(
         *VALUE_AREA_PCT, default=70.0, description="share of the volume in the value area; clamped to 60 to 90"
@@ -207,25 +233,23 @@ class VolumeProfileSchema(QuerySchema):
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> VolumeProfileQuery:
-        """:raises QueryError: when the days are missing, given in two ways, or in the wrong order."""
-        start, end, dates = _range(data["date"], data["start_date"], data["end_date"])
-        minutes = QueryParameters(
-            mode=data["mode"],
-            interval=Interval.MINUTE,
-            symbols=(data["symbol"],),
-            start=start,
-            end=end,
-            limit=None,
-            indicators=Indicators.NONE,
-        )
-        return VolumeProfileQuery(
+        """:raises QueryError: when the days are missing or given in two ways."""
+        first, last = _range(data["date"], data["start_date"], data["end_date"])
+        query = VolumeProfileQuery(
             symbol=data["symbol"],
             mode=data["mode"],
-            minutes=minutes,
-            dates=dates,
+            minutes=QueryParameters(
+                mode=data["mode"],
+                interval=Interval.MINUTE,
+                symbols=(data["symbol"],),
+                limit=1,
+                indicators=Indicators.NONE,
+            ),
+            dates=LATEST,
             bins=data["bins"],
             value_area_pct=data["value_area_pct"],
         )
+        return query if first is None or last is None else query.of_days(first, last)
 
 
 def parse_top_performers_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> TopPerformersQuery:
@@ -252,14 +276,18 @@ def end_of_day(seconds: int) -> int:
     return seconds + SECONDS_PER_DAY - 1
 
 
-def _range(date: int | None, start: int | None, end: int | None) -> tuple[int, int | None, str]:
-    """The first and the last second (None: open), and the days as text."""
+def _day_of(date: int | str | None) -> int | None:
+    """None for the newest day."""
+    return None if date == LATEST else cast(int | None, date)
+
+
+def _range(date: int | str | None, start: int | None, end: int | None) -> tuple[int | None, int | None]:
+    """The first seconds of the first and of the last day. None: the newest day."""
     allowed = "allowed: either date, or start_date with or without end_date"
     if date is not None:
         if start is not None or end is not None:
             raise QueryError(f"date is given together with start_date or end_date; {allowed}")
-        return date, end_of_day(date), format_day(date)
+        return _day_of(date), _day_of(date)
     if start is None:
         raise QueryError(f"{'date' if end is None else 'start_date'} is missing; {allowed}")
-    until = "" if end is None else format_day(end)
-    return start, None if end is None else end_of_day(end), f"{format_day(start)}..{until}"
+    return start, start if end is None else end

@@ -11,19 +11,19 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 from werkzeug.datastructures import MultiDict
 
+from stockapi.api.queries.near_misses import require_no_near_miss
 from stockapi.errors import QueryError
 from stockapi.markets import mode_names, parse_mode
 from stockapi.models.interval import ALLOWED_INTERVALS, AnyInterval, Interval, parse_interval
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
-from stockapi.models.timestamps import parse_range_end, parse_time
+from stockapi.models.timestamps import parse_range_end, parse_time, with_two_digits
 
 Markets = tuple[Mode, ...]
 """The enabled markets, at least one. The first is the default."""
 EVERY_MARKET: Markets = tuple(Mode)
 
-_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _MAX_VALUE_LENGTH = 64
 _SHOWN_LENGTH = 32
 _MARKET_DESCRIPTION = "market, by its name or an alias, in any case"
@@ -87,7 +87,10 @@ class MarketParameter(Parameter):
 
 
 class QuerySchema(Schema):
-    """The base of all schemas. Each input value is the list of the given texts. Unknown parameters are ignored."""
+    """The base of all schemas. Each input value is the list of the given texts. Unknown parameters are ignored.
+
+    A parameter without a text is absent.
+    """
 
     class Meta:
         unknown = EXCLUDE
@@ -102,7 +105,8 @@ class QuerySchema(Schema):
 
     @pre_load
     def _as_lists(self, arguments: MultiDict[str, str], **_: Any) -> dict[str, list[str]]:
-        return dict(arguments.lists())
+        given = {name: [text for text in texts if text] for name, texts in arguments.lists()}
+        return {name: texts for name, texts in given.items() if texts}
 
 
 def load(schema: type[QuerySchema], arguments: MultiDict[str, str], markets: Markets) -> Any:
@@ -110,8 +114,10 @@ def load(schema: type[QuerySchema], arguments: MultiDict[str, str], markets: Mar
 
     :raises QueryError: one line with each wrong parameter, its value and what is allowed.
     """
+    made = _made(schema, markets)
+    require_no_near_miss([name for name, text in arguments.items(multi=True) if text], made.fields)
     try:
-        return _made(schema, markets).load(arguments)
+        return made.load(arguments)
     except ValidationError as exc:
         messages = [text for texts in exc.messages_dict.values() for text in texts]
         raise QueryError("; ".join(messages)) from exc
@@ -149,14 +155,16 @@ def choice(
     return Parameter(parse, default=default, description=description, schema=schema)
 
 
-def whole(low: int, high: int, *, default: int, description: str) -> Parameter:
+def whole(high: int, *, default: int, description: str) -> Parameter:
+    """A whole number from 0 on; one above `high` is taken for it."""
+
     def parse(name: str, text: str) -> int:
         try:
-            return parse_whole(text, low, high)
+            return min(parse_whole(text, 0), high)
         except ValueError:
-            raise refusal(name, text, f"a whole number from {low} to {high}") from None
+            raise refusal(name, text, f"a whole number from 0 on, clamped to {high}") from None
 
-    schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
+    schema = {"type": "integer", "minimum": 0, "default": default}
     return Parameter(parse, default=default, description=description, schema=schema)
 
 
@@ -165,15 +173,12 @@ def moment(*, is_end: bool = False, default: int | None = None, description: str
     parse_seconds = parse_range_end if is_end else parse_time
 
     def parse(name: str, text: str) -> int:
-        allowed = "a date such as 2024-01-31 or a time such as 2024-01-31T09:15:00Z, in the years 1970 to 9999"
+        allowed = "a date such as 2024-01-31 or a time such as 2024-01-31T09:15:00Z, in the years 1 to 9999"
         hint = "; the + of an offset is written %2B in a URL" if " " in text else ""
         try:
-            seconds = parse_seconds(text)
+            return parse_seconds(with_two_digits(text))
         except ValueError:
             raise refusal(name, text, allowed + hint) from None
-        if not 0 <= seconds <= _LAST_SECOND:
-            raise refusal(name, text, allowed)
-        return seconds
 
     schema = {
         "type": "string",

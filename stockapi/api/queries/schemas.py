@@ -38,6 +38,8 @@ from stockapi.models.query import Indicators, QueryParameters
 MAX_LIMIT = 1_000_000
 """More bars of one symbol than an answer may have by default. Computations with limits stay far below 64 bits."""
 
+_FIRST_SECOND = 0
+"""1970-01-01: no bar is older."""
 _REMEMBERED_QUERIES = 256
 _REMEMBERED_LENGTH = 256
 """The length in characters up to which a query is remembered. Parsing takes 23 us, a tenth of a small answer. But long
@@ -145,10 +147,11 @@ class TickersSchema(QuerySchema):
     start_date = moment(description="first day or moment, UTC, inclusive")
     end_date = moment(is_end=True, description="last day or moment, UTC, inclusive of the whole day")
     limit = whole(
-        1,
         MAX_LIMIT,
         default=DEFAULT_LIMIT,
-        description="newest bars of each symbol, counted back from end_date or now; ignored with start_date",
+        description=(
+            "newest bars of each symbol, counted back from end_date or now; 0 for all of them; ignored with start_date"
+        ),
     )
     legacy = boolean(default=False, description="prices and averages of Vietnamese stocks divided by 1000")
     ma = boolean(default=True, description=f"false leaves out all {len(INDICATOR_FIELDS)} indicators")
@@ -172,13 +175,15 @@ class TickersSchema(QuerySchema):
             raise QueryError(f"shape=columns does not go with format={data['format'].value}; allowed: format=json")
         fields = _fields(data["columns"], has_mode=data["mode"] is None, has_indicators=data["ma"])
         mode = data["mode"] or self.markets[0]
+        is_all = data["start_date"] is None and not data["limit"]
+        start = _FIRST_SECOND if is_all else data["start_date"]
         parameters = QueryParameters(
             mode=mode,
             interval=data["interval"],
             symbols=data["symbol"],
-            start=data["start_date"],
+            start=start,
             end=data["end_date"],
-            limit=data["limit"] if data["start_date"] is None else None,
+            limit=data["limit"] if start is None else None,
             legacy=data["legacy"] and market_of(mode).has_legacy_prices,
             indicators=_indicators(fields, is_exponential=data["ema"]),
             use_sqlite=data["cache"],

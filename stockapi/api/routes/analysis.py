@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 
 from stockapi.api.http import limits, overload, responses
 from stockapi.api.queries.analysis_schemas import (
+    LATEST,
     SectorScoresQuery,
     TopPerformersQuery,
     end_of_day,
@@ -15,11 +16,11 @@ from stockapi.api.queries.analysis_schemas import (
     parse_top_performers_query,
     parse_volume_profile_query,
 )
-from stockapi.api.queries.parameters import refusal
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.ma_scores import ma_scores_by_sector, scored_stocks
 from stockapi.calc.top_performers import rank, rank_hours, with_volume
 from stockapi.calc.volume_profile import volume_profile
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
 from stockapi.errors import NotFoundError
 from stockapi.markets.tickers import groups_for, sector_of
@@ -37,7 +38,7 @@ def top_performers() -> Response:
     """The tickers of a market, or of one sector, that changed most and least."""
     query = parse_top_performers_query(request.args, services().settings.markets)
     groups = groups_for(query.mode, services().settings)
-    sectors = sector_of(groups if query.sector is None else _group_named(query.sector, groups))
+    sectors = sector_of(groups if query.sector is None else _groups_named(query.sector, groups))
     result = _last_bars(query)
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
     if query.sector is not None:
@@ -80,6 +81,11 @@ def profile() -> Response:
     overload.admit(query.minutes)
     result = services().data_store.get_data_smart_sqlite(query.minutes, limits.current())
     minutes = result.bars.get(query.symbol)
+    if query.dates == LATEST and minutes is not None:
+        newest = int(minutes.time[-1])
+        query = query.of_days(newest - newest % SECONDS_PER_DAY, newest - newest % SECONDS_PER_DAY)
+        result = services().data_store.get_data_smart_sqlite(query.minutes, limits.current())
+        minutes = result.bars.get(query.symbol)
     if minutes is None:
         raise NotFoundError(
             f"there are no minute bars of {query.symbol} on {query.dates} (mode {query.mode.value}); "
@@ -125,16 +131,13 @@ def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
     return section.keep(lambda symbol: not settings.is_index(symbol, mode))
 
 
-def _group_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The group with this name. If no name is exactly equal, upper and lower case do not matter.
-
-    :raises QueryError: when there is none; it names the groups.
+def _groups_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The group with this name. If no name is exactly equal, upper and lower case do not matter. Empty without such a
+    group.
     """
     names = {name.casefold(): name for name in groups} | {name: name for name in groups}
     name = names.get(text) or names.get(text.casefold())
-    if name is None:
-        raise refusal("sector", text, ", ".join(groups))
-    return {name: groups[name]}
+    return {} if name is None else {name: groups[name]}
 
 
 def _answer(kind: str, dates: str, total: int, data: object, source: DataSource) -> Response:

@@ -26,7 +26,7 @@ _NO_DISK_CACHE = {
     "disk_cache_entries": 0,
     "disk_cache_size_bytes": 0,
     "disk_cache_size_mb": 0.0,
-    "disk_cache_limit_mb": 0.0,
+    "disk_cache_limit_mb": 0,
     "disk_cache_usage_percent": 0.0,
 }
 """Fields that older clients read. There is no such cache."""
@@ -163,7 +163,7 @@ def _memory_report(memory: Memory) -> dict[str, object]:
     return {
         "memory_usage_bytes": memory.used_bytes,
         "memory_usage_mb": round(memory.used_bytes / _MIB, 2),
-        "memory_limit_mb": round(memory.limit_bytes / _MIB, 2),
+        "memory_limit_mb": memory.limit_bytes // _MIB,
         "memory_usage_percent": round(memory.used_bytes / memory.limit_bytes * 100, 2),
     }
 

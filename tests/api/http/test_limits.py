@@ -54,7 +54,9 @@ REQUESTS = [
     pytest.param("/analysis/top-performers?with_hour=true", (LAST, BLOCKS, RANKING), id="two queries of one analysis"),
     pytest.param("/analysis/ma-scores-by-sector", (LAST, SCORES), id="sectors"),
     pytest.param(
-        "/analysis/volume-profile?symbol=VCB&start_date=2015-01-05", (ESTIMATE, BLOCKS, PROFILE), id="profile"
+        "/analysis/volume-profile?symbol=VCB&start_date=2015-01-05&end_date=2026-12-31",
+        (ESTIMATE, BLOCKS, PROFILE),
+        id="profile",
     ),
 ]
 

@@ -61,9 +61,8 @@ def each_example() -> Iterator[tuple[Operation, dict[str, object]]]:
 def with_example(operation: Operation, name: str, value: object) -> dict[str, object]:
     """The operation's example with another value of a parameter, and dates that go with it."""
     request = dict(operation.example)
-    if name == "date":
-        request.pop("start_date", None)
-    elif name == "end_date" and "start_date" in request:
+    if name in ("start_date", "end_date") and "date" in request:
+        del request["date"]
         request["start_date"] = value
     return request | {name: value}
 

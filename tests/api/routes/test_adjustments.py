@@ -77,11 +77,8 @@ def test_by_market_and_from_a_moment_on(client: FlaskClient, query: str, expecte
     ("query", "text"),
     [
         ("mode=bonds", "mode 'bonds' is unknown; allowed: vn, crypto"),
-        ("mode=", "mode '' is unknown"),
         ("since=yesterday", "since 'yesterday' is not allowed; allowed: a date such as 2024-01-31"),
-        ("since=", "since '' is not allowed"),
         ("since=2026-02-30", "since '2026-02-30' is not allowed"),
-        ("since=1969-12-31", "since '1969-12-31' is not allowed"),
         ("since=1772409600", "since '1772409600' is not allowed"),
         ("since=2026-03-02&since=2026-03-03", "since is given 2 times; allowed: once"),
         (f"since={'1' * 65}", "is 65 characters long; allowed: at most 64"),

@@ -124,7 +124,6 @@ def test_what_is_asked_for_and_nothing_else(client: FlaskClient, query: str, exp
         ("interval=5m", "interval '5m' is not allowed; allowed: 1D, 1H, 1m"),
         ("interval=1M", "interval '1M' is not allowed; allowed: 1D, 1H, 1m"),
         ("interval=2D", "interval '2D' is not allowed; allowed: 1D, 1H, 1m"),
-        ("interval=", "interval '' is not allowed; allowed: 1D, 1H, 1m"),
         ("interval=1D&interval=1H", "interval is given 2 times; allowed: once"),
         ("symbol=../etc", "symbol '../etc' is not allowed"),
         ("mode=all", "mode 'all' is unknown; allowed: vn, crypto"),
