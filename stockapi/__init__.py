@@ -6,7 +6,7 @@ from datetime import datetime
 from flask import Flask
 
 from stockapi import cli, context
-from stockapi.api.http import compression, error_handlers, headers, limits, overload
+from stockapi.api.http import admission, compression, error_handlers, headers, limits
 from stockapi.api.openapi import document
 from stockapi.api.pages import assets, docs, explorer
 from stockapi.api.routes import adjustments, coverage, groups, health, tickers
@@ -51,6 +51,6 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     answering = (tickers, groups, coverage, adjustments, analysis_routes, health, metrics)
     for module in (*answering, document, docs, explorer, assets):
         app.register_blueprint(module.blueprint)
-    overload.install(app, settings.max_heavy_queries)
+    admission.install(app, settings.max_heavy_queries)
     cli.register(app)
     return app

@@ -647,7 +647,7 @@ def test_verify_of_stores_that_are_the_same(stores: Stores, run: Run) -> None:
 
 
 NEWER = "CSV is right: its file is newer than the one SQLite was made equal to"
-TEXTS = "the blocks of columns are not those of the rows, the ready answers are not those of the rows"
+TEXTS = "the blocks of columns are not those of the rows, the pre-rendered answers are not those of the rows"
 DIGEST_OF_CSV = "CSV is right: its bars have the digest of the ledger"
 DIGEST_OF_SQLITE = "SQLite is right: its bars have the digest of the ledger"
 

@@ -238,11 +238,11 @@ def test_without_the_look_at_the_directory_it_would_keep_back_all_others(
         without_database(unreachable).get_data_smart_sqlite(QueryParameters(), unreachable.limits)
 
 
-def test_one_that_only_csv_knows_does_not_keep_the_others_from_ready_answers(unreachable: Stores) -> None:
-    """XYZ was never stored: the ready answers of SQLite are complete without it."""
+def test_one_that_only_csv_knows_does_not_keep_the_others_from_prerendered_answers(unreachable: Stores) -> None:
+    """XYZ was never stored: the pre-rendered answers of SQLite are complete without it."""
     loop_of_links(unreachable.settings.market_data_dir / "XYZ")
     ready = DataStore(unreachable)
-    found = ready.get_recent_text(TextForm.JSON, QueryParameters(limit=3), unreachable.limits)
+    found = ready.get_prerendered(TextForm.JSON, QueryParameters(limit=3), unreachable.limits)
     assert found is not None
     assert list(found.bars) == TICKERS
 

@@ -104,7 +104,7 @@ def test_once_a_night_what_differs_is_repaired(
         worker.verify_due()
     assert caplog.text.count("event=verified") == 2, "the one missed before the start, and that of the night"
     found = "1 bars with other values, the ledger does not describe the rows"
-    copies = "the blocks of columns are not those of the rows, the ready answers are not those of the rows"
+    copies = "the blocks of columns are not those of the rows, the pre-rendered answers are not those of the rows"
     assert f"vn VCB 1D: {found}, {copies}; CSV is right" in caplog.text
     assert "event=verified mode=vn series=1 bars=60 integrity=ok differing=1 left=0 rebuilt=False" in caplog.text
     assert filled.in_sqlite("VCB").equals(make_bars(60))

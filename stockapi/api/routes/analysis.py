@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import orjson
 from flask import Blueprint, Response, request
 
-from stockapi.api.http import limits, overload, responses
+from stockapi.api.http import admission, limits, responses
 from stockapi.api.queries.analysis_schemas import (
     LATEST,
     SectorScoresQuery,
@@ -78,7 +78,7 @@ def profile() -> Response:
     :raises NotFoundError: when it has no minute bars on these days.
     """
     query = parse_volume_profile_query(request.args, services().settings.markets)
-    overload.admit(query.minutes)
+    admission.admit(query.minutes)
     result = services().data_store.get_data_smart_sqlite(query.minutes, limits.current())
     minutes = result.bars.get(query.symbol)
     if query.dates == LATEST and minutes is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response, request
 
-from stockapi.api.http import limits, overload, responses
+from stockapi.api.http import admission, limits, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
 from stockapi.markets import market_of
@@ -22,7 +22,7 @@ def coverage() -> Response:
     query = parse_coverage_query(request.args, services().settings.markets)
     if query.symbols is None:
         # It looks up a time of every day; from CSV it reads every bar.
-        overload.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
+        admission.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
     result = services().coverage.read(query.mode, query.interval, query.symbols, limits.current())
     lasts = np.array([each.last for each in result.tickers.values()], dtype=np.int64)
     idle = market_of(query.mode).calendar.idle_days(lasts, int(services().clock().timestamp()))

@@ -9,21 +9,21 @@ from typing import Self, TypeVar
 
 from flask import Blueprint, Response, request
 
-from stockapi.api.http import limits, overload, responses
-from stockapi.api.http.responses import Series
+from stockapi.api.http import admission, limits, responses
+from stockapi.api.http.responses import KeyedBars
 from stockapi.api.queries.schemas import Format, Shape, TickersQuery, parse_tickers_query
 from stockapi.context import services
 from stockapi.logs import key_values
 from stockapi.models.bars import Bars
 from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
-from stockapi.services.data_store import DataSource, QueryResult, RecentText
+from stockapi.services.data_store import DataSource, PrerenderedText, QueryResult
 
 blueprint = Blueprint("tickers", __name__)
 logger = logging.getLogger(__name__)
 
 
-_Rows = TypeVar("_Rows", bound=Bars | RecentText)
+_Rows = TypeVar("_Rows", bound=Bars | PrerenderedText)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Answer:
     @classmethod
     def of(
         cls,
-        results: Collection[QueryResult[Bars | RecentText]],
+        results: Collection[QueryResult[Bars | PrerenderedText]],
         pieces: Iterable[bytes],
         content_type: str,
         left: Limits,
@@ -65,7 +65,7 @@ def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
     query = parse_tickers_query(request.args, services().settings.markets)
-    overload.admit(*query.of_each_market)
+    admission.admit(*query.of_each_market)
     answer = _answer(query.until(int(services().clock().timestamp())), limits.current())
     response = responses.of_bars(answer.body, answer.content_type, answer.source)
     if query.format is Format.CSV:
@@ -90,18 +90,18 @@ def _answer(query: TickersQuery, left: Limits) -> _Answer:
     return _Answer.of(results.values(), pieces, content_type, left)
 
 
-def _series(results: Mapping[Mode, QueryResult[_Rows]]) -> list[Series[_Rows]]:
+def _series(results: Mapping[Mode, QueryResult[_Rows]]) -> list[KeyedBars[_Rows]]:
     """By key: the symbol, or `<market>:<symbol>` for one that more than one market has bars of."""
     markets = Counter(symbol for result in results.values() for symbol in result.bars) if len(results) > 1 else {}
     series = [
-        Series(f"{mode.value}:{symbol}" if markets.get(symbol, 1) > 1 else symbol, symbol, mode, bars)
+        KeyedBars(f"{mode.value}:{symbol}" if markets.get(symbol, 1) > 1 else symbol, symbol, mode, bars)
         for mode, result in results.items()
         for symbol, bars in result.bars.items()
     ]
     return sorted(series, key=lambda each: each.key)
 
 
-def _rows(query: TickersQuery, series: list[Series[_Rows]]) -> tuple[Iterator[bytes], str]:
+def _rows(query: TickersQuery, series: list[KeyedBars[_Rows]]) -> tuple[Iterator[bytes], str]:
     interval, fields = query.parameters.interval, query.fields
     # In lines, unlike in an object, a symbol of both markets stands where its name belongs.
     by_symbol = sorted(series, key=lambda each: each.symbol)

@@ -28,7 +28,7 @@ class ReplicaPair:
 
     `in_sqlite`: ascending, even if a damaged index returned the rows in another order.
     `stamp`: of the CSV file when it was read.
-    `has_true_blocks`, `has_true_texts`: whether SQLite's blocks, and its ready texts, agree with its rows.
+    `has_true_blocks`, `has_true_texts`: whether SQLite's blocks, and its pre-rendered texts, agree with its rows.
     `unstorable`: rows of SQLite that no CSV file can hold. They were never saved, so they are never chosen.
     """
 

@@ -21,7 +21,7 @@ class QueryCost:
         self._sqlite = stores.sqlite_store
         self._csv = stores.csv_store
 
-    def is_heavy(self, queries: Iterable[QueryParameters], now: datetime, deadline: float) -> bool:
+    def is_large(self, queries: Iterable[QueryParameters], now: datetime, deadline: float) -> bool:
         """Whether these queries together read HEAVY_QUERY_ROWS or more. For few symbols and bars it asks no store.
 
         :raises DeadlineError: when the deadline (`time.monotonic()`) passes during the estimate.

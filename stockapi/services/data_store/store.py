@@ -26,10 +26,10 @@ from stockapi.models.window import Window
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
 from stockapi.services.data_store.read_plan import ReadPlan
-from stockapi.services.sqlite_store import RecentText
+from stockapi.services.sqlite_store import PrerenderedText
 from stockapi.services.stores import Stores
 
-__all__ = ["DataSource", "DataStore", "LastBars", "QueryResult", "RecentText"]
+__all__ = ["DataSource", "DataStore", "LastBars", "PrerenderedText", "QueryResult"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _LEGACY_DIVISOR = 1000.0
 _PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
 
 
-_Rows_co = TypeVar("_Rows_co", bound=Bars | RecentText, covariant=True)
+_Rows_co = TypeVar("_Rows_co", bound=Bars | PrerenderedText, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +90,16 @@ class DataStore:
 
     def get_text_or_bars(
         self, form: TextForm, params: QueryParameters, limits: Limits
-    ) -> QueryResult[Bars | RecentText]:
+    ) -> QueryResult[Bars | PrerenderedText]:
         """As `get_data_smart_sqlite`, for an answer with all default fields: as text where SQLite has all of it so.
 
         :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
-        return self.get_recent_text(form, params, limits) or self.get_data_smart_sqlite(params, limits)
+        return self.get_prerendered(form, params, limits) or self.get_data_smart_sqlite(params, limits)
 
-    def get_recent_text(
+    def get_prerendered(
         self, form: TextForm, params: QueryParameters, limits: Limits
-    ) -> QueryResult[RecentText] | None:
+    ) -> QueryResult[PrerenderedText] | None:
         """None when SQLite does not have all of the answer as text.
 
         :raises DeadlineError, TooManyRowsError: as `get_data_smart_sqlite`.
@@ -111,11 +111,11 @@ class DataStore:
         started = time.perf_counter()
         try:
             comparison = self._lag.checked_within(limits)
-            found = self._sqlite.recent_text(
+            found = self._sqlite.prerendered(
                 form, params.mode, plan.base, params.symbols, plan.window, limits, comparison
             )
         except SqliteError as exc:
-            log.warning("the ready answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
+            log.warning("the pre-rendered answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
             return None
         if found is None or self._fallback.may_lack(params.mode, params.symbols, found):
             return None

@@ -1,6 +1,6 @@
-"""The bars in SQLite: windows of them, their ledger, and the newest as ready JSON."""
+"""The bars in SQLite: windows of them, their ledger, and the newest as pre-rendered JSON."""
 
-from stockapi.services.sqlite_store.ready_answers import RecentText
+from stockapi.services.sqlite_store.prerendered import PrerenderedText
 from stockapi.services.sqlite_store.store import Recorded, SqliteStore
 
-__all__ = ["RecentText", "Recorded", "SqliteStore"]
+__all__ = ["PrerenderedText", "Recorded", "SqliteStore"]

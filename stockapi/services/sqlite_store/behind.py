@@ -1,4 +1,4 @@
-"""Which series a reader takes from CSV, because SQLite is behind, asked for the state that its statement sees."""
+"""Find the series in which SQLite is behind CSV, in the state of the database that a reader sees."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ from stockapi.models.series import SeriesKey
 from stockapi.services.sqlite_store.tables import SELECT_STAMPS
 
 DatabaseFile = tuple[int, int]
-"""Device and inode of the database that a connection has open."""
+"""The device and inode of the database that a connection has open."""
 
 
 class Comparison(Protocol):
     """Compares the ledger with the CSV files."""
 
     def is_behind(self, key: SeriesKey, csv_stamp: object, last_time: object) -> bool:
-        """Whether SQLite is behind, by the stamp and the last time (Unix seconds) of the ledger. Damage makes anything
-        of the two.
+        """Whether SQLite is behind. `csv_stamp`, `last_time` (Unix seconds): the values of the ledger. In a damaged row
+        they may have any type.
         """
 
     def are_in_step(self, mode: Mode, interval: Interval, database: DatabaseFile) -> bool:
-        """Whether all series were in step when they were last compared, and no file was written since."""
+        """Whether all series were in step at the last comparison, and no file was written after it."""
 
     def found_in_step(self, mode: Mode, interval: Interval, database: DatabaseFile) -> None:
-        """To be told after all series were compared, which `are_in_step` began."""
+        """Call it when a comparison of all series found them in step. `are_in_step` must be called before it."""
 
 
 class NoComparison:
-    """For whoever wants what SQLite holds, whatever CSV has."""
+    """For readers that want the rows of SQLite, also when CSV is newer."""
 
     def is_behind(self, _key: SeriesKey, _csv_stamp: object, _last_time: object) -> bool:
         return False
@@ -55,7 +55,7 @@ def behind(
     comparison: Comparison,
     database: DatabaseFile,
 ) -> frozenset[str]:
-    """The tickers of those asked for (None: all) of which SQLite, as this connection sees it, is behind CSV."""
+    """The requested tickers (None: all) in which SQLite, in the state of this connection, is behind CSV."""
     if comparison is NO_COMPARISON or (symbols is None and comparison.are_in_step(mode, interval, database)):
         return frozenset()
     named = None if symbols is None else orjson.dumps(symbols).decode()

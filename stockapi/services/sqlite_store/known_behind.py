@@ -1,4 +1,4 @@
-"""The series of which this process knows that SQLite is behind: what there is to catch up with."""
+"""The series in which SQLite is behind, as far as this process knows. The workers catch up with them."""
 
 import threading
 
@@ -7,7 +7,7 @@ from stockapi.models.series import SeriesKey
 
 
 class KnownBehind:
-    """Kept in memory alone: it says when to begin. What has to be done, the stamps say. Thread-safe."""
+    """A set of series, only in memory. It says when to begin; the stamps say what to do. Threads may share it."""
 
     def __init__(self) -> None:
         self._keys: set[SeriesKey] = set()
@@ -22,7 +22,7 @@ class KnownBehind:
             self._keys.discard(key)
 
     def of(self, mode: Mode) -> list[SeriesKey]:
-        """Sorted by ticker and interval."""
+        """The series of the market, in the order of ticker and interval; empty when there is none."""
         with self._lock:
             found = [key for key in self._keys if key.mode is mode]
         return sorted(found, key=lambda key: (key.ticker, key.interval.value))

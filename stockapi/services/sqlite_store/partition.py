@@ -12,7 +12,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
 from stockapi.services.sqlite_store.blocks import BlockTable
 from stockapi.services.sqlite_store.ledger import LedgerEntry, find_entry, has_copies
-from stockapi.services.sqlite_store.ready_answers import RecentTable
+from stockapi.services.sqlite_store.prerendered import PrerenderedTable
 from stockapi.services.sqlite_store.tables import UPSERT_LEDGER, TableInfo, upserts
 from stockapi.services.sqlite_store.windows import read_window
 
@@ -116,8 +116,8 @@ def clear_copies(connection: sqlite3.Connection, key: SeriesKey) -> None:
         connection.execute(table.clear, (key.ticker,))
 
 
-def _copies(key: SeriesKey) -> tuple[BlockTable, RecentTable]:
-    return BlockTable.of(key.mode, key.interval), RecentTable.of(key.mode, key.interval)
+def _copies(key: SeriesKey) -> tuple[BlockTable, PrerenderedTable]:
+    return BlockTable.of(key.mode, key.interval), PrerenderedTable.of(key.mode, key.interval)
 
 
 def _changed(stored: Bars, bars: Bars) -> Bars:

@@ -37,7 +37,7 @@ from stockapi.services.sqlite_store.ledger import (
     whole,
 )
 from stockapi.services.sqlite_store.partition import Partition, are_copies_true, clear_copies, write_copies
-from stockapi.services.sqlite_store.ready_answers import RecentTable, RecentText
+from stockapi.services.sqlite_store.prerendered import PrerenderedTable, PrerenderedText
 from stockapi.services.sqlite_store.tables import (
     ABOUT_ROWS,
     DELETE_LEDGER_ENTRY,
@@ -117,7 +117,7 @@ class SqliteStore:
                     bars = read_window(connection, SeriesKey(mode, ticker, interval), window)
                 yield ticker, bars
 
-    def recent_text(
+    def prerendered(
         self,
         form: TextForm,
         mode: Mode,
@@ -126,17 +126,17 @@ class SqliteStore:
         window: Window,
         limits: Limits,
         comparison: Comparison = NO_COMPARISON,
-    ) -> dict[str, RecentText] | None:
+    ) -> dict[str, PrerenderedText] | None:
         """As `read_each`, but the bars are text, with all fields of `json_format.DEFAULT_FIELDS`.
 
         Returns None when some of the bars are not pre-rendered. Tickers of which SQLite is behind are left out.
 
         :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
         """
-        found: dict[str, RecentText] = {}
+        found: dict[str, PrerenderedText] = {}
         rows, left_out = 0, frozenset[str]()
         with self._db.reading(mode, limits.deadline) as connection:
-            texts = RecentTable.of(mode, interval)
+            texts = PrerenderedTable.of(mode, interval)
             if symbols is None:  # of few, their own rows have the stamps
                 left_out = self._behind(connection, mode, interval, None, comparison)
                 comparison = NO_COMPARISON

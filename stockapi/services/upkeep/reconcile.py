@@ -194,7 +194,7 @@ def _problems(pair: ReplicaPair) -> Iterator[str]:
     if not pair.has_true_blocks:
         yield "the blocks of columns are not those of the rows"
     if not pair.has_true_texts:
-        yield "the ready answers are not those of the rows"
+        yield "the pre-rendered answers are not those of the rows"
 
 
 def _elsewhere(settings: Settings, mode: Mode, path: Path) -> Settings:

@@ -25,7 +25,7 @@ TOO_LATE = {"error": DeadlineError().public_message}
 
 # Where the time of a request may go.
 ESTIMATE = "stockapi.services.sqlite_store.SqliteStore.about_rows"
-READY = "stockapi.services.sqlite_store.SqliteStore.recent_text"
+READY = "stockapi.services.sqlite_store.SqliteStore.prerendered"
 BLOCKS = "stockapi.services.sqlite_store.blocks.BlockTable.read"
 LAST = "stockapi.services.sqlite_store.store.read_last_of_each"
 EXTENTS = "stockapi.services.sqlite_store.store.read_days"

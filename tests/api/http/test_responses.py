@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockapi.api.http import compression, responses
-from stockapi.api.http.responses import Series
+from stockapi.api.http.responses import KeyedBars
 from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
@@ -33,8 +33,8 @@ def bars(count: int, *, indicators: np.ndarray | None = None, whole_volume: bool
     return Bars.of(1_704_153_600 + step * 86_400, 60_300.0 + np.arange(4)[:, None] + step, volume, indicators)
 
 
-def listed(series: dict[str, Bars], mode: Mode = Mode.VN) -> list[Series]:
-    return [Series(symbol, symbol, mode, each) for symbol, each in series.items()]
+def listed(series: dict[str, Bars], mode: Mode = Mode.VN) -> list[KeyedBars]:
+    return [KeyedBars(symbol, symbol, mode, each) for symbol, each in series.items()]
 
 
 def as_json(series: dict[str, Bars], interval: AnyInterval = Interval.DAILY) -> dict[str, list[dict[str, object]]]:

@@ -44,9 +44,9 @@ class Reader:
         return store.get_data_smart_sqlite(QueryParameters(**params), stores.limits)  # type: ignore[arg-type]
 
     def ready_json(self) -> list[str] | None:
-        """The tickers of the ready answers."""
+        """The tickers of the pre-rendered answers."""
         stores = self.stores
-        found = DataStore(stores).get_recent_text(TextForm.JSON, QueryParameters(), stores.limits)
+        found = DataStore(stores).get_prerendered(TextForm.JSON, QueryParameters(), stores.limits)
         return None if found is None else list(found.bars)
 
     def assert_right(self, source: DataSource) -> None:

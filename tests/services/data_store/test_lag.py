@@ -140,11 +140,11 @@ def test_csv_answers_that_series_and_sqlite_the_others(behind: Stores) -> None:
         assert all(bars.equals(expected[symbol]) for symbol, bars in found.bars.items())
 
 
-def test_the_ready_answers_do_not_answer_for_it(behind: Stores) -> None:
+def test_the_prerendered_answers_do_not_answer_for_it(behind: Stores) -> None:
     store = DataStore(behind)
-    assert store.get_recent_text(TextForm.JSON, QueryParameters(symbols=("VCB",), limit=3), behind.limits) is None
-    assert store.get_recent_text(TextForm.JSON, QueryParameters(limit=3), behind.limits) is None
-    assert store.get_recent_text(TextForm.JSON, QueryParameters(symbols=("ACB",), limit=3), behind.limits) is not None
+    assert store.get_prerendered(TextForm.JSON, QueryParameters(symbols=("VCB",), limit=3), behind.limits) is None
+    assert store.get_prerendered(TextForm.JSON, QueryParameters(limit=3), behind.limits) is None
+    assert store.get_prerendered(TextForm.JSON, QueryParameters(symbols=("ACB",), limit=3), behind.limits) is not None
 
 
 def test_the_last_bars_and_the_coverage_are_those_of_csv(behind: Stores) -> None:

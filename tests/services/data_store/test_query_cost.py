@@ -79,7 +79,7 @@ def filled(make_stores: MakeStores) -> Callable[..., Stores]:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "is_heavy"),
+    ("parameters", "is_large"),
     [
         (query(limit=100), True),
         (query(limit=84), True),
@@ -95,14 +95,14 @@ def filled(make_stores: MakeStores) -> Callable[..., Stores]:
     ],
 )
 def test_a_query_is_large_by_what_is_stored(
-    filled: Callable[..., Stores], parameters: QueryParameters, is_heavy: bool
+    filled: Callable[..., Stores], parameters: QueryParameters, is_large: bool
 ) -> None:
-    assert cost(filled()).is_heavy([parameters], NOW, NEVER) is is_heavy
+    assert cost(filled()).is_large([parameters], NOW, NEVER) is is_large
 
 
 def test_queries_of_one_request_are_added_up(filled: Callable[..., Stores]) -> None:
     estimate, half = cost(filled()), query(limit=1_000, symbols=("FPT", "VCB"))
-    assert [estimate.is_heavy([half] * count, NOW, NEVER) for count in (0, 1, 2)] == [False, False, True]
+    assert [estimate.is_large([half] * count, NOW, NEVER) for count in (0, 1, 2)] == [False, False, True]
 
 
 def test_a_small_query_costs_no_look_at_the_database(
@@ -110,9 +110,9 @@ def test_a_small_query_costs_no_look_at_the_database(
 ) -> None:
     estimate = cost(filled())
     monkeypatch.setattr("stockapi.services.sqlite_store.SqliteStore.about_rows", None)
-    assert not estimate.is_heavy([query(symbols=("VCB",), limit=249)], NOW, NEVER)
+    assert not estimate.is_large([query(symbols=("VCB",), limit=249)], NOW, NEVER)
     with pytest.raises(TypeError):
-        estimate.is_heavy([query(symbols=("VCB",), limit=250)], NOW, NEVER)
+        estimate.is_large([query(symbols=("VCB",), limit=250)], NOW, NEVER)
 
 
 def test_without_a_database_what_the_parameters_allow_counts(filled: Callable[..., Stores]) -> None:
@@ -120,5 +120,5 @@ def test_without_a_database_what_the_parameters_allow_counts(filled: Callable[..
     stores.db_manager.close()
     stores.settings.vn_database_path.unlink()
     estimate = cost(stores)
-    assert [estimate.is_heavy([query(limit=limit)], NOW, NEVER) for limit in (83, 84)] == [False, True]
-    assert estimate.is_heavy([query(limit=250, symbols=("VCB",))], NOW, NEVER)
+    assert [estimate.is_large([query(limit=limit)], NOW, NEVER) for limit in (83, 84)] == [False, True]
+    assert estimate.is_large([query(limit=250, symbols=("VCB",))], NOW, NEVER)

@@ -130,7 +130,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
                 "1 bars only in CSV",
                 "the ledger does not describe the rows",
                 "the blocks of columns are not those of the rows",
-                "the ready answers are not those of the rows",
+                "the pre-rendered answers are not those of the rows",
             ),
         ),
         (
@@ -139,7 +139,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
                 "160 bars with other values",
                 "the ledger does not describe the rows",
                 "the blocks of columns are not those of the rows",
-                "the ready answers are not those of the rows",
+                "the pre-rendered answers are not those of the rows",
             ),
         ),
         (
@@ -148,7 +148,7 @@ def with_one_cell_absent(bars: Bars) -> Bars:
                 "160 bars only in CSV",
                 "the ledger does not describe the rows",
                 "the blocks of columns are not those of the rows",
-                "the ready answers are not those of the rows",
+                "the pre-rendered answers are not those of the rows",
             ),
         ),
         (
@@ -163,13 +163,13 @@ def with_one_cell_absent(bars: Bars) -> Bars:
             lambda stores: execute(
                 stores, "UPDATE vn_daily_texts SET json = replace(json, '1', '2') WHERE ticker = 'VCB'"
             ),
-            ("the ready answers are not those of the rows",),
+            ("the pre-rendered answers are not those of the rows",),
         ),
         (
             lambda stores: execute(
                 stores, f"DELETE FROM vn_daily_texts WHERE ticker = 'VCB' AND time = {BARS.time[9]}"
             ),
-            ("the ready answers are not those of the rows",),
+            ("the pre-rendered answers are not those of the rows",),
         ),
     ],
 )

@@ -13,7 +13,7 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from stockapi import create_app
-from stockapi.api.http import overload
+from stockapi.api.http import admission
 from stockapi.config import Settings
 from stockapi.errors import DeadlineError
 from stockapi.models import Interval, Mode
@@ -49,7 +49,7 @@ SMALL = [
 @pytest.fixture
 def make_app(make_stores: MakeStores, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Flask]:
     """An application over three tickers of 100 days, with 1,000 and 200 minutes of two, for which 250 rows are many."""
-    monkeypatch.setattr(overload, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(admission, "_PATIENCE_S", 0.0)
 
     def make(**more: str) -> Flask:
         stores = make_stores(HEAVY_QUERY_ROWS="250", **more)
@@ -133,7 +133,7 @@ def test_a_turn_ends_with_its_request_however_that_ends(
                 assert answer.status_code == 200
         case "deadline":
             with monkeypatch.context() as patched:
-                patched.setattr("stockapi.services.sqlite_store.SqliteStore.recent_text", _too_late)
+                patched.setattr("stockapi.services.sqlite_store.SqliteStore.prerendered", _too_late)
                 with client.get(path) as answer:
                     assert answer.status_code == 503
                     assert answer.json != REFUSAL
@@ -155,14 +155,14 @@ def test_a_turn_ends_when_no_answer_could_be_made_at_all() -> None:
 
     app.after_request(fail)
     app.testing = True
-    app.extensions["stockapi.overload"] = queries = overload.HeavyQueries(app.wsgi_app, 1)
+    app.extensions["stockapi.admission"] = queries = admission.AdmissionControl(app.wsgi_app, 1)
     app.wsgi_app = queries  # type: ignore[method-assign]
 
     @app.get("/")
     def view() -> str:
         from flask import request
 
-        queries.take(request.environ["stockapi.overload"])
+        queries.admit(request.environ["stockapi.admission"])
         return "x"
 
     for _ in range(3):
@@ -174,7 +174,7 @@ def test_the_next_one_waits_a_little_and_no_more_than_one(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app()
-    monkeypatch.setattr(overload, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr(admission, "_PATIENCE_S", 30.0)
     running = app.test_client().get("/tickers?limit=1000")
     assert running.status_code == 200
 
@@ -185,7 +185,7 @@ def test_the_next_one_waits_a_little_and_no_more_than_one(
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask)
         deadline = time.monotonic() + 10
-        queries = app.extensions["stockapi.overload"]
+        queries = app.extensions["stockapi.admission"]
         while queries._present._value and time.monotonic() < deadline:
             time.sleep(0.001)
         assert ask() == 429, "at once, for one is waiting already"
@@ -197,7 +197,7 @@ def test_the_wait_for_a_turn_is_a_part_of_the_time_of_the_request(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_app(QUERY_DEADLINE_MS="1000").test_client()
-    monkeypatch.setattr(overload, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(admission, "_PATIENCE_S", 60.0)
     with client.get("/tickers?limit=1000") as running:
         assert running.status_code == 200
         started = time.monotonic()

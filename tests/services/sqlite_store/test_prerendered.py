@@ -1,4 +1,4 @@
-"""The newest bars as ready JSON and CSV: the same bytes as from the rows, or no answer at all."""
+"""The newest bars as pre-rendered JSON and CSV: the same bytes as from the rows, or no answer at all."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stockapi import create_app
 from stockapi.api.http import responses
-from stockapi.api.http.responses import Series
+from stockapi.api.http.responses import KeyedBars
 from stockapi.errors import TooManyRowsError
 from stockapi.formats.default_rows import TextForm
 from stockapi.formats.json_format import DEFAULT_FIELDS
@@ -19,13 +19,13 @@ from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParam
 from stockapi.models.query import Indicators
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
-from stockapi.services.data_store import DataStore, QueryResult, RecentText
-from stockapi.services.sqlite_store.ready_answers import RECENT_BARS, RecentTable
+from stockapi.services.data_store import DataStore, PrerenderedText, QueryResult
+from stockapi.services.sqlite_store.prerendered import PRERENDERED_BARS, PrerenderedTable
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars
 
 DAY = Interval.DAILY
-RECENT = RECENT_BARS[DAY]
+RECENT = PRERENDERED_BARS[DAY]
 STORED = 900
 LONG = make_bars(STORED)
 SHORT = make_bars(30, seed=2)
@@ -47,7 +47,7 @@ def store_of(stores: Stores) -> DataStore:
 
 def ready(stores: Stores, params: QueryParameters) -> bytes | None:
     """The answer in every form, one after the other; None when it is not there as text in any of them."""
-    results = [store_of(stores).get_recent_text(form, params, stores.limits) for form in TextForm]
+    results = [store_of(stores).get_prerendered(form, params, stores.limits) for form in TextForm]
     found = [text_of(form, result, params) for form, result in zip(TextForm, results, strict=True) if result]
     assert len(found) in (0, len(TextForm))
     return b"".join(found) or None
@@ -58,8 +58,8 @@ def from_rows(stores: Stores, params: QueryParameters) -> bytes:
     return b"".join(text_of(form, result, params) for form in TextForm)
 
 
-def text_of(form: TextForm, result: QueryResult[Bars | RecentText], params: QueryParameters) -> bytes:
-    series = [Series(symbol, symbol, params.mode, bars) for symbol, bars in result.bars.items()]
+def text_of(form: TextForm, result: QueryResult[Bars | PrerenderedText], params: QueryParameters) -> bytes:
+    series = [KeyedBars(symbol, symbol, params.mode, bars) for symbol, bars in result.bars.items()]
     body = responses.json_body if form is TextForm.JSON else responses.csv_body
     return b"".join(body(series, params.interval, DEFAULT_FIELDS))
 
@@ -241,7 +241,7 @@ def test_rows_written_past_the_texts_are_noticed(filled: Stores) -> None:
 def test_an_index_read_from_its_other_end_is_noticed(filled: Stores, form: TextForm) -> None:
     """SQL promises no order within a text. With this pragma SQLite reads as any other plan might."""
     with filled.db_manager.reading(Mode.VN) as connection:
-        texts = RecentTable.of(Mode.VN, DAY)
+        texts = PrerenderedTable.of(Mode.VN, DAY)
         (usual,) = texts.read(connection, form, ("ACB",), Window(limit=20))
         connection.execute("PRAGMA reverse_unordered_selects = ON")
         (reverse,) = texts.read(connection, form, ("ACB",), Window(limit=20))

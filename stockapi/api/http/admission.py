@@ -1,7 +1,7 @@
-"""Large queries, a few at a time: the rest of a process's threads stay free for small ones.
+"""Admission control: a process answers only a few large queries at a time, so that threads stay free for small ones.
 
-A query that reads 50,000 rows keeps a processor busy for a third of a second. Four at once in a process of four threads
-let nothing else through, /livez included, for seconds, and are not done sooner: building rows holds Python's lock.
+A query of 50,000 rows keeps a processor busy for a third of a second. Four at once in a process of four threads block
+everything else for seconds, /livez included. They are not faster either, because building rows holds Python's lock.
 """
 
 import math
@@ -19,17 +19,17 @@ from stockapi.models.query import QueryParameters
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_KEY: Final = "stockapi.overload"
+_KEY: Final = "stockapi.admission"
 _PATIENCE_S: Final = 5.0
-"""How long the next one waits for its turn: several times what a usual large query takes. The wait is a part of the
-request's time, so it ends at the deadline too, and what is left then is less.
+"""The seconds that a large query waits for its admission: several times what a usual one takes. The wait is part of
+the time of the request, so it also ends at the deadline.
 
-One only: each that waits keeps a thread from small queries.
+Only one query waits, because each waiting query blocks a thread.
 """
 
 
-class HeavyQueries:
-    """WSGI middleware that ends a request's turn when its answer was sent, or its client has gone."""
+class AdmissionControl:
+    """WSGI middleware. It ends the admission of a request when the answer is sent, or when the client has gone."""
 
     def __init__(self, application: "WSGIApplication", limit: int) -> None:
         self._application = application
@@ -37,32 +37,35 @@ class HeavyQueries:
         self._present = threading.BoundedSemaphore(limit + 1)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        turn = environ[_KEY] = _Turn()
+        admission = environ[_KEY] = _Admission()
         try:
             body = self._application(environ, start_response)
         except BaseException:
-            turn.end()
+            admission.end()
             raise
-        return _Body(body, turn.end) if turn.is_taken else body
+        return _Body(body, admission.end) if admission.is_held else body
 
-    def take(self, turn: "_Turn", seconds_left: float = math.inf) -> None:
-        """:raises OverloadedError: when too many are there, or none of them has ended in time."""
+    def admit(self, admission: "_Admission", seconds_left: float = math.inf) -> None:
+        """Admit a large query, perhaps after a wait.
+
+        :raises OverloadedError: when another one waits already, or no admission ends in time.
+        """
         if not self._present.acquire(blocking=False):
             raise OverloadedError
         if not self._running.acquire(timeout=min(_PATIENCE_S, seconds_left)):
             self._present.release()
             raise OverloadedError
-        turn.begin(self._running.release, self._present.release)
+        admission.begin(self._running.release, self._present.release)
 
 
-class _Turn:
-    """That of one request, taken at most once."""
+class _Admission:
+    """The admission of one request. It begins at most once."""
 
     def __init__(self) -> None:
         self._releases: Sequence[Callable[[], Any]] = ()
 
     @property
-    def is_taken(self) -> bool:
+    def is_held(self) -> bool:
         return bool(self._releases)
 
     def begin(self, *releases: Callable[[], Any]) -> None:
@@ -75,7 +78,7 @@ class _Turn:
 
 
 class _Body:
-    """An answer's body that says when it is over: sent to its end, or closed before."""
+    """The body of an answer. It calls `over` when it is sent completely, or closed before."""
 
     def __init__(self, pieces: Iterable[bytes], over: Callable[[], None]) -> None:
         self._pieces = pieces
@@ -102,18 +105,18 @@ class _Body:
 
 
 def install(app: Flask, limit: int) -> None:
-    """`limit`: large queries that a process answers at once."""
-    heavy_queries = HeavyQueries(app.wsgi_app, limit)
-    app.extensions[_KEY] = heavy_queries
-    app.wsgi_app = heavy_queries  # type: ignore[method-assign]  # as Flask's documentation has it
+    """`limit`: the number of large queries that a process answers at the same time."""
+    control = AdmissionControl(app.wsgi_app, limit)
+    app.extensions[_KEY] = control
+    app.wsgi_app = control  # type: ignore[method-assign]  # as Flask's documentation has it
 
 
 def admit(*queries: QueryParameters) -> None:
-    """Called before the stores are asked; what is small passes, what is large waits for its turn or is refused.
+    """Call it before the stores are read. Small queries pass; large ones wait for admission, or are refused.
 
-    :raises OverloadedError: 429, for a large one.
+    :raises OverloadedError: 429, when the queries together are large and not admitted.
     """
     own, left = services(), limits.current()
-    if own.query_cost.is_heavy(queries, own.clock(), left.deadline):
-        heavy_queries = cast(HeavyQueries, current_app.extensions[_KEY])
-        heavy_queries.take(request.environ[_KEY], left.seconds_left)
+    if own.query_cost.is_large(queries, own.clock(), left.deadline):
+        control = cast(AdmissionControl, current_app.extensions[_KEY])
+        control.admit(request.environ[_KEY], left.seconds_left)

@@ -1,11 +1,11 @@
-"""The newest bars of every series as the texts of their answers, JSON and CSV. They are copies of the rows, as blocks
-are, and are written, checked and repaired with them.
+"""Pre-rendered bars: the newest bars of every series as texts of answers, JSON and CSV. Like blocks, they are copies of
+the rows, and are written, checked and repaired with them.
 
-Most questions are about the last months. SQLite joins these texts into an answer without an object for each bar. The
-alternatives are in docs/decisions/005-ready-answers.md.
+Most queries are about the last months. SQLite joins these texts into an answer, without an object for each bar. The
+alternatives are in docs/decisions/005-pre-rendered-answers.md.
 
-They are valid while `ledger.copies_digest` is the digest of the rows. Then a series has the texts of its RECENT_BARS
-newest rows, or of all rows if it has fewer.
+They are valid while `ledger.copies_digest` is the digest of the rows. Then a series has the texts of its newest
+PRERENDERED_BARS rows, or of all rows if it has fewer.
 """
 
 import sqlite3
@@ -26,26 +26,28 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison
 
-RECENT_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_500}
-"""A year of a coin's days and some more; four months of a stock's hours; six days of its minutes, one of a coin's."""
+PRERENDERED_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_500}
+"""The number of pre-rendered bars of a series: more than a year of a coin's days, four months of a stock's hours, six
+days of a stock's minutes, one day of a coin's minutes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class RecentText:
-    """Some bars of a series, ascending, as they stand in an answer; empty for none."""
+class PrerenderedText:
+    """The text of some bars of a series in an answer, ascending; empty for no bars. `rows`: the number of bars."""
 
     text: bytes
     rows: int
 
 
 @dataclass(frozen=True, slots=True)
-class RecentTable:
-    """The texts of one market and interval. Its name comes from the enums, never from a request."""
+class PrerenderedTable:
+    """The pre-rendered texts of one market and interval. The table name comes from the enums, never from a request."""
 
     mode: Mode
     interval: Interval
     select: dict[tuple[TextForm, str], str]
-    """By form, and by which tickers."""
+    """The statement by the form of the text, and by the kind of ticker selection."""
     select_all: str
     upsert: str
     trim: str
@@ -53,7 +55,7 @@ class RecentTable:
     clear: str
 
     @classmethod
-    def of(cls, mode: Mode, interval: Interval) -> "RecentTable":
+    def of(cls, mode: Mode, interval: Interval) -> "PrerenderedTable":
         return _TABLES[mode, interval]
 
     def read(
@@ -63,14 +65,14 @@ class RecentTable:
         symbols: Sequence[str] | None,
         window: Window,
         comparison: Comparison = NO_COMPARISON,
-    ) -> Iterator[tuple[str, RecentText | None]]:
-        """The window of every ticker asked for (None: all) that the ledger knows, in no order; None where not all of
-        its bars are here. Those of which SQLite is behind are left out.
+    ) -> Iterator[tuple[str, PrerenderedText | None]]:
+        """Yield the window of each requested ticker (None: all) that the ledger knows, in any order.
 
-        One statement, and so one state of the database without a transaction around it.
+        The text is None when some bars of the window are not pre-rendered. Tickers in which SQLite is behind are left
+        out. It is one statement, so it sees one state of the database without a transaction.
 
         :param window: without warm-up, with indicators.
-        :raises SqliteError: for a ticker that is none.
+        :raises SqliteError: when the ledger holds an impossible ticker, or cannot be read.
         """
         start, end = window.bounds
         values: dict[str, object] = {"interval": self.interval.value, "start": start, "end": end}
@@ -84,24 +86,23 @@ class RecentTable:
         found = connection.execute(self.select[form, which], values)
         for ticker, is_true, stamp, first, last, earliest, latest, rows, text in found:
             if ticker is None:
-                return  # of one that is not known SQL makes a row of nothing
+                return  # the statement returns a row of NULLs for an unknown ticker
             if not is_symbol(str(ticker)):
                 raise SqliteError(f"the ledger knows a ticker {ticker!r}, which is none", SqliteFault.CORRUPT)
             if comparison.is_behind(SeriesKey(self.mode, ticker, self.interval), stamp, last):
                 continue
-            # Damage can make anything of a time.
+            # In a damaged row a time may have any type.
             are_times = isinstance(first, int) and isinstance(earliest, int)
             is_whole = are_times and latest == last and (rows == window.limit or earliest <= max(start, first))
             text = text or b""
-            yield ticker, RecentText(text, rows) if is_true and is_whole and form.is_ascending(text) else None
+            yield ticker, PrerenderedText(text, rows) if is_true and is_whole and form.is_ascending(text) else None
 
     def write(self, connection: sqlite3.Connection, key: SeriesKey, bars: Bars, *, are_all: bool) -> None:
-        """Make them the texts of a series that is `bars` from the first time of `bars` on. Only what differs is
-        written.
+        """Write the texts of `bars`, all bars of the series from the first time of `bars` on. Equal texts stay.
 
-        :param are_all: the series has no bars before. Otherwise its texts must be valid.
+        :param are_all: `bars` are all bars of the series. Otherwise its texts must be valid.
         """
-        newest = bars.tail(RECENT_BARS[self.interval])
+        newest = bars.tail(PRERENDERED_BARS[self.interval])
         times = newest.time.tolist()
         texts = (default_rows(form, key, newest) for form in TextForm)
         if are_all:
@@ -111,25 +112,25 @@ class RecentTable:
             connection.execute(self.trim, (key.ticker,))
 
     def are_true_of(self, connection: sqlite3.Connection, key: SeriesKey, bars: Bars) -> bool:
-        """Whether they are the texts of the newest of `bars`, all bars of the series."""
+        """Whether the texts agree with the newest of `bars`, all bars of the series."""
         held = connection.execute(self.select_all, (key.ticker,)).fetchall()
-        newest = bars.tail(RECENT_BARS[self.interval])
+        newest = bars.tail(PRERENDERED_BARS[self.interval])
         times = newest.time.tolist()
-        # Times first: those of damaged rows may be none that can be written.
+        # Times first, because the times of damaged rows may be impossible to write.
         if [row[0] for row in held] != times:
             return False
         return held == list(zip(times, *(default_rows(form, key, newest) for form in TextForm), strict=True))
 
 
-def _table(mode: Mode, interval: Interval) -> RecentTable:
+def _table(mode: Mode, interval: Interval) -> PrerenderedTable:
     name = f"{mode.value}_{interval.label}_texts"
     which = {
         "one": "ledger.ticker = :symbol",
         "some": "ledger.ticker IN (SELECT value FROM json_each(:symbols)) GROUP BY ledger.ticker",
         "every": "true GROUP BY ledger.ticker",
     }
-    # Only constants and enum values go into the texts; ruff's S608 cannot know.
-    return RecentTable(
+    # The SQL is made of constants and enum values only; ruff's S608 cannot know that.
+    return PrerenderedTable(
         mode=mode,
         interval=interval,
         select={(form, key): _windows(name, form, condition) for form in TextForm for key, condition in which.items()},
@@ -141,7 +142,8 @@ def _table(mode: Mode, interval: Interval) -> RecentTable:
         ),
         trim=(
             f"DELETE FROM {name} WHERE ticker = ?1 AND time < "  # noqa: S608
-            f"(SELECT time FROM {name} WHERE ticker = ?1 ORDER BY time DESC LIMIT 1 OFFSET {RECENT_BARS[interval] - 1})"
+            f"(SELECT time FROM {name} WHERE ticker = ?1 ORDER BY time DESC LIMIT 1 "
+            f"OFFSET {PRERENDERED_BARS[interval] - 1})"
         ),
         delete_others=(
             f"DELETE FROM {name} WHERE ticker = ? AND time NOT IN (SELECT value FROM json_each(?))"  # noqa: S608
@@ -151,11 +153,12 @@ def _table(mode: Mode, interval: Interval) -> RecentTable:
 
 
 def _windows(name: str, form: TextForm, condition: str) -> str:
-    """Of each series of the ledger that meets the condition: whether its copies are valid, its stamp, its oldest and
-    newest row, its oldest and newest text, how many texts the window has, and those.
+    """The SELECT of texts. For each series of the ledger that meets the condition it gives one row: whether its copies
+    are valid, its stamp, the times of its oldest and newest row, the times of its oldest and newest text, the number of
+    texts in the window, and the joined texts.
 
-    An ordered query within group_concat would take twice as long. An index is read from one end to the other without,
-    and `TextForm.is_ascending` sees from which.
+    An ordered query inside group_concat would take twice as long. Without it SQLite reads the index from one end to the
+    other, and `TextForm.is_ascending` finds out the direction.
     """
     return f"""
         SELECT
