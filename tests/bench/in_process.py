@@ -22,7 +22,7 @@ from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import MAX_TIME
 from stockapi.services.csv_store import CsvStore
-from stockapi.services.data_store import DataStore, RecentText
+from stockapi.services.data_store import DataStore, PrerenderedText
 from stockapi.services.sqlite_store.tables import TableInfo
 from stockapi.services.stores import Stores
 from tests.bench.machine import environment
@@ -84,7 +84,7 @@ def measure(question: Question, large: Path, small: Path) -> Times:
 
 
 def answer(store: DataStore, query: QueryParameters) -> bytes:
-    """What `GET /tickers` sends: the ready answer where SQLite has it, else made of bars."""
+    """What `GET /tickers` sends: the pre-rendered answer where SQLite has it, else made of bars."""
     return _rendered(store.get_text_or_bars(TextForm.JSON, query, UNLIMITED).bars, query)
 
 
@@ -95,7 +95,7 @@ def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
     return _rendered({SYMBOL: bars if query.limit is None else bars.tail(query.limit)}, query)
 
 
-def _rendered(bars: Mapping[str, Bars | RecentText], query: QueryParameters) -> bytes:
+def _rendered(bars: Mapping[str, Bars | PrerenderedText], query: QueryParameters) -> bytes:
     series = [Series(symbol, symbol, query.mode, each) for symbol, each in bars.items()]
     return b"".join(json_body(series, query.interval, DEFAULT_FIELDS))
 
