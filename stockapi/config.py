@@ -25,6 +25,7 @@ from stockapi.constants import (
     VN_DATABASE_PATH,
 )
 from stockapi.errors import ConfigError
+from stockapi.machine import read_regular
 from stockapi.markets import CRYPTO, VN, market_of
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
@@ -348,7 +349,7 @@ def _require_different(settings: Settings, names: Iterable[str]) -> None:
 def _read_dotenv(path: Path) -> dict[str, str]:
     """The variables of a `.env` file. No file: no variables. A name without `=` is ignored."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as exc:

@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import Final
 
 from stockapi.config import Settings
-from stockapi.errors import AppError, ConfigError
+from stockapi.errors import AppError, ConfigError, CsvError
 from stockapi.logs import configure_logging, key_values
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
 from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import settle_out_of_step
-from stockapi.services.writer_lock import writer_lock
+from stockapi.services.writer_lock import require_held, writer_lock
 from workers.catch_up import CatchingUp
 from workers.clocks import Clocks
 from workers.jobs import THREADS
@@ -127,6 +127,12 @@ def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification | Catching
     is_well = True
     while not stop.wait(1.0):
         dead = [thread.name for thread in threads if not thread.is_alive()]
+        try:
+            require_held()
+        except CsvError as exc:
+            log.critical(key_values(event="lock_lost", error=exc))
+            is_well = False
+            stop.set()
         if dead:
             log.critical(key_values(event="thread_died", threads=",".join(dead)))
             is_well = False

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from stockapi.errors import ConfigError
+from stockapi.machine import read_regular
 from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, is_symbol
@@ -110,8 +111,9 @@ def read_json(source: Traversable) -> Any:
     :raises OSError: when it cannot be read.
     :raises ValueError: when it is not JSON in UTF-8, or when an object in it has the same name twice.
     """
+    text = (read_regular(source) if isinstance(source, Path) else source.read_bytes()).decode("utf-8-sig")
     # Editors on Windows write a byte order mark at the start of UTF-8 files.
-    return json.loads(source.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique_keys)
+    return json.loads(text, object_pairs_hook=_unique_keys)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from stockapi.errors import CsvError, os_errors
+from stockapi.machine import open_regular
 
 LOCK_TIMEOUT_S: Final = 5.0
 _LOCK_RETRY_S: Final = 0.002
 TEMPORARY_SUFFIX: Final = ".tmp"
+
+
+class LockedError(CsvError):
+    """Others hold the lock of a directory for longer than is waited for."""
 
 
 class FileState(NamedTuple):
@@ -70,7 +75,7 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
         # Not tempfile: only the owner may read its files, and the web process may run as another user.
-        with open(temporary, "wb") as file:
+        with open(open_regular(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             file.write(data)
             file.flush()
             if path.exists():
@@ -90,14 +95,14 @@ def locked(directory: Path, *, exclusive: bool, timeout_s: float = LOCK_TIMEOUT_
 
     The directory itself is locked, because files are replaced, and because it needs no lock file.
 
-    :raises CsvError: when others hold the lock until the timeout.
+    :raises LockedError: when others hold the lock until the timeout.
     :raises FileNotFoundError: when the directory does not exist.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not try_lock(descriptor, exclusive=exclusive, timeout_s=timeout_s):
             holders = "readers or a writer" if exclusive else "a writer"
-            raise CsvError(f"{directory} is locked by {holders}, for more than {timeout_s:g} s now")
+            raise LockedError(f"{directory} is locked by {holders}, for more than {timeout_s:g} s now")
         try:
             yield
         finally:

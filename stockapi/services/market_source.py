@@ -13,6 +13,7 @@ from typing import Final
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError, ForeignSourceError, SqliteError
+from stockapi.machine import read_regular
 from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
@@ -99,7 +100,7 @@ def _in_database(stores: Stores, mode: Mode) -> str | None:
 def _in_file(settings: Settings, mode: Mode) -> str | None:
     path = _path(settings, mode)
     with csv_errors(path), suppress(FileNotFoundError):
-        return _parsed(path, path.read_bytes())
+        return _parsed(path, read_regular(path))
     return None
 
 

@@ -6,14 +6,15 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from stockapi.clock import utc_now
 from stockapi.config import Settings
-from stockapi.errors import WriterLockedError
+from stockapi.errors import CsvError, WriterLockedError
+from stockapi.machine import open_regular
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import csv_errors, make_directory, try_lock
@@ -21,8 +22,9 @@ from stockapi.services.durable import csv_errors, make_directory, try_lock
 FILE_NAME: Final = ".writer.lock"
 _PATIENCE_S: Final = 0.5  # `writer_of` holds the lock for a moment to see whether it is free
 _MAX_NOTE_BYTES: Final = 4_096
+_MODE: Final = 0o640
 
-_held: set[int] = set()
+_held: dict[int, Path] = {}
 
 
 def _let_go_in_child() -> None:
@@ -39,11 +41,14 @@ os.register_at_fork(after_in_child=_let_go_in_child)
 def writer_lock(settings: Settings, modes: Iterable[Mode], clock: Callable[[], datetime] = utc_now) -> Iterator[None]:
     """Make this process the only writer of the markets until it leaves the context or dies, even if it is killed.
 
+    Both the CSV tree and the database of a market are locked: another process may combine them in another way.
+
     :raises WriterLockedError: when another process, or another context of this one, writes. It says which one.
     :raises CsvError: when the lock file cannot be created.
     """
     with ExitStack() as stack:
-        for path in sorted({_path(settings, mode) for mode in modes}):
+        paths = {path for mode in modes for path in (_path(settings, mode), _database_path(settings, mode))}
+        for path in sorted(paths):
             stack.enter_context(_locked(path, clock))
         yield
 
@@ -56,13 +61,34 @@ def writer_of(settings: Settings, mode: Mode) -> str | None:
     path = _path(settings, mode)
     with csv_errors(path):
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = open_regular(path)
         except FileNotFoundError:
             return None
         try:
             return None if try_lock(descriptor, exclusive=False, timeout_s=0.0) else _holder(descriptor)
         finally:
             os.close(descriptor)
+
+
+def require_held() -> None:
+    """Call it before a write. A process without the lock, a test for example, passes.
+
+    :raises CsvError: when a lock file of this process was removed or replaced: another process may write now.
+    """
+    for descriptor, path in list(_held.items()):
+        if not _is_at(path, descriptor):
+            raise CsvError(f"{path} was removed or replaced: this process does not write any more; start it anew")
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False
+
+
+def _database_path(settings: Settings, mode: Mode) -> Path:
+    path = settings.database_path(mode)
+    return path.with_name(f".{path.name}{FILE_NAME}")
 
 
 def _path(settings: Settings, mode: Mode) -> Path:
@@ -73,10 +99,10 @@ def _path(settings: Settings, mode: Mode) -> Path:
 def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
     with csv_errors(path):
         make_directory(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    _held.add(descriptor)
+        descriptor = _open(path)
+    _held[descriptor] = path
     try:
-        if not try_lock(descriptor, exclusive=True, timeout_s=_PATIENCE_S):
+        if not try_lock(descriptor, exclusive=True, timeout_s=_PATIENCE_S) or not _is_at(path, descriptor):
             raise WriterLockedError(
                 f"{path.parent} is being written by another process: {_holder(descriptor)};"
                 f" wait until it has finished, or stop it"
@@ -87,9 +113,21 @@ def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
     finally:
         # In a forked child the descriptor is closed already, and its number may now belong to another file.
         if descriptor in _held:
-            _held.discard(descriptor)
+            del _held[descriptor]
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Not for others: whoever may open the file, if only to read it, can take the lock and keep it."""
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, _MODE)
+    try:
+        with suppress(PermissionError):  # it belongs to another user
+            os.fchmod(descriptor, os.fstat(descriptor).st_mode & _MODE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _leave_note(descriptor: int, now: datetime) -> None:

@@ -96,7 +96,7 @@ def put(directory: Path, name: str, *closes: float, ticker: str = "") -> Path:
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of change of every file; lock files and what connections leave beside a database apart."""
-    paths = [path for path in directory.rglob("*") if path.is_file() and path.name != ".writer.lock"]
+    paths = [path for path in directory.rglob("*") if path.is_file() and not path.name.endswith(".writer.lock")]
     return {
         str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in paths

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stockapi.constants",
         "stockapi.errors",
         "stockapi.logs",
+        "stockapi.machine",
         "stockapi.models.*",
         "stockapi.services",  # only the package's own file; it imports nothing
     ),

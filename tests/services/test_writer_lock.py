@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +16,13 @@ import pytest
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError, WriterLockedError
-from stockapi.models import Mode
+from stockapi.models import Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services import writer_lock as module
-from stockapi.services.writer_lock import writer_lock, writer_of
+from stockapi.services.csv_store import CsvStore
+from stockapi.services.writer_lock import require_held, writer_lock, writer_of
 from tests.support.server import ROOT
+from tests.support.stores import make_bars
 
 NOON = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
 
@@ -26,7 +31,8 @@ import os, sys
 from stockapi.config import Settings
 from stockapi.models import Mode
 from stockapi.services.writer_lock import writer_lock
-with writer_lock(Settings.from_mapping({"MARKET_DATA_DIR": sys.argv[1], "CRYPTO_DATA_DIR": sys.argv[2]}), [Mode.VN]):
+variables = {"MARKET_DATA_DIR": sys.argv[1], "CRYPTO_DATA_DIR": sys.argv[2], "VN_DATABASE_PATH": sys.argv[1] + ".db"}
+with writer_lock(Settings.from_mapping(variables), [Mode.VN]):
     if len(sys.argv) > 3:
         child = os.fork()
         if child:
@@ -38,7 +44,14 @@ with writer_lock(Settings.from_mapping({"MARKET_DATA_DIR": sys.argv[1], "CRYPTO_
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.from_mapping({"MARKET_DATA_DIR": str(tmp_path / "vn"), "CRYPTO_DATA_DIR": str(tmp_path / "crypto")})
+    return Settings.from_mapping(
+        {
+            "MARKET_DATA_DIR": str(tmp_path / "vn"),
+            "CRYPTO_DATA_DIR": str(tmp_path / "crypto"),
+            "VN_DATABASE_PATH": str(tmp_path / "vn.db"),
+            "CRYPTO_DATABASE_PATH": str(tmp_path / "crypto.db"),
+        }
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +184,49 @@ def test_a_data_directory_that_cannot_be_made(settings: Settings) -> None:
     settings.market_data_dir.write_text("a file")
     with pytest.raises(CsvError, match=r"\.writer\.lock: "), writer_lock(settings, [Mode.VN]):
         pytest.fail("there is nothing to lock")
+
+
+# What the lock guards
+
+
+def test_one_database_has_one_writer_whatever_the_csv_tree(settings: Settings, tmp_path: Path) -> None:
+    other = replace(settings, market_data_dir=tmp_path / "other tree")
+    with (
+        writer_lock(settings, [Mode.VN]),
+        pytest.raises(WriterLockedError, match="is being written by another"),
+        writer_lock(other, [Mode.VN]),
+    ):
+        pytest.fail("two trees, one database")
+    with writer_lock(settings, [Mode.VN]), writer_lock(other, [Mode.CRYPTO]):
+        pass
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+@pytest.mark.parametrize("name", ["vn/.writer.lock", ".vn.db.writer.lock"])
+def test_whoever_has_lost_the_file_of_its_lock_writes_no_more(
+    settings: Settings, tmp_path: Path, name: str, is_replaced: bool
+) -> None:
+    key, store = SeriesKey(Mode.VN, "VCB", Interval.DAILY), CsvStore(settings)
+    with writer_lock(settings, [Mode.VN]):
+        store.write(key, make_bars(3))
+        (tmp_path / name).unlink()
+        if is_replaced:
+            (tmp_path / name).touch()
+        with pytest.raises(CsvError, match="was removed or replaced"):
+            require_held()
+        with pytest.raises(CsvError, match="was removed or replaced"):
+            store.write(key, make_bars(4))
+    require_held()
+    assert len(store.read(key).bars) == 3
+
+
+def test_others_may_not_open_the_locks(settings: Settings, tmp_path: Path) -> None:
+    paths = [tmp_path / "vn" / ".writer.lock", tmp_path / ".vn.db.writer.lock"]
+    before = os.umask(0)
+    try:
+        paths[0].parent.mkdir()
+        paths[0].touch(0o666)
+        with writer_lock(settings, [Mode.VN]):
+            assert [stat.S_IMODE(path.stat().st_mode) & 0o007 for path in paths] == [0, 0]
+    finally:
+        os.umask(before)

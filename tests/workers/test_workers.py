@@ -90,7 +90,7 @@ def running_worker(directory: Path, **variables: str) -> Iterator[Worker]:
 
 def leftovers(directory: Path) -> list[str]:
     """Journals and temporary files."""
-    return [path.name for path in directory.rglob(".*") if path.name != ".writer.lock"]
+    return [path.name for path in directory.rglob(".*") if not path.name.endswith(".writer.lock")]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Nothing here knows what a bar is. Functions raise plain `OSError`; callers work 
 """
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from stockapi.machine import open_regular, read_regular
 from stockapi.services.durable import (
     FileState,
+    LockedError,
     fsync_directory,
     locked,
     make_newer,
@@ -24,49 +27,88 @@ from stockapi.services.durable import (
 Identity = tuple[FileState, str]
 """Two states of a file, as readers see it, have different values. The text identifies its journal; "" for none."""
 
-_JOURNAL_MAGIC: Final = b"journal-1"
+_JOURNAL_MAGIC: Final = b"journal-2"
+_EARLIER_MAGIC: Final = b"journal-1"
+_PROOF_BYTES: Final = 1 << 16
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
     """The new bytes of a file from `offset` on.
 
-    `inode`: of the file that the journal was made for. A journal never changes a file with another inode.
+    `inode`: of the file that the journal was made for. `size`, `proof`: of that file before, and a checksum of its last
+    bytes before `offset`. They tell a copy of the file, which has another inode, from another file. Journals of earlier
+    versions have an empty proof: only the inode counts.
     """
 
     inode: int
     offset: int
     tail: bytes
+    size: int = 0
+    proof: str = ""
+
+    @classmethod
+    def of(cls, path: Path, offset: int, tail: bytes) -> Self:
+        """The journal for the file as it is now."""
+        descriptor = open_regular(path)
+        try:
+            status = os.fstat(descriptor)
+            return cls(status.st_ino, offset, tail, status.st_size, _proof(descriptor, offset))
+        finally:
+            os.close(descriptor)
 
     def encode(self) -> bytes:
-        return b"%s %s %d %d\n%s" % (_JOURNAL_MAGIC, self.checksum.encode(), self.inode, self.offset, self.tail)
+        magic = _JOURNAL_MAGIC if self.proof else _EARLIER_MAGIC
+        return b"%s %s %s\n%s" % (magic, self.checksum.encode(), self._place, self.tail)
+
+    @property
+    def _place(self) -> bytes:
+        place = b"%d %d" % (self.inode, self.offset)
+        return b"%s %d %s" % (place, self.size, self.proof.encode()) if self.proof else place
 
     @property
     def checksum(self) -> str:
-        return hashlib.sha256(b"%d %d\n%s" % (self.inode, self.offset, self.tail)).hexdigest()
+        return hashlib.sha256(self._place + b"\n" + self.tail).hexdigest()
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
         """The journal in `data`; None when `data` is not exactly what `encode` returns."""
         head, _, tail = data.partition(b"\n")
         try:
-            _, _, inode, offset = head.split(b" ")
-            journal = cls(int(inode), int(offset), tail)
+            _, _, inode, offset, *more = head.split(b" ")
+            size, proof = more or (b"0", b"")
+            journal = cls(int(inode), int(offset), tail, int(size), proof.decode("ascii"))
         except ValueError:
             return None
         return journal if journal.encode() == data else None
 
     @classmethod
-    def load(cls, path: Path, target: os.stat_result) -> Self | None:
+    def load(cls, path: Path, target: int) -> Self | None:
         """The journal at `path`; None when there is no file, when it is damaged, or when it was made for another file
-        than `target`.
+        than the one with the descriptor `target`.
         """
         try:
-            journal = cls.decode(path.read_bytes())
+            journal = cls.decode(read_regular(path))
         except FileNotFoundError:
             return None
-        fits = journal is not None and journal.inode == target.st_ino and journal.offset <= target.st_size
-        return journal if fits else None
+        return journal if journal is not None and journal._fits(target) else None
+
+    def _fits(self, descriptor: int) -> bool:
+        status = os.fstat(descriptor)
+        if not self.offset <= status.st_size:
+            return False
+        if self.inode == status.st_ino:
+            return True
+        # A copy, perhaps of a moment in mid-write. A file that is longer than both has been written since.
+        is_copy = bool(self.proof) and status.st_size <= max(self.size, self.offset + len(self.tail))
+        return is_copy and _proof(descriptor, self.offset) == self.proof
+
+
+def _proof(descriptor: int, offset: int) -> str:
+    before = read_range(descriptor, max(0, offset - _PROOF_BYTES), offset)
+    return hashlib.sha256(b"%d\n%s" % (offset, before)).hexdigest()[:32]
 
 
 def journal_path(path: Path) -> Path:
@@ -79,9 +121,9 @@ def replace_tail(path: Path, offset: int, tail: bytes) -> None:
     The cost is a few times the tail and does not depend on the size of the file. The new tail is valid from the rename
     of the journal on: until the bytes are in the file, readers take them from the journal.
 
-    :raises CsvError: when the lock is not free in time. The journal stays, and the next writer finishes it.
+    When the lock is not free in time, the file is replaced as a whole.
     """
-    journal = Journal(path.stat().st_ino, offset, tail)
+    journal = Journal.of(path, offset, tail)
     replace_file(journal_path(path), journal.encode())
     _work_in(path, journal)
 
@@ -95,12 +137,25 @@ def finish_journal(path: Path) -> bool:
     leftover = journal_path(path)
     if not leftover.exists():
         return False
-    journal = Journal.load(leftover, path.stat()) if path.exists() else None
+    journal = _journal_of(path)
     if journal is not None:
         _work_in(path, journal)
+    else:
+        log.warning("%s is removed: it is damaged, or of another file", leftover)
     leftover.unlink(missing_ok=True)
     fsync_directory(path.parent)
     return journal is not None
+
+
+def _journal_of(path: Path) -> Journal | None:
+    try:
+        descriptor = open_regular(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return Journal.load(journal_path(path), descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _work_in(path: Path, journal: Journal) -> None:
@@ -110,7 +165,7 @@ def _work_in(path: Path, journal: Journal) -> None:
     The next write makes it durable: it replaces the journal or the file, and syncs the directory, before the file
     differs from the journal.
     """
-    descriptor = os.open(path, os.O_WRONLY)
+    descriptor = open_regular(path, os.O_RDWR)
     try:
         with locked(path.parent, exclusive=True):
             before = os.fstat(descriptor)
@@ -118,6 +173,10 @@ def _work_in(path: Path, journal: Journal) -> None:
             os.ftruncate(descriptor, journal.offset + len(journal.tail))
             make_newer(descriptor, before)
         os.fsync(descriptor)
+    except LockedError as exc:
+        # Any reader can hold the lock for ever, also one that is not of this program. A new file needs none.
+        log.warning("%s is written anew as a whole: %s", path, exc)
+        replace_file(path, read_range(descriptor, 0, journal.offset) + journal.tail)
     finally:
         os.close(descriptor)
     journal_path(path).unlink()
@@ -147,16 +206,21 @@ class FileView:
         return head + self.tail[max(0, start - self.end) : max(0, stop - self.end)]
 
 
+def is_unchanged(path: Path, view: FileView) -> bool:
+    """Whether the file of the view is as it was when it was opened: no byte of it has moved since."""
+    return identity_of(os.fstat(view.descriptor), Journal.load(journal_path(path), view.descriptor)) == view.identity
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[FileView]:
     """The file for reading, complete even after a crash. It is valid while the lock of the directory is held.
 
     :raises FileNotFoundError: when it does not exist.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = open_regular(path)
     try:
         status = os.fstat(descriptor)
-        journal = Journal.load(journal_path(path), status)
+        journal = Journal.load(journal_path(path), descriptor)
         end, tail = (status.st_size, b"") if journal is None else (journal.offset, journal.tail)
         yield FileView(descriptor, end, tail, identity_of(status, journal))
     finally:

@@ -15,6 +15,7 @@ from typing import Final
 from stockapi.config import Settings
 from stockapi.errors import CsvError
 from stockapi.formats.csv_format import DamagedLine
+from stockapi.machine import open_regular
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import LOCK_TIMEOUT_S, FileState, csv_errors, fsync_directory, make_directory, try_lock
@@ -107,7 +108,7 @@ class Quarantine:
         with csv_errors(path):
             if not path.exists():
                 return Counter()
-            with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            with open(open_regular(path), newline="", encoding="utf-8", errors="replace") as file:
                 rows = csv.reader(line.replace("\0", "") for line in file)
                 return Counter(
                     _QUOTED.sub("...", row[3]) for row in rows if len(row) == len(_HEADER) and row[2] != "line"
@@ -115,7 +116,8 @@ class Quarantine:
 
 
 def _append(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with open(path, "a+b", buffering=0) as file:
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    with open(descriptor, "a+b", buffering=0) as file:
         if not try_lock(file.fileno(), exclusive=True, timeout_s=LOCK_TIMEOUT_S):
             raise CsvError(f"{path} is locked by another process, for more than {LOCK_TIMEOUT_S:g} s now")
         size = _cut_torn_line(file)

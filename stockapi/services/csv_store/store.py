@@ -27,6 +27,7 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import CsvError, LayoutError, QueryError
 from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
 from stockapi.formats.csv_format import HEADER, ParsedCsv, format_rows, parse_rows
+from stockapi.machine import memory_limit_bytes
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
@@ -38,7 +39,7 @@ from stockapi.services import durable, writer_lock
 from stockapi.services.csv_store import journal
 from stockapi.services.csv_store.journal import FileView
 from stockapi.services.csv_store.row_search import CanonicalRows, KnownFiles
-from stockapi.services.durable import csv_errors
+from stockapi.services.durable import LockedError, csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ FILE_NAMES: Final = {interval: f"{interval.value}.csv" for interval in Interval}
 _OLD_NAMES: Final = {Interval.HOURLY: "1h.csv"}
 _ALL_NAMES: Final = (*FILE_NAMES.values(), *_OLD_NAMES.values())
 _STAMP: Final = re.compile(r"[0-9]+:[0-9]+:(?P<changed_ns>[0-9]{1,20})(?::|$)", re.ASCII)
+_READERS_PATIENCE_S: Final = 0.25
+"""A writer moves a tail in milliseconds. One that is stopped in mid-write must not hold the threads of the web."""
+_PARSED_TIMES: Final = 4
+"""While a file is parsed, it takes about so many times its size."""
 _HEAD: Final = f"{HEADER}\n".encode()
 
 
@@ -115,11 +120,12 @@ class CsvStore:
         For a few bars of a large file only their part is read, if the file is as this store writes it. Damaged lines in
         the rest of the file are then not reported.
         """
-        if window != WHOLE:
-            found = self._read_window(key, window)
-            if found is not None:
-                return found
-        parsed = self._read_whole(key)
+        with _in_memory(self.path(key)):
+            if window != WHOLE:
+                found = self._read_window(key, window)
+                if found is not None:
+                    return found
+            parsed = self._read_whole(key)
         return ParsedCsv(parsed.bars.take(window.positions(parsed.bars.time)), parsed.damaged, parsed.duplicates)
 
     def newest_if_whole(self, key: SeriesKey) -> int | None:
@@ -143,6 +149,7 @@ class CsvStore:
         path = self.path(key)
         _require_storable(path, bars, key.interval)
         data = f"{HEADER}\n{format_rows(key, bars)}".encode("ascii")
+        writer_lock.require_held()
         with csv_errors(path):
             durable.make_directory(path.parent)
             is_first = not path.exists()
@@ -171,6 +178,7 @@ class CsvStore:
         _require_storable(path, bars, key.interval)
         if len(bars) and bars.time[0] < cutoff:
             raise CsvError(f"{path}: bars from {bars.time[0]} on cannot replace those from {cutoff} on")
+        writer_lock.require_held()
         with csv_errors(path):
             journal.finish_journal(path)
             place = self._tail_place(path, key, cutoff)
@@ -217,6 +225,7 @@ class CsvStore:
 
     def _read_whole(self, key: SeriesKey) -> ParsedCsv:
         with self._reading(key) as view:
+            _require_readable(self.path(key), 0 if view is None else view.size)
             data = b"" if view is None else view.read(0, view.size)
         try:
             return _parse(data, key)
@@ -243,20 +252,23 @@ class CsvStore:
         """The file, with the lock of readers held; None when there is no file. Parse after this context."""
         path = self.path(key)
         with csv_errors(path), ExitStack() as stack:
-            yield self._enter(stack, key, path)
+            refusal = _share(stack, path.parent)
+            view = self._enter(stack, key, path)
+            yield view
+            # Without the lock, it counts only if the file is still as it was.
+            if refusal is not None and view is not None and not journal.is_unchanged(path, view):
+                raise refusal
 
     def _enter(self, stack: ExitStack, key: SeriesKey, path: Path) -> FileView | None:
         with suppress(FileNotFoundError):
-            stack.enter_context(durable.locked(path.parent, exclusive=False))
-            with suppress(FileNotFoundError):
-                return stack.enter_context(journal.opened(path))
-            if key.interval in _OLD_NAMES:
-                old = path.with_name(_OLD_NAMES[key.interval])
-                self._require_inside(key.mode, old)
+            return stack.enter_context(journal.opened(path))
+        if key.interval in _OLD_NAMES:
+            old = path.with_name(_OLD_NAMES[key.interval])
+            self._require_inside(key.mode, old)
+            # Between the two attempts the writer may have replaced the old name by the new one.
+            for name in (old, path):
                 with suppress(FileNotFoundError):
-                    return stack.enter_context(journal.opened(old))
-                # Between the two attempts the writer may have replaced the old name by the new one.
-                return stack.enter_context(journal.opened(path))
+                    return stack.enter_context(journal.opened(name))
         return None
 
     def _tail_place(self, path: Path, key: SeriesKey, cutoff: int) -> tuple[int, bytes] | None:
@@ -301,6 +313,32 @@ class CsvStore:
     def _is_inside(self, mode: Mode, path: Path) -> bool:
         root = os.path.realpath(self._settings.data_dir(mode))
         return os.path.realpath(path).startswith(root + os.sep)
+
+
+def _share(stack: ExitStack, directory: Path) -> LockedError | None:
+    """Take the lock of readers. Returns the refusal when a writer, or somebody else, does not let go of it."""
+    try:
+        with suppress(FileNotFoundError):  # then there is no file either
+            stack.enter_context(durable.locked(directory, exclusive=False, timeout_s=_READERS_PATIENCE_S))
+    except LockedError as exc:
+        return exc
+    return None
+
+
+@contextmanager
+def _in_memory(path: Path) -> Iterator[None]:
+    """:raises CsvError: when what is done with the file takes more memory than there is."""
+    try:
+        yield
+    except MemoryError as exc:
+        raise CsvError(f"{path} does not fit into memory") from exc
+
+
+def _require_readable(path: Path, size: int) -> None:
+    """:raises CsvError: for a file that would take all memory when it is read whole; windows of it are still read."""
+    most = memory_limit_bytes() // _PARSED_TIMES
+    if size > most:
+        raise CsvError(f"{path} has {size:,} bytes; allowed: {most:,}, a part of the memory of this process")
 
 
 def _may_be_directory(entry: "os.DirEntry[str]") -> bool:

@@ -7,6 +7,7 @@ rules are measured in docs/reliability.md.
 
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -327,7 +328,10 @@ class DatabaseManager:
 def _identity(path: Path) -> _Identity:
     """:raises SqliteError: when the file does not exist or cannot be read."""
     with os_errors(cannot_open, _CANNOT_OPEN):
-        return os.getpid(), FileState.of(path.stat()).file
+        status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise cannot_open(_CANNOT_OPEN)  # SQLite would wait for a pipe
+    return os.getpid(), FileState.of(status).file
 
 
 def uri(path: Path, mode: str) -> str:

@@ -47,14 +47,28 @@ def apply_missing(mode: Mode, connection: sqlite3.Connection) -> None:
     current = _current_version(connection)
     known = known_migrations(mode)
     if current > known[-1].version:
-        raise SqliteError(
-            f"the database has schema version {current}, this program knows up to {known[-1].version}; "
-            "run a newer version of the program",
-            SqliteFault.OTHER,
-        )
+        raise newer_schema(current, known[-1].version)
     for migration in known:
         if migration.version > current:
             _apply(migration, connection)
+
+
+def newer_schema(version: int, newest: int) -> SqliteError:
+    """The error for a database of a newer program."""
+    return SqliteError(
+        f"the database has schema version {version}, this program knows up to {newest}; "
+        "run a newer version of the program",
+        SqliteFault.OTHER,
+    )
+
+
+def newer_version(connection: sqlite3.Connection, mode: Mode) -> int | None:
+    """The schema version of a database of a newer program; None for any other.
+
+    :raises SqliteError: as damage when the recorded versions are not 1, 2, 3 ...
+    """
+    version = _current_version(connection)
+    return version if version > known_migrations(mode)[-1].version else None
 
 
 def _current_version(connection: sqlite3.Connection) -> int:

@@ -2,13 +2,11 @@
 
 import os
 import resource
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
+from stockapi.machine import memory_limit_bytes
+
 _MEMORY_USE = Path("/proc/self/statm")
 
 
@@ -21,7 +19,7 @@ class Memory:
 
 
 def measure_memory() -> Memory:
-    return Memory(_resident_bytes(), _memory_limit_bytes())
+    return Memory(_resident_bytes(), memory_limit_bytes())
 
 
 def _resident_bytes() -> int:
@@ -30,30 +28,3 @@ def _resident_bytes() -> int:
     except FileNotFoundError:  # not Linux: only the peak is known, in KiB
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return resident_pages * os.sysconf("SC_PAGE_SIZE")
-
-
-@cache
-def _memory_limit_bytes() -> int:
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([physical, *cgroup_limits(_CGROUP_ROOT, _CGROUP_MEMBERSHIP)])
-
-
-def cgroup_limits(root: Path, membership: Path) -> Iterator[int]:
-    """The memory limits in bytes of the control groups (version 1 or 2) of this process; empty when there are none.
-
-    Inside a container the path of the membership may be that of the host. Then the limit is at the root.
-    """
-    lines = membership.read_text().splitlines() if membership.exists() else []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            base, name = root, "memory.max"
-        elif "memory" in controllers.split(","):
-            base, name = root / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        inside = base / path.lstrip("/")
-        for directory in (inside, *inside.parents):
-            limit = directory / name
-            if directory.is_relative_to(base) and limit.is_file() and (text := limit.read_text().strip()).isdigit():
-                yield int(text)

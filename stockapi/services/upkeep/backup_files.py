@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stockapi.errors import StoreError
+from stockapi.machine import open_regular
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import moment_in_name
 from stockapi.services.durable import fsync_directory, try_lock
@@ -38,7 +39,7 @@ def alone_in(directory: Path) -> Iterator[None]:
 
     :raises StoreError: when another process holds the lock.
     """
-    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_regular(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o640)
     try:
         if not try_lock(descriptor, exclusive=True, timeout_s=0.0):
             raise StoreError(f"another backup into {directory} is being made; wait until it has finished")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,7 @@ from stockapi.services.csv_enhancer import (
 from stockapi.services.csv_enhancer.conflict import Difference, Evidence
 from stockapi.services.csv_enhancer.replicas import ReplicaPair, read_replicas
 from stockapi.services.database_manager import NEVER
+from stockapi.services.database_manager.migrations import known_migrations, newer_schema, newer_version
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
@@ -99,6 +100,7 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
     :raises StoreError: as `settle`. Also for a series whose file cannot be read or written, when the ledger does not
         prove the bars of the old database, or when neither store can supply it and FALLBACK_TO_CSV is off.
     """
+    _require_known_schema(stores, mode)
     live = stores.settings.database_path(mode)
     building = beside(live, ".rebuilding")
     with _out_of_reach(live):
@@ -313,6 +315,16 @@ def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntr
         if exc.fault in DAMAGE:
             raise
         return {}  # `settle` tries each series, and raises or logs that SQLite does not work
+
+
+def _require_known_schema(stores: Stores, mode: Mode) -> None:
+    """:raises SqliteError: for the database of a newer program: it is not damaged, and never replaced."""
+    newest = known_migrations(mode)[-1].version
+    version: int | None = None
+    with suppress(SqliteError), stores.db_manager.snapshot(mode) as connection:
+        version = newer_version(connection, mode)
+    if version is not None:
+        raise newer_schema(version, newest)
 
 
 def _out_of_reach(path: Path) -> AbstractContextManager[None]:

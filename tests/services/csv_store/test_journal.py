@@ -88,18 +88,53 @@ def test_bytes_move_only_when_the_last_reader_has_gone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"head-newer"
 
 
-def test_a_journal_whose_bytes_could_not_move_counts_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_a_reader_keeps_the_lock_the_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may read the directory can take its lock, and keep it."""
     path = tmp_path / "1m.csv"
     path.write_bytes(b"head-old")
     monkeypatch.setattr(journal.locked.__wrapped__, "__kwdefaults__", {"timeout_s": 0.01})
-    with locked(tmp_path, exclusive=False), pytest.raises(CsvError, match="is locked by"):
+    with locked(tmp_path, exclusive=False), opened(path) as view:
         replace_tail(path, 5, b"newer")
-    with opened(path) as view:
-        assert view.read(0, view.size) == b"head-newer"
-    assert finish_journal(path)
-    assert path.read_bytes() == b"head-newer"
+        assert view.read(0, view.size) == b"head-old"
+        assert path.read_bytes() == b"head-newer"
+    assert not finish_journal(path)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+BEFORE, AFTER = b"head-" + b"1" * 100_000 + b"\nold rows\n", b"head-" + b"1" * 100_000 + b"\nnew rows, more\n"
+PLACE = BEFORE.index(b"old")
+
+
+@pytest.mark.parametrize("at", [BEFORE, AFTER, BEFORE[:PLACE] + b"new rows", BEFORE[:PLACE]])
+def test_a_copy_of_a_file_and_its_journal_is_finished_like_the_original(tmp_path: Path, at: bytes) -> None:
+    """Copied before, after and in the middle of the writing; the copy has another inode."""
+    path = tmp_path / "1m.csv"
+    path.write_bytes(BEFORE)
+    encoded = Journal.of(path, PLACE, AFTER[PLACE:]).encode()
+    copy = tmp_path / "copy" / "1m.csv"
+    copy.parent.mkdir()
+    copy.write_bytes(at)
+    journal_path(copy).write_bytes(encoded)
+    assert copy.stat().st_ino != path.stat().st_ino
+    with opened(copy) as view:
+        assert view.read(0, view.size) == AFTER
+    assert finish_journal(copy)
+    assert copy.read_bytes() == AFTER
+
+
+@pytest.mark.parametrize(
+    "other", [BEFORE.replace(b"1\n", b"2\n"), AFTER + b"later rows\n", BEFORE[: PLACE - 1], b"", b"x" * len(BEFORE)]
+)
+def test_a_journal_beside_a_copy_of_another_state_is_dropped_and_named(
+    tmp_path: Path, other: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, copy = tmp_path / "1m.csv", tmp_path / "1D.csv"
+    path.write_bytes(BEFORE)
+    copy.write_bytes(other)
+    journal_path(copy).write_bytes(Journal.of(path, PLACE, AFTER[PLACE:]).encode())
+    assert not finish_journal(copy)
+    assert copy.read_bytes() == other
+    assert ".1D.journal is removed" in caplog.text
 
 
 def test_two_writes_within_a_tick_of_the_clock_leave_different_times(

@@ -21,7 +21,9 @@ from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.csv_store import CsvStore, Recovery, journal
+from stockapi.services.csv_store import store as module
 from stockapi.services.csv_store.row_search import CanonicalRows
+from stockapi.services.durable import locked
 from tests.support import csv_writer_process as writer
 from tests.support.csv_bars import DAY, START, flat_bars, times
 from tests.support.csv_writer_process import (
@@ -730,3 +732,56 @@ def test_threads_write_different_tickers_at_once(store: CsvStore) -> None:
     for ticker in ("AAA", "BBB", "CCC"):
         assert store.read(SeriesKey(VN, ticker, Interval.MINUTE)).bars.equals(flat_bars(times(10), 5.0))
         assert len(store.read(SeriesKey(VN, ticker, Interval.DAILY)).bars) == 5
+
+
+# A lock that somebody keeps
+
+
+def test_who_keeps_the_lock_of_a_directory_stops_no_reader(store: CsvStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write(MINUTES, flat_bars(times(100)))
+    monkeypatch.setattr(module, "_READERS_PATIENCE_S", 0.0)
+    with locked(store.path(MINUTES).parent, exclusive=True):
+        assert len(store.read(MINUTES).bars) == 100
+        assert len(store.read(MINUTES, Window(limit=3)).bars) == 3
+        assert store.stamp(MINUTES)
+
+
+def test_a_file_that_moves_meanwhile_is_not_read_without_the_lock(
+    store: CsvStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(MINUTES, flat_bars(times(100)))
+    path = store.path(MINUTES)
+    monkeypatch.setattr(module, "_READERS_PATIENCE_S", 0.0)
+
+    def read_while(change: Callable[[int], object]) -> None:
+        with locked(path.parent, exclusive=True), store._reading(MINUTES) as view:
+            assert view is not None
+            change(view.size)
+
+    def journal_appears(size: int) -> None:
+        journal.journal_path(path).write_bytes(journal.Journal.of(path, size, b"").encode())
+
+    for change in (journal_appears, lambda _: os.utime(path, ns=(0, 0))):
+        with pytest.raises(CsvError, match="is locked by a writer"):
+            read_while(change)
+    assert len(store.read(MINUTES).bars) == 100
+
+
+def test_a_file_too_large_for_memory_is_refused_and_windows_of_it_are_read(
+    store: CsvStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(MINUTES, flat_bars(times(100)))
+    monkeypatch.setattr(module, "memory_limit_bytes", lambda: 1_000)
+    with pytest.raises(CsvError, match="allowed: 250, a part of the memory"):
+        store.read(MINUTES)
+    assert len(store.read(MINUTES, Window(limit=3)).bars) == 3
+
+
+def test_running_out_of_memory_is_an_error_of_the_file(store: CsvStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    store.write(MINUTES, flat_bars(times(100)))
+    monkeypatch.setattr(module, "_parse", no_memory)
+    with pytest.raises(CsvError, match="does not fit into memory"):
+        store.read(MINUTES)

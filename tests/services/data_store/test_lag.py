@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stockapi.errors import DeadlineError
+from stockapi.errors import DeadlineError, SqliteError
 from stockapi.formats.default_rows import TextForm
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.limits import Limits, RowBudget
@@ -24,6 +24,7 @@ from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.catch_up import catch_up
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import rebuild, settle_out_of_step
+from stockapi.services.upkeep.verification import verify_and_repair
 from stockapi.services.writer_lock import writer_lock
 from tests import faults
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
@@ -333,6 +334,20 @@ def test_a_save_in_batches_that_meets_another_database_leaves_no_hole(
     assert stores.in_csv("VCB").equals(longer)
     assert stores.in_sqlite("VCB").equals(longer)
     assert all(not report.problems for report in reconcile.verify(stores, Mode.VN, Interval))
+
+
+def test_the_database_of_a_newer_program_is_never_replaced(filled: Stores) -> None:
+    """Not even when its tables are no more as this program knows them."""
+    next(newer_schema(filled))
+    with closing(sqlite3.connect(filled.settings.vn_database_path)) as other, other:
+        other.execute("ALTER TABLE vn_daily RENAME COLUMN close TO last")
+    before = filled.settings.vn_database_path.stat().st_ino
+    with pytest.raises(SqliteError, match="run a newer version of the program"):
+        verify_and_repair(filled, Mode.VN, lambda: NOW)
+    settle_out_of_step(filled, Mode.VN, NOW)
+    CatchingUp(filled, [Mode.VN], threading.Event(), Clocks()).look()
+    assert filled.settings.vn_database_path.stat().st_ino == before
+    assert not list(filled.settings.vn_database_path.parent.glob("*.damaged-*"))
 
 
 def test_nothing_to_catch_up_with_writes_nothing(filled: Stores) -> None:

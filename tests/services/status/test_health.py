@@ -8,6 +8,7 @@ import pytest
 
 from stockapi import create_app
 from stockapi.config import Settings
+from stockapi.machine import cgroup_limits
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -17,7 +18,7 @@ from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Cycle, Verification
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.status.health import health_report, troubled_workers, unready_reason
-from stockapi.services.status.memory import Memory, cgroup_limits, measure_memory
+from stockapi.services.status.memory import Memory, measure_memory
 from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_lock
 from tests.support.stores import environment
