@@ -27,6 +27,7 @@ from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import PRICE_FIELDS
 from stockapi.models.series import SeriesKey
 
+_FEW_LINES: Final = 64
 _MOST_BAD_OF_FEW: Final = 20
 """Bad lines that a file may have however few good ones it has: an edit by hand, or a download that broke off."""
 _MOST_BAD_SHARE: Final = 0.2
@@ -119,15 +120,10 @@ class RowReader:
 
         :raises LayoutError: when the lines so far are not those of a file of bars.
         """
-        block = self._plain(text)
-        if block is None:
-            lines = text.removesuffix("\n").split("\n")
-            rows = split(lines, self.start.separator)
-            block = self._by_columns(rows)
-            if block is None:
-                block = self._one_by_one(lines, rows, number, is_torn=not text.endswith("\n"))
-        self.good += len(block.moment)
-        self.blocks.append(block)
+        plain = self._plain(text)
+        added = [plain] if plain is not None else self._split(text, number)
+        self.good += sum(len(block.moment) for block in added)
+        self.blocks += added
         bad = len(self.damaged)
         if (bad >= HEAD_LINES and not self.good) or bad > _MOST_BAD_KEPT:
             self._require_bars()
@@ -163,6 +159,25 @@ class RowReader:
         series = np.zeros(len(bars), dtype=np.int64)
         moment, is_day = self._placed(bars.time, np.full(len(bars), NO_OFFSET), series)
         return self._block(series, moment, is_day, bars.prices, bars.volume)
+
+    def _split(self, text: str, number: int) -> list[Block]:
+        """The rows by columns. Where some are bad, only the lines about these are read one by one."""
+        lines = text.removesuffix("\n").split("\n")
+        rows = split(lines, self.start.separator)
+        block = self._by_columns(rows)
+        if block is not None:
+            return [block]
+        if len(rows) != len(lines):  # quotes hold line ends
+            lines = [self.start.separator.join(cells) for cells in rows]
+        blocks = list[Block]()
+        for first in range(0, len(rows), _FEW_LINES):
+            few = slice(first, first + _FEW_LINES)
+            block = self._by_columns(rows[few])
+            if block is None:
+                is_torn = first + _FEW_LINES >= len(rows) and not text.endswith("\n")
+                block = self._one_by_one(lines[few], rows[few], number + first, is_torn=is_torn)
+            blocks.append(block)
+        return blocks
 
     def _by_columns(self, rows: Sequence[Sequence[str]]) -> Block | None:
         """None when any row is other than plain."""
@@ -243,9 +258,8 @@ class RowReader:
                 row = self._row(cells)
             except ValueError as exc:
                 if not self._is_header(cells, number + index):
-                    text = lines[index] if len(rows) == len(lines) else self.start.separator.join(cells)
                     reason = f"torn last line: {exc}" if is_torn and index == len(rows) - 1 else str(exc)
-                    self.damaged.append(DamagedLine(number + index, reason, text[:SHOWN_CHARS]))
+                    self.damaged.append(DamagedLine(number + index, reason, lines[index][:SHOWN_CHARS]))
             else:
                 if row[0] != OTHER_MARKET:
                     good.append(row)
@@ -298,12 +312,18 @@ class RowReader:
             seconds, offset = self.times.moment(text, clock)
         except (ValueError, OverflowError):
             raise ValueError(f"time {written} is not a time") from None
-        moments, is_day = self._placed(np.array([seconds]), np.array([offset]), np.array([series]))
-        if not is_day[0]:
-            raise ValueError(f"time {written} is not a day")
-        if not 0 <= moments[0] <= self.rules.latest:
-            raise ValueError(f"time {written} is {'before 1970' if moments[0] < 0 else 'in the future'}")
-        return int(moments[0])
+        zone, is_open = self.rules.zone, offset == NO_OFFSET
+        if is_open:
+            offset = 0 if zone is None else int(offsets_of(zone, np.array([seconds]))[0])
+        moment = seconds - offset
+        if series != OTHER_MARKET and self.rules.is_daily(series):
+            if seconds % SECONDS_PER_DAY == 0 and moment % SECONDS_PER_DAY != 0:
+                moment = seconds
+            elif is_open and zone is None and seconds % SECONDS_PER_DAY != 0:
+                raise ValueError(f"time {written} is not a day")
+        if not 0 <= moment <= self.rules.latest:
+            raise ValueError(f"time {written} is {'before 1970' if moment < 0 else 'in the future'}")
+        return moment
 
 
 _Flags = NDArray[np.bool_]
