@@ -15,8 +15,10 @@ from stockapi.errors import AppError, ConfigError, CsvError
 from stockapi.logs import configure_logging, key_values
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
+from stockapi.services.ingest.named_source import NamedSource
 from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
+from stockapi.services.upkeep.changes import finish_change
 from stockapi.services.upkeep.reconcile import settle_out_of_step
 from stockapi.services.writer_lock import require_held, writer_lock
 from workers.catch_up import CatchingUp
@@ -87,7 +89,7 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
         for mode in modes:
             _recover(stores, mode, clocks.now(), stop)
             record_source(stores, mode, clocks.now())
-        providers = {mode: provider_for(mode, settings, stop) for mode in modes}
+        providers = {mode: NamedSource(provider_for(mode, settings, stop), stores.renames) for mode in modes}
         loops = {}
         for name in names:
             jobs = THREADS[name]
@@ -107,7 +109,10 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
 def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -> None:
     """Reconcile the stores. A signal ends it after the current series; the next start does the rest."""
     recovery = stores.csv_store.recover(mode)
+    finish_change(stores, mode, now)
     settled = settle_out_of_step(stores, mode, now, stop)
+    # Again, when SQLite had to be healed before it could take the change.
+    finish_change(stores, mode, now)
     log.info(
         key_values(
             event="recovered",

@@ -19,6 +19,7 @@ from stockapi.markets import parse_mode
 from stockapi.models.interval import Interval, parse_interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import parse_symbol
+from stockapi.services.upkeep.changes import finish_change
 from stockapi.services.writer_lock import writer_lock
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class _Parsed(click.ParamType[Any]):
+class Parsed(click.ParamType[Any]):
     """A parameter that is parsed by one of our functions. Its QueryError says what is allowed."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
@@ -103,9 +104,9 @@ def _parse_zone(text: str) -> ZoneInfo:
         ) from None
 
 
-TIMEZONE = _Parsed("timezone", _parse_zone)
-_INTERVAL = _Parsed("interval", _parse_stored_interval)
-_TICKER = _Parsed("ticker", parse_symbol)
+TIMEZONE = Parsed("timezone", _parse_zone)
+_INTERVAL = Parsed("interval", _parse_stored_interval)
+TICKER = Parsed("ticker", parse_symbol)
 
 MODE = _Market()
 MODES: Final = " or ".join(mode.value for mode in Mode)
@@ -132,7 +133,7 @@ intervals_option = click.option(
 tickers_option = click.option(
     "--ticker",
     "tickers",
-    type=_TICKER,
+    type=TICKER,
     multiple=True,
     callback=_each_once,
     help="These only; repeatable. Default: all of the source.",
@@ -148,6 +149,8 @@ def writing(modes: Collection[Mode]) -> Iterator[Services]:
     app = services()
     with writer_lock(app.settings, modes):
         try:
+            for mode in modes:
+                finish_change(app.stores, mode, app.clock())
             yield app
         finally:
             # The last connection that closes copies the log into the file. Only the writer may do that.

@@ -33,6 +33,7 @@ from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
 from stockapi.services.ingest.import_tree import PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
+from stockapi.services.ingest.named_source import NamedSource
 from stockapi.services.ingest.sync import SyncStats, sync_ticker
 from stockapi.services.market_source import record_source, require_source, source_of
 
@@ -130,7 +131,8 @@ def pull(
             if if_empty and app.stores.csv_store.tickers(mode):
                 click.echo(f"{mode.value}: has bars already, left out")
             else:
-                outcomes += _pull_market(app, provider_for(mode, app.settings), tickers, intervals, full)
+                provider = NamedSource(provider_for(mode, app.settings), app.stores.renames)
+                outcomes += _pull_market(app, provider, tickers, intervals, full)
     fail_on_sqlite_errors(
         sum(isinstance(outcome, SyncStats) and outcome.saved.sqlite_error is not None for outcome in outcomes)
     )
@@ -142,7 +144,8 @@ def _pull_market(
     app: Services, provider: Provider, tickers: tuple[str, ...], intervals: tuple[Interval, ...], full: bool
 ) -> list[SyncStats | str]:
     """One outcome for each series. For a series that failed, it is a line that says why."""
-    wanted, mode = tickers or provider.tickers(), provider.mode.value
+    named = app.stores.renames.of(provider.mode).current(tickers)
+    wanted, mode = named or provider.tickers(), provider.mode.value
     record_source(app.stores, provider.mode, app.clock())
     each = with_progress(wanted, len(wanted), f"pull {mode}", "tickers")
     outcomes = [outcome for ticker in each for outcome in _pull_ticker(app, provider, ticker, intervals, full)]

@@ -8,6 +8,7 @@ from stockapi.services.csv_store import CsvStore
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
+from stockapi.services.renames import Renames
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.sqlite_store.known_behind import KnownBehind
 
@@ -22,6 +23,7 @@ class Stores:
     csv_store: CsvStore
     bookkeeping: Bookkeeping
     quarantine: Quarantine
+    renames: Renames
     behind: KnownBehind = field(default_factory=KnownBehind)
 
     @classmethod
@@ -34,6 +36,7 @@ class Stores:
             CsvStore(settings),
             Bookkeeping(db_manager),
             Quarantine(settings),
+            Renames(settings),
         )
 
     def with_settings(self, settings: Settings) -> Self:

@@ -255,7 +255,12 @@ def test_by_default_no_other_site_may_read(directory: Path) -> None:
 def test_a_site_on_the_list_may_read_errors_too(directory: Path, origin: str, path: str) -> None:
     headers = cors_headers(directory, "https://a.example,http://b.example:8080", origin, path)
     assert headers["Access-Control-Allow-Origin"] == origin
-    assert set(headers["Access-Control-Expose-Headers"].split(", ")) == {"ETag", "X-Data-Source", "Retry-After"}
+    assert set(headers["Access-Control-Expose-Headers"].split(", ")) == {
+        "ETag",
+        "X-Data-Source",
+        "X-Renamed",
+        "Retry-After",
+    }
     assert {"Origin", "Accept-Encoding"} == set(headers["Vary"].split(", "))
 
 

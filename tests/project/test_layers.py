@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stockapi.services.csv_enhancer.*", "stockapi.services.data_store.*", "stockapi.services.market_source"),
     ("stockapi.services.stores",),
     ("stockapi.services.csv_store.*", "stockapi.services.sqlite_store.*"),
-    ("stockapi.services.database_manager.*", "stockapi.services.writer_lock"),
+    ("stockapi.services.database_manager.*", "stockapi.services.writer_lock", "stockapi.services.renames"),
     ("stockapi.services.durable", "stockapi.services.listening", "stockapi.providers.*"),
     ("stockapi.calc.*", "stockapi.formats.*"),
     ("stockapi.config",),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flask import Flask, Response
 from flask_cors import CORS
 
-EXPOSED_HEADERS = ("ETag", "X-Data-Source", "Retry-After")
+EXPOSED_HEADERS = ("ETag", "X-Data-Source", "X-Renamed", "Retry-After")
 _PREFLIGHT_MAX_AGE_S = 600
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

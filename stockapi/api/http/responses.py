@@ -135,6 +135,15 @@ def of_bars(body: list[bytes], content_type: str, source: DataSource) -> Respons
     return response
 
 
+def with_names(response: Response, mode: Mode, symbols: Sequence[str] | None) -> Response:
+    """The response; where old names were asked for, a header says which ones they are now: `MATIC=POL`."""
+    renamed = services().stores.renames.of(mode).old(symbols)
+    if renamed:
+        before = [text for text in [response.headers.get("X-Renamed")] if text is not None]
+        response.headers["X-Renamed"] = ", ".join([*before, *(f"{old}={new}" for old, new in sorted(renamed.items()))])
+    return response
+
+
 def conditional(body: list[bytes], content_type: str, max_age_s: int) -> Response:
     """The body with its ETag; 304 without a body when the client has it already."""
     body = _worth_sending(body)

@@ -57,6 +57,10 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "required": True,
         "schema": {"type": "string", "enum": ["sqlite", "csv", "mixed"]},
     },
+    "X-Renamed": {
+        "description": "where a symbol asked for has another name now: old and new one",
+        "schema": {"type": "string", "examples": ["MATIC=POL"]},
+    },
     "Content-Disposition": {
         "description": "of CSV: the name of a file to save it in",
         "schema": {"type": "string", "examples": ['attachment; filename="tickers_1D.csv"']},

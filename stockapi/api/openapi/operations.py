@@ -104,7 +104,7 @@ _BARS: Final = (
         },
         example={"symbol": ["VCB"], "limit": 5},
         sample={"VCB": [_BAR]},
-        headers=("X-Data-Source", "Content-Disposition"),
+        headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
         errors=_BAR_ERRORS,
     ),
     Operation(
@@ -145,7 +145,7 @@ _BARS: Final = (
                 "gaps": [{"first": "2020-03-04", "last": "2020-03-05", "days": 2}],
             }
         },
-        headers=("X-Data-Source",),
+        headers=("X-Data-Source", "X-Renamed"),
         errors=(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
     Operation(
@@ -202,7 +202,7 @@ _ANALYSES: Final = (
         answer="The profile, its point of control and value area.",
         content={_JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
         example={"symbol": "VCB", "date": "latest"},
-        headers=("X-Data-Source",),
+        headers=("X-Data-Source", "X-Renamed"),
         errors=(HTTPStatus.NOT_FOUND, *_BAR_ERRORS),
     ),
 )

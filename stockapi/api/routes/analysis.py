@@ -23,7 +23,7 @@ from stockapi.calc.volume_profile import volume_profile
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
 from stockapi.errors import NotFoundError
-from stockapi.markets.tickers import groups_for, sector_of
+from stockapi.markets.tickers import sector_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -37,7 +37,7 @@ blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
 def top_performers() -> Response:
     """The tickers of a market, or of one sector, that changed most and least."""
     query = parse_top_performers_query(request.args, services().settings.markets)
-    groups = groups_for(query.mode, services().settings)
+    groups = services().stores.renames.groups(query.mode)
     sectors = sector_of(groups if query.sector is None else _groups_named(query.sector, groups))
     result = _last_bars(query)
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
@@ -57,7 +57,7 @@ def sector_scores() -> Response:
     """The scores of the stocks of each sector against a moving average."""
     query = parse_sector_scores_query(request.args, services().settings.markets)
     result = _last_bars(query)
-    groups = groups_for(query.mode, services().settings)
+    groups = services().stores.renames.groups(query.mode)
     grouped = result.section.keep(sector_of(groups).__contains__)
     stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period)
     sectors = ma_scores_by_sector(
@@ -99,7 +99,8 @@ def profile() -> Response:
         bins=query.bins,
         value_area_pct=query.value_area_pct,
     )
-    return _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
+    answer = _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
+    return responses.with_names(answer, query.mode, (query.symbol,))
 
 
 def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:

@@ -28,7 +28,8 @@ def coverage() -> Response:
     idle = market_of(query.mode).calendar.idle_days(lasts, int(services().clock().timestamp()))
     entries = zip(result.tickers.items(), idle.tolist(), strict=True)
     body = orjson.dumps({symbol: _entry(each, query.interval, days) for (symbol, each), days in entries})
-    return responses.of_bars([body], responses.JSON_TYPE, result.source)
+    response = responses.of_bars([body], responses.JSON_TYPE, result.source)
+    return responses.with_names(response, query.mode, query.symbols)
 
 
 def _entry(ticker: TickerCoverage, interval: Interval, idle_days: int) -> dict[str, object]:

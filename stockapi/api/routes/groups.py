@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from stockapi.api.http import responses
 from stockapi.api.queries.schemas import parse_group_query, parse_names_query
 from stockapi.context import services
-from stockapi.markets.tickers import groups_for, names_for
+from stockapi.markets.tickers import names_for
 
 blueprint = Blueprint("groups", __name__)
 
@@ -18,7 +18,7 @@ _MAX_AGE_S = 300
 def tickers_by_group() -> Response:
     """The groups of a market (`mode`), each a list of symbols in the order of its file."""
     # A configured list is read again: new entries need no restart, as in the workers.
-    groups = groups_for(parse_group_query(request.args, services().settings.markets), services().settings)
+    groups = services().stores.renames.groups(parse_group_query(request.args, services().settings.markets))
     return responses.conditional([orjson.dumps(groups)], responses.JSON_TYPE, _MAX_AGE_S)
 
 

@@ -71,6 +71,8 @@ def tickers() -> Response:
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    for each in query.of_each_market:
+        responses.with_names(response, each.mode, each.symbols)
     _log_performance(query, answer, response, started)
     return response
 

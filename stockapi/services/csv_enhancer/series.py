@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -160,6 +160,46 @@ class OpenSeries:
             sqlite_faults=() if error is None else (error.fault,),
         )
         return stats, error
+
+    def right_bars(self) -> tuple[Bars, SqliteError | None]:
+        """The right bars of both stores. If SQLite cannot be read: those of CSV, and its error."""
+        pair, error = self._pair_or_csv()
+        return pair.resolution.bars, error
+
+    def rewrite(self, make: Callable[[Bars], Bars]) -> None:
+        """Replace the right bars of both stores by what `make` returns for them, perhaps none: then neither store knows
+        the series any more. To do it twice does no harm.
+
+        :raises SqliteError: when SQLite fails, even if FALLBACK_TO_CSV is on; CSV is written then.
+        :raises CsvError: when CSV cannot be read or written.
+        """
+        pair, error = self._pair_or_csv()
+        quarantine_rejected(self._stores, self.key, pair, self._now)
+        bars = make(pair.resolution.bars)
+        if len(bars):
+            bars = self.enhanced(bars)
+            self._write_csv(bars, None)
+        else:
+            self._stores.csv_store.remove(self.key)
+        if error is not None:
+            raise error
+        if self._has_database and len(bars):
+            seconds = int(self._now.timestamp())
+            self._stores.sqlite_store.replace(self.key, bars, csv_stamp=self.stamp, now=seconds)
+            self._compare_replicas(bars)
+        elif self._has_database:
+            self._stores.sqlite_store.remove(self.key)
+        self._stores.behind.discard(self.key)
+
+    @property
+    def _has_database(self) -> bool:
+        return self._settings.sqlite_writes and self._settings.database_path(self.key.mode).exists()
+
+    def _pair_or_csv(self) -> tuple[ReplicaPair, SqliteError | None]:
+        try:
+            return read_replicas(self._stores, self.key, with_sqlite=self._has_database), None
+        except SqliteError as exc:
+            return read_replicas(self._stores, self.key, with_sqlite=False), exc
 
     def recover_to_csv(self) -> None:
         """Write to CSV the bars that SQLite has, where CSV lacks them or is wrong. SQLite is not written.

@@ -207,6 +207,20 @@ class CsvStore:
         with suppress(FileNotFoundError):  # then `written_ns` says nothing
             os.utime(self._notes[mode], ns=(now, now))
 
+    def remove(self, key: SeriesKey) -> None:
+        """Removes the file of the series durably, and the directory of the ticker when nothing else is in it."""
+        path = self.path(key)
+        directory = path.parent
+        with csv_errors(path), suppress(FileNotFoundError):
+            with durable.locked(directory, exclusive=True):
+                # The journal first: without its file it would be a leftover.
+                for name in (journal.journal_path(path).name, path.name, _OLD_NAMES.get(key.interval, path.name)):
+                    (directory / name).unlink(missing_ok=True)
+                durable.fsync_directory(directory)
+            if not directory.is_symlink() and not any(directory.iterdir()):
+                directory.rmdir()
+                durable.fsync_directory(directory.parent)
+
     def recover(self, mode: Mode) -> Recovery:
         """Finishes the journals and removes the temporary files of a crashed writer. Only the one writer may call it.
 

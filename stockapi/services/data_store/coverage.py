@@ -40,6 +40,7 @@ class CoverageReader:
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
         self._lag = Lag(stores)
+        self._renames = stores.renames
 
     def read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, limits: Limits) -> CoverageResult:
         """The coverage of the requested tickers (None: all), from SQLite and CSV by the rules of `Fallback`.
@@ -48,6 +49,15 @@ class CoverageReader:
 
         :raises DeadlineError, StoreError: as `Fallback.find`.
         """
+        renamed = self._renames.of(mode).old(symbols)
+        if not renamed or symbols is None:
+            return self._read(mode, interval, symbols, limits)
+        now = tuple(dict.fromkeys(renamed.get(symbol, symbol) for symbol in symbols))
+        result = self._read(mode, interval, now, limits)
+        each = {symbol: result.tickers.get(renamed.get(symbol, symbol)) for symbol in sorted(symbols)}
+        return CoverageResult({symbol: own for symbol, own in each.items() if own is not None}, result.source)
+
+    def _read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, limits: Limits) -> CoverageResult:
         found = self._fallback.find(
             mode,
             symbols,

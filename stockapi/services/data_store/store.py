@@ -69,15 +69,26 @@ class DataStore:
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
         self._lag = Lag(stores)
+        self._renames = stores.renames
 
     def get_data_smart_sqlite(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
-        """The bars of a query, from SQLite and CSV by the rules of `Fallback`.
+        """The bars of a query, from SQLite and CSV by the rules of `Fallback`. Old names have the bars of new ones.
 
         :param limits: the limits of the request. The rows of this answer are subtracted from the row budget.
         :raises DeadlineError: when the deadline passes.
         :raises StoreError: when neither store could answer.
         :raises TooManyRowsError: when the answer has more rows than the budget has left.
         """
+        renamed = self._renames.of(params.mode).old(params.symbols)
+        if not renamed or params.symbols is None:
+            return self._find(params, limits)
+        asked = sorted(params.symbols)
+        now = dict.fromkeys(renamed.get(symbol, symbol) for symbol in asked)
+        result = self._find(replace(params, symbols=tuple(now)), limits)
+        bars = {symbol: result.bars.get(renamed.get(symbol, symbol)) for symbol in asked}
+        return replace(result, bars={symbol: own for symbol, own in bars.items() if own is not None})
+
+    def _find(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
         found = self._fallback.find(
             params.mode,
             params.symbols,
@@ -108,6 +119,8 @@ class DataStore:
         is_plain = params.indicators is Indicators.SIMPLE and not plan.reads_more and not params.legacy
         if not (is_plain and params.use_sqlite and self._fallback.uses_sqlite):
             return None
+        if self._renames.of(params.mode).old(params.symbols):
+            return None  # the texts have the new name
         started = time.perf_counter()
         try:
             comparison = self._lag.checked_within(limits)

@@ -48,6 +48,8 @@ _SELECT_PENDING = """
 SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
 WHERE ticker = ? AND applied_at IS NULL ORDER BY ex_time
 """
+_FORGET_ADJUSTMENTS = "DELETE FROM adjustments WHERE ticker = ?"
+_RENAME_ADJUSTMENTS = "UPDATE OR REPLACE adjustments SET ticker = ? WHERE ticker = ?"
 _SELECT_ADJUSTMENTS = """
 SELECT ticker, ex_time, ratio, seen_at, applied_at FROM adjustments
 WHERE coalesce(applied_at, seen_at) >= ? ORDER BY ex_time, ticker
@@ -209,6 +211,14 @@ class Bookkeeping:
         """Record that the adjusted history is now stored."""
         with self._db.transaction(mode) as connection:
             connection.execute(_APPLY_ADJUSTMENT, (now, ticker, ex_time))
+
+    def forget_adjustments(self, mode: Mode, ticker: str) -> None:
+        with self._db.transaction(mode) as connection:
+            connection.execute(_FORGET_ADJUSTMENTS, (ticker,))
+
+    def rename_adjustments(self, mode: Mode, old: str, new: str) -> None:
+        with self._db.transaction(mode) as connection:
+            connection.execute(_RENAME_ADJUSTMENTS, (new, old))
 
     def last_verification(self, mode: Mode) -> Verification | None:
         with self._db.snapshot(mode) as connection:

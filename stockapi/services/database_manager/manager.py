@@ -25,7 +25,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
 from stockapi.services.database_manager.damage import of_types
 from stockapi.services.database_manager.migrations import SCHEMA_VERSION, apply_missing, known_migrations
-from stockapi.services.durable import FileState
+from stockapi.services.durable import FileState, fsync_directory
 
 __all__ = ["NEVER", "DatabaseHealth", "DatabaseManager", "DatabaseStats", "known_migrations", "uri"]
 
@@ -196,6 +196,21 @@ class DatabaseManager:
         """
         with self._write_locks[mode], sqlite_errors():
             self._writer(mode).execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+
+    def sync_log(self, mode: Mode) -> None:
+        """Make all commits durable. With SQLITE_SYNCHRONOUS=NORMAL a power cut may undo the latest.
+
+        :raises SqliteError: when the system refuses.
+        """
+        path = self.settings.database_path(mode)
+        log = path.with_name(f"{path.name}-wal")
+        with os_errors(cannot_open, f"{log} is out of reach"), suppress(FileNotFoundError):
+            descriptor = os.open(log, os.O_RDONLY)  # SQLite holds its locks on other files
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            fsync_directory(path.parent)
 
     @contextmanager
     def maintenance_connection(self, mode: Mode) -> Iterator[sqlite3.Connection]:

@@ -336,6 +336,16 @@ class SqliteStore:
         with self._db.transaction(key.mode) as connection:
             connection.execute(SET_CSV_STAMP, (csv_stamp, key.ticker, key.interval.value, csv_stamp))
 
+    def remove(self, key: SeriesKey) -> None:
+        """Remove a series: rows, ledger, blocks and ready texts, in one transaction.
+
+        :raises SqliteError: when SQLite cannot write; all is still there then.
+        """
+        with self._partition(key, 0) as partition:
+            partition.delete(partition.bars(WHOLE))
+            partition.connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
+            clear_copies(partition.connection, key)
+
     def forget(self, key: SeriesKey) -> bool:
         """Remove a series from the ledger. Returns False, with nothing changed, when the series has bars.
 

@@ -1,0 +1,124 @@
+"""Tickers that have another name now. Both names answer; only the new one is stored and asked of the source.
+
+The file `names.json` in the CSV directory of the market says it:
+
+    {"renamed": {"MATIC": "POL"}, "at_source": {"binance": {"GRAM": "TON"}}}
+
+`at_source`: the name that a source has for a ticker of ours, where it is another one.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from stockapi.config import Settings
+from stockapi.errors import CsvError
+from stockapi.markets.tickers import groups_for
+from stockapi.models.mode import Mode
+from stockapi.models.query import is_symbol
+from stockapi.services.durable import FileState, csv_errors, make_directory, replace_file
+
+FILE_NAME: Final = "names.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`renamed`: old name to new name, never to one that is old itself. `at_source`: by source, ours to theirs."""
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    at_source: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def current(self, symbols: Iterable[str]) -> list[str]:
+        """The present name of each, in their order, each once."""
+        return list(dict.fromkeys(self.renamed.get(symbol, symbol) for symbol in symbols))
+
+    def old(self, symbols: Sequence[str] | None) -> dict[str, str]:
+        """Those of the symbols that are old names, with the new ones."""
+        return {symbol: self.renamed[symbol] for symbol in symbols or () if symbol in self.renamed}
+
+    def with_renamed(self, old: str, new: str) -> "Names":
+        """`old` is `new` from now on, and so is what `old` has been the new name of. `new` is old no more."""
+        renamed = {each: new if target == old else target for each, target in self.renamed.items()}
+        return replace(self, renamed={**{each: to for each, to in renamed.items() if each != new}, old: new})
+
+    def without(self, symbol: str) -> "Names":
+        """Nothing leads to the symbol any more."""
+        kept = {old: new for old, new in self.renamed.items() if symbol not in (old, new)}
+        return replace(self, renamed=kept)
+
+    def with_name_at(self, source: str, ours: str, theirs: str) -> "Names":
+        return replace(self, at_source={**self.at_source, source: {**self.at_source.get(source, {}), ours: theirs}})
+
+
+NO_NAMES: Final = Names()
+
+
+class Renames:
+    """The file of each market, read again when it has changed. Thread-safe: what is kept is replaced as a whole."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._read: dict[Mode, tuple[FileState, Names]] = {}
+
+    def of(self, mode: Mode) -> Names:
+        """Without a file no ticker has another name.
+
+        :raises CsvError: when the file cannot be read, or is not of that form.
+        """
+        path = self._path(mode)
+        # Of a directory that is none, the stores tell.
+        with csv_errors(path), suppress(FileNotFoundError, NotADirectoryError):
+            state = FileState.of(path.stat())
+            known = self._read.get(mode)
+            if known is None or known[0] != state:
+                self._read[mode] = known = state, _parsed(path, path.read_bytes())
+            return known[1]
+        return NO_NAMES
+
+    def record(self, mode: Mode, names: Names) -> None:
+        """Durably.
+
+        :raises CsvError: when the file cannot be written.
+        """
+        path = self._path(mode)
+        with csv_errors(path):
+            make_directory(path.parent)
+            text = json.dumps({"renamed": names.renamed, "at_source": names.at_source}, indent=1, sort_keys=True)
+            replace_file(path, f"{text}\n".encode())
+
+    def groups(self, mode: Mode) -> dict[str, list[str]]:
+        """The groups of the market by present names.
+
+        :raises ConfigError: as `groups_for`.
+        :raises CsvError: as `of`.
+        """
+        names = self.of(mode)
+        return {group: names.current(symbols) for group, symbols in groups_for(mode, self._settings).items()}
+
+    def _path(self, mode: Mode) -> Path:
+        return self._settings.data_dir(mode) / FILE_NAME
+
+
+def _parsed(path: Path, data: bytes) -> Names:
+    try:
+        value = json.loads(data)
+        names = Names(
+            _symbols(value.get("renamed", {})), {k: _symbols(v) for k, v in value.get("at_source", {}).items()}
+        )
+    except (ValueError, AttributeError) as exc:
+        raise CsvError(
+            f'{path} is not allowed: {exc}; allowed: {{"renamed": {{"OLD": "NEW"}}, '
+            '"at_source": {"<source>": {"OURS": "THEIRS"}}}'
+        ) from exc
+    return names
+
+
+def _symbols(value: Mapping[str, object]) -> dict[str, str]:
+    """:raises ValueError: for what is no symbol."""
+    for each in (*value.keys(), *value.values()):
+        if not isinstance(each, str) or not is_symbol(each):
+            raise ValueError(f"{each!r:.40} is no symbol")
+    return {key: str(each) for key, each in value.items()}
