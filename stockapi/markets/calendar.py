@@ -6,6 +6,7 @@ bar. If a government declares a holiday after the release of the package, that d
 effect is that bars are requested more often than needed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
 from functools import lru_cache
@@ -78,6 +79,13 @@ class Calendar:
         if self.session is None:
             return True
         return day.weekday() < _SATURDAY and day not in _public_holidays(self.session.country, day.year)
+
+    def holidays(self, years: Iterable[int]) -> list[str]:
+        """The dates of those years on which a session is missing, weekends not counted: ISO 8601, ascending."""
+        if self.session is None:
+            return []
+        days = [day for year in years for day in _public_holidays(self.session.country, year)]
+        return sorted(day.isoformat() for day in days if day.weekday() < _SATURDAY)
 
     def trading_days(self, first: int, last: int) -> Int:
         """The days with a session, from the day of `first` to the day of `last` (Unix seconds), ascending.

@@ -13,11 +13,11 @@ from tests.browser.explorer_page import Explorer, cents, change, dong, readout_o
 @pytest.mark.parametrize(
     ("typed", "found", "keys", "symbol"),
     [
-        pytest.param("hoa ph", ["HPG Hoa Phat Group"], [], "HPG", id="part of a name"),
-        pytest.param("ssi sec", ["SSI SSI Securities"], ["ArrowDown", "ArrowUp"], "SSI", id="arrows"),
+        pytest.param("hoa ph", ["HPG Hoa Phat Group Vietnam"], [], "HPG", id="part of a name"),
+        pytest.param("ssi sec", ["SSI SSI Securities Vietnam"], ["ArrowDown", "ArrowUp"], "SSI", id="arrows"),
         pytest.param(
             "fpt",
-            ["FPT FPT Corporation", "FOX FPT Telecom", "FRT FPT Retail", "FTS FPT Securities"],
+            ["FPT FPT Corporation Vietnam"],
             ["ArrowDown", "ArrowUp", "ArrowUp", "ArrowDown"],
             "FPT",
             id="the symbol first",
@@ -118,7 +118,7 @@ def test_the_other_market(explorer: Explorer) -> None:
     expect(explorer.part("tables").locator("tbody th")).to_have_count(3)
     explorer.page.keyboard.press("/")
     explorer.page.keyboard.type("ethereum")
-    expect(explorer.options).to_have_text(["ETH Ethereum", "ENS Ethereum Name Service", "ETC Ethereum Classic"])
+    expect(explorer.options).to_have_text(["ETH Ethereum Crypto"])
     explorer.page.keyboard.press("Enter")
     explorer.expect_ticker("ETH")
     explorer.page.get_by_role("radio", name="Crypto").press("ArrowLeft")

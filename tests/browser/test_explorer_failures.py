@@ -204,7 +204,7 @@ def test_a_refresh_that_fails_leaves_what_is_shown_and_says_so(first_visit: Expl
     first_visit.page.unroute(BARS)
     with first_visit.refreshed(BARS):
         first_visit.page.clock.fast_forward("00:31")
-    expect(first_visit.part("updated")).to_have_text(re.compile("^Updated"))
+    expect(first_visit.part("updated")).to_be_empty()
 
 
 def test_a_chart_that_was_refused_is_not_loaded_by_the_clock(first_visit: Explorer) -> None:

@@ -57,10 +57,13 @@ def receive_all(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def running_server(
-    directory: Path, variables: Mapping[str, str], *options: str, launcher: Sequence[str] = ()
+    directory: Path, variables: Mapping[str, str], *options: str, launcher: Sequence[str] = (), port: int = 0
 ) -> Iterator[Server]:
-    """Started in `directory` with nothing but `variables` in its environment; stopped at the end, whatever happens."""
-    port = _free_port()
+    """Started in `directory` with nothing but `variables` in its environment; stopped at the end, whatever happens.
+
+    `port`: one that is free; 0 chooses.
+    """
+    port = port or _free_port()
     log_file = directory / "server.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(

@@ -15,6 +15,7 @@ from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
 from stockapi.markets import market_of
+from stockapi.markets.calendar import Calendar
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
 from stockapi.models.mode import Mode
 
@@ -47,11 +48,11 @@ _UNITS: Final = {
 @blueprint.get("/explorer")
 def explorer() -> Response:
     """The page. Its scripts use the API of this server, and no other host."""
-    return page(_html(services().settings))
+    return page(_html(services().settings, services().clock().year))
 
 
 @cache
-def _html(settings: Settings) -> bytes:
+def _html(settings: Settings, year: int) -> bytes:
     """The page. Call it in a request: Flask renders templates only in an application."""
     return render_template_string(
         _PAGE.read_text(encoding="utf-8"),
@@ -59,19 +60,19 @@ def _html(settings: Settings) -> bytes:
         library=LIBRARY.url("lightweight-charts.js"),
         styles=_STYLES,
         modules=_MODULES,
-        facts=_facts(settings),
+        facts=_facts(settings, year),
     ).encode()
 
 
-def _facts(settings: Settings) -> dict[str, object]:
+def _facts(settings: Settings, year: int) -> dict[str, object]:
     intervals = map(_interval, (*Interval, *AggregatedInterval))
     return {
-        "markets": [_market(mode, settings) for mode in settings.markets],
+        "markets": [_market(mode, settings, year) for mode in settings.markets],
         "intervals": sorted(intervals, key=lambda each: each["lengthMs"]),
     }
 
 
-def _market(mode: Mode, settings: Settings) -> dict[str, object]:
+def _market(mode: Mode, settings: Settings, year: int) -> dict[str, object]:
     """The facts of a market for the page. `markets.js` explains each of them."""
     market = market_of(mode)
     return {
@@ -82,11 +83,21 @@ def _market(mode: Mode, settings: Settings) -> dict[str, object]:
         "indices": settings.indices(mode),
         "timeZone": market.calendar.zone_name,
         "clock": market.calendar.clock_name,
+        "opensMs": _opens_ms(market.calendar),
         "sessionMs": market.calendar.session_s * 1_000,
+        "holidays": market.calendar.holidays(range(year - 1, year + 2)),
         "daysPerWeek": market.calendar.days_per_week,
         "isWholeVolume": market.has_whole_volume,
         "isOneSector": market.list_group is not None,
     }
+
+
+def _opens_ms(calendar: Calendar) -> int:
+    """Milliseconds from midnight to the open."""
+    if calendar.session is None:
+        return 0
+    opens = calendar.session.opens
+    return (opens.hour * 60 + opens.minute) * 60_000
 
 
 def _interval(interval: AnyInterval) -> dict[str, Any]:

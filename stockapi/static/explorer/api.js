@@ -97,6 +97,10 @@ export const barsAddress = (what, first, last) => address("/tickers", seriesQuer
 export const fetchQuote = ({ mode, symbol }, signal) =>
   fetchSeries({ mode, symbol, interval: "1D", ema: false }, { limit: 2 }, signal, { columns: QUOTE_COLUMNS, isLive: true });
 
+/** The last daily bar of tickers; without symbols, of all that have bars. @returns {Promise<Answer<Record<string, Record<string, any[]>>>>} */
+export const fetchLast = (mode, symbols, signal, how = {}) =>
+  get("/tickers", { mode, symbol: symbols.join(","), interval: "1D", limit: 1, shape: "columns", columns: "time,close,volume,close_changed" }, signal, how);
+
 /** Names by symbol. */
 export const fetchNames = (mode, signal) => get("/tickers/names", { mode }, signal);
 

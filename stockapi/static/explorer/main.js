@@ -1,6 +1,5 @@
 /** The page: what changes in the state is fetched and shown, panel by panel. */
 
-import { fetchGroups, fetchNames } from "./api.js";
 import { installChartInput } from "./chart-input.js";
 import { Chart } from "./chart.js";
 import { installControls, showControls, showSectorChoice } from "./controls.js";
@@ -30,10 +29,6 @@ const NEEDS = {
   market: ["mode"],
 };
 
-/** Names and sectors of the market that is shown, once they are known. */
-let market = { names: {}, groups: {} };
-let marketRequest = new AbortController();
-
 const store = new Store(onChange);
 const chart = new Chart(byId("chart"), {
   point: (index) => panels.price.showPoint(index),
@@ -46,9 +41,13 @@ const chart = new Chart(byId("chart"), {
 const panels = new Panels(store, {
   chart,
   requests: new RequestLine(),
+  onListing: (listings) => {
+    typeahead.entries = entriesOf([...listings.values()].flatMap(({ tickers }) => tickers));
+    showTicker();
+  },
   unitOf: (symbol) => unitOf(store.state.mode, symbol),
 });
-const typeahead = new Typeahead(byId("ticker"), byId("ticker-list"), (symbol) => store.update({ symbol }));
+const typeahead = new Typeahead(byId("ticker"), byId("ticker-list"), (symbol, mode = store.state.mode) => store.update(mode === store.state.mode ? { symbol } : { mode, symbol }));
 
 installControls(store);
 installLinks(store);
@@ -61,7 +60,9 @@ onChange(store.state, new Set(Object.values(NEEDS).flat()));
 function onChange(state, changed) {
   const needs = (panel) => NEEDS[panel].some((key) => changed.has(key));
   showControls(state);
-  if (needs("market")) loadMarket(state.mode);
+  if (needs("market")) panels.listing.load();
+  else if (changed.has("sector") || changed.has("symbol")) panels.drawHeat();
+  if (needs("quote")) panels.watchList.showStar();
   showTicker();
   if (needs("quote")) loadQuote();
   if (needs("bars")) loadBars();
@@ -83,22 +84,9 @@ async function loadBars() {
   if (store.state.scope !== "day" || !panels.hasDay) panels.loadProfile();
 }
 
-/** Names and sectors help, but nothing waits for them, and nothing fails without them. */
-async function loadMarket(mode) {
-  marketRequest.abort();
-  marketRequest = new AbortController();
-  const { signal } = marketRequest;
-  market = { names: {}, groups: {} };
-  const answers = await Promise.allSettled([fetchNames(mode, signal), fetchGroups(mode, signal)]);
-  if (signal.aborted) return;
-  const [names, groups] = answers.map(({ value }) => value?.data ?? {});
-  market = { names, groups };
-  typeahead.entries = entriesOf(names, Object.values(groups).flat());
-  showTicker();
-}
-
 function showTicker() {
   const { mode, symbol, sector, interval } = store.state;
+  const market = panels.market;
   const group = Object.keys(market.groups).find((name) => market.groups[name].includes(symbol));
   const clock = INTERVALS.get(interval).isIntraday ? t("times in {clock}", { clock: clockName(mode) }) : "";
   showName(symbol, market.names[symbol], [group && sectorName(group), clock].filter(Boolean).join(" \u00b7 "));

@@ -10,6 +10,8 @@ const FACTS = JSON.parse(document.body.dataset.facts);
  * @property {string[]} indices tickers whose prices are points; VN30F* are all that begin so
  * @property {string} timeZone of its clock, a name of the time zone database
  * @property {string} clock what people call that clock
+ * @property {number} opensMs from midnight on its clock to the open
+ * @property {string[]} holidays days without a session, weekends not counted
  * @property {number} sessionMs from the open of a trading day to its close; 24 hours where it never closes
  * @property {number} daysPerWeek on which it trades
  * @property {boolean} isWholeVolume volume is a number of shares, not of fractions of a coin

@@ -1,9 +1,12 @@
 /** What the panels beside the chart fetch, and how they show the answers. */
 
 import { fetchPerformers, fetchProfile, fetchQuote, fetchSectors } from "./api.js";
+import { ageOf } from "./age.js";
 import { byId } from "./dom.js";
-import { dayText, isoDay } from "./format.js";
+import { barTime, dayText, isoDay, marketNow } from "./format.js";
 import { t } from "./i18n.js";
+import { showHeatMap } from "./heat-map.js";
+import { fetchListings } from "./listing.js";
 import { Loader, Panel } from "./loader.js";
 import { showRankings } from "./performers.js";
 import { Price } from "./price.js";
@@ -11,6 +14,7 @@ import { showProfileFacts } from "./profile.js";
 import { clearQuote, showQuote } from "./quote.js";
 import { INTERVALS } from "./ranges.js";
 import { showSectors } from "./sectors.js";
+import { WatchList } from "./watch.js";
 
 const LIVE_MS = 5_000;
 
@@ -20,9 +24,10 @@ export class Panels {
    * @param {object} parts
    * @param {import("./chart.js").Chart} parts.chart
    * @param {import("./requests.js").RequestLine} parts.requests
+   * @param {(listings: Map<string, import("./listing.js").Listing>) => void} parts.onListing what there is has become known
    * @param {(symbol: string) => import("./format.js").Unit} parts.unitOf
    */
-  constructor(store, { chart, requests, unitOf }) {
+  constructor(store, { chart, requests, onListing, unitOf }) {
     Object.assign(this, { _store: store, _chart: chart, _unitOf: unitOf, _quoteDay: "", _performers: undefined, _sectors: undefined });
     this._failures = new Map(); // of refreshes, by panel
     const loader = (name, id, parts) => this._loader(name, id, parts);
@@ -45,6 +50,29 @@ export class Panels {
       show: (answer) => this._showSectors(answer),
       onRequest: (url) => requests.made("sectors", url),
     });
+    this._listings = new Map();
+    this.listing = loader("Heat map", "heat-panel", {
+      fetch: ({ mode }, signal) => fetchListings(mode, signal),
+      show: ({ data }) => {
+        this._listings = data;
+        onListing(data);
+        return this.drawHeat() > 0 ? undefined : t("Nothing was traded on the newest day.");
+      },
+      onRequest: (url) => requests.made("listing", url),
+    });
+    this.watchList = new WatchList(store, loader, LIVE_MS);
+  }
+
+  /** Names and sectors of the market that is shown; empty until they are known. @returns {import("./listing.js").Listing} */
+  get market() {
+    return this._listings.get(this._store.state.mode) ?? { names: {}, groups: {}, tickers: [] };
+  }
+
+  /** @returns {number} of how many tiles */
+  drawHeat() {
+    const { sector, symbol, mode } = this._store.state;
+    const onSector = (chosen) => this._store.update({ sector: chosen }, { isMinor: true });
+    return showHeatMap({ ...this.market, mode }, { sector, symbol, onSector, onSymbol: (chosen) => this._store.update({ symbol: chosen }) });
   }
 
   drawPerformers() {
@@ -63,7 +91,8 @@ export class Panels {
 
   /** The old ticker's numbers must not stand under the new one's name. */
   forgetTicker() {
-    this._quoteDay = "";
+    Object.assign(this, { _quoteDay: "", _quoteAt: undefined });
+    byId("as-of").textContent = "";
     this.price.forgetTicker();
     this.volume.expect();
     clearQuote();
@@ -99,9 +128,21 @@ export class Panels {
     if (failure) this._failures.set(id, failure);
     else this._failures.delete(id);
     const [oldest] = this._failures.values();
-    byId("updated").classList.toggle("stale", oldest !== undefined);
-    const text = oldest ? t("Not refreshed: {reason}", { reason: oldest }) : t("Updated {time}", { time: new Date().toTimeString().slice(0, 8) });
-    byId("updated").textContent = text;
+    const text = oldest ? t("Not refreshed: {reason}", { reason: oldest }) : "";
+    if (byId("updated").textContent !== text) byId("updated").textContent = text;
+    this._tellAge(oldest !== undefined);
+  }
+
+  /** Of when the newest bar is, and whether it is as new as it could be. */
+  _tellAge(isCutOff) {
+    const newest = this.price.newest ?? (this._quoteAt && { at: this._quoteAt, interval: "1D" });
+    const { mode } = this._store.state;
+    const { isForming, isLate } = newest ? ageOf(newest.at, newest.interval, mode, marketNow(mode)) : {};
+    const isStale = Boolean(newest && (isLate || isCutOff));
+    const said = isForming ? "As of {time}, still forming" : isLate ? "As of {time}, nothing newer since" : "As of {time}, complete";
+    const time = newest && barTime(newest.at, INTERVALS.get(newest.interval).isIntraday);
+    byId("as-of").textContent = newest ? t(said, { time }) : "";
+    for (const id of ["quote", "chart-panel"]) byId(id).classList.toggle("stale", isStale);
   }
 
   _viewSettled() {
@@ -110,6 +151,7 @@ export class Panels {
 
   _showQuote({ data, source }) {
     this._quoteDay = data.time.at(-1) ?? "";
+    this._quoteAt = data.at.at(-1);
     if (!this._quoteDay) return t("No daily bars.");
     showQuote(data, source, this._unitOf(this._store.state.symbol));
     return undefined;

@@ -77,6 +77,11 @@ export class Price {
     return this._held?.hasNewest ? this.series.time.at(-1).slice(0, 10) : "";
   }
 
+  /** The newest bar there is. @returns {{at: number, interval: string} | undefined} none while it is not held */
+  get newest() {
+    return this._held?.hasNewest ? { at: this._held.series.at.at(-1), interval: this._held.what.interval } : undefined;
+  }
+
   /** The bars in view. @returns {import("./api.js").Series | undefined} */
   get inView() {
     if (!this._held) return undefined;
@@ -167,6 +172,8 @@ export class Price {
   async _show(found, isRefresh) {
     if (found.newer) {
       this._extend(found.newer);
+      this._loadEdges(); // what an outage has kept away
+      this._loadComparison();
       return undefined;
     }
     const { state } = this._store;
@@ -195,7 +202,6 @@ export class Price {
     this._held = { ...this._held, series: joined(series, newer) };
     this._chart.extend(this.series);
     this._tell();
-    this._loadComparison();
   }
 
   /** The bars that the state wants in view; undefined when there is none. @returns {import("./chart.js").Place | undefined} */

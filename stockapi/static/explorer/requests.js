@@ -10,6 +10,7 @@ const KINDS = [
   ["profile", "Volume profile"],
   ["performers", "Performers"],
   ["sectors", "Sector strength"],
+  ["listing", "Heat map"],
 ];
 
 /** In single quotes a shell takes everything as it is; a single quote itself never stands unescaped in a URL of ours. */

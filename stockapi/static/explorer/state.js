@@ -173,8 +173,8 @@ export class Store {
 
 /** What one choice means for the others. */
 function consistent(next, patch) {
-  if ("mode" in patch && !("symbol" in patch)) Object.assign(next, { symbol: MARKETS.get(next.mode).firstSymbol, sector: "" });
-  if ("mode" in patch) next.compare = [];
+  if ("mode" in patch && !("symbol" in patch)) next.symbol = MARKETS.get(next.mode).firstSymbol;
+  if ("mode" in patch) Object.assign(next, { compare: [], sector: patch.sector ?? "" });
   next.compare = next.compare.filter((each) => each !== next.symbol);
   if (patch.range) Object.assign(next, { from: "", to: "" });
   if (next.from || next.to) next.range = "";

@@ -1,6 +1,8 @@
 /** The search of a ticker by symbol or name: a combobox with a list, as the ARIA Authoring Practices describe it. */
 
 import { announce, el } from "./dom.js";
+import { t } from "./i18n.js";
+import { MARKETS } from "./markets.js";
 import { isSymbol } from "./state.js";
 
 const MOST = 12;
@@ -10,12 +12,12 @@ const TYPED_IN = "input:not([type=radio], [type=checkbox]), textarea";
 /** Lower case without accents, so that "hoa phat" finds what is written with them. */
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replaceAll("\u0111", "d").replaceAll("\u0110", "D").toLowerCase();
 
-/** @typedef {{symbol: string, name: string, text: string}} Entry `text`: the plain name */
+/** @typedef {{symbol: string, mode: string, name: string, text: string}} Entry `text`: the plain name */
 
-/** @param {Record<string, string>} names by symbol @param {string[]} more symbols that may have no name @returns {Entry[]} */
-export function entriesOf(names, more) {
-  const symbols = [...new Set([...Object.keys(names), ...more])].sort();
-  return symbols.map((symbol) => ({ symbol, name: names[symbol] ?? "", text: plain(names[symbol] ?? "") }));
+/** @param {import("./listing.js").Ticker[]} tickers @returns {Entry[]} in the order of the symbols */
+export function entriesOf(tickers) {
+  const entries = tickers.map(({ symbol, mode, name }) => ({ symbol, mode, name, text: plain(name) }));
+  return entries.sort((a, b) => (a.symbol < b.symbol ? -1 : 1));
 }
 
 /** The entries that fit, best first: the symbol or name itself, symbols that begin so, then words of names, then anywhere. */
@@ -39,7 +41,7 @@ export function search(entries, query) {
 }
 
 export class Typeahead {
-  /** @param {HTMLInputElement} input @param {HTMLElement} list @param {(symbol: string) => void} onPick */
+  /** @param {HTMLInputElement} input @param {HTMLElement} list @param {(symbol: string, mode?: string) => void} onPick */
   constructor(input, list, onPick) {
     Object.assign(this, { _input: input, _list: list, _onPick: onPick, _entries: [], _found: [], _active: -1, _symbol: "" });
     input.addEventListener("focus", () => input.select());
@@ -51,7 +53,7 @@ export class Typeahead {
     list.addEventListener("pointerdown", (event) => event.preventDefault());
     list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
-      if (option) this._pick(option.dataset.symbol);
+      if (option) this._pick(option.dataset);
     });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPED_IN)) return;
@@ -77,7 +79,7 @@ export class Typeahead {
     this._active = query && this._found.length > 0 ? 0 : -1;
     this._list.replaceChildren(...this._found.map((entry, at) => this._option(entry, at)));
     if (this._found.length === 0) {
-      const textContent = "No ticker like that; Enter tries it all the same";
+      const textContent = t("No ticker like that; Enter tries it all the same");
       this._list.append(el("li", { class: "none", role: "presentation", textContent }));
       announce(textContent);
     }
@@ -86,10 +88,11 @@ export class Typeahead {
     this._mark();
   }
 
-  _option({ symbol, name }, at) {
+  _option({ symbol, name, mode }, at) {
     const texts = [el("b", { textContent: symbol }), " ", el("span", { textContent: name })];
+    if (MARKETS.size > 1) texts.push(" ", el("small", { textContent: t(MARKETS.get(mode).title) }));
     const option = el("li", { role: "option", id: `ticker-${at}` }, ...texts);
-    option.dataset.symbol = symbol;
+    Object.assign(option.dataset, { symbol, mode });
     return option;
   }
 
@@ -105,11 +108,11 @@ export class Typeahead {
     this._input.value = this._symbol;
   }
 
-  _pick(symbol) {
+  _pick({ symbol, mode }) {
     this._symbol = symbol;
     this._leave();
     this._input.select();
-    this._onPick(symbol);
+    this._onPick(symbol, mode);
   }
 
   _mark() {
@@ -150,8 +153,8 @@ export class Typeahead {
   /** The marked one, or what is written: the server may know a ticker that the lists do not. */
   _enter() {
     const written = this._input.value.trim().toUpperCase();
-    const symbol = this._active >= 0 ? this._found[this._active].symbol : written;
-    if (isSymbol(symbol)) this._pick(symbol);
+    const picked = this._active >= 0 ? this._found[this._active] : { symbol: written };
+    if (isSymbol(picked.symbol)) this._pick(picked);
   }
 
   _escape() {
