@@ -26,9 +26,9 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison
 
-PRERENDERED_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_500}
-"""The number of pre-rendered bars of a series: more than a year of a coin's days, four months of a stock's hours, six
-days of a stock's minutes, one day of a coin's minutes.
+PRERENDERED_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_000}
+"""The number of pre-rendered bars of a series: more than a year of a coin's days, four months of a stock's hours, four
+days of a stock's minutes.
 """
 
 
