@@ -1,8 +1,8 @@
 """Longer bars from stored ones: minutes into 5m 15m 30m, hours into 2h 4h, days into 1W 2W 1M.
 
-The time of an aggregated bar is the start of its bucket. A query returns it if that start is within [start, end] of the
-query. Its values come from all base bars of its bucket, also from those after `end`, so a bar does not depend on the
-window of the query. The reader of base bars must therefore read complete buckets (`bucket_bounds`), and enough of them
+The time of an aggregated bar is the start of its bucket. A query returns the bucket that contains its start, whole, and
+all later ones up to its end. Base bars after the end do not count: the last bar is what was known at that time. The
+reader of base bars must therefore begin at the start of a bucket (`bucket_bounds`), and read enough bars
 (`base_bars_needed`). It cuts the result afterwards, with `Bars.between` or `Bars.tail`.
 
 Where buckets start, in UTC:

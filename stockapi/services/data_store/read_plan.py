@@ -43,12 +43,21 @@ class ReadPlan:
 
 
 def _base_window(params: QueryParameters, interval: AggregatedInterval) -> Window:
-    """The window of base bars: complete buckets, and the warm-up of the first bucket before them."""
-    end = None if params.end is None else bucket_bounds(params.end, interval, params.mode)[1] - 1
+    """The window of base bars: the bucket of the start complete, the warm-up of the first bucket before it, and no bar
+    after the end: the answer is what was known at that time.
+    """
     warmup = _WARMUP_BARS[params.indicators]
     # One bucket more than needed, because the limit may cut the oldest bucket.
     if params.start is None:
         count = (params.limit or 0) + warmup + 1
-        return Window(end=end, limit=base_bars_needed(count, interval), indicators=False)
+        return Window(end=params.end, limit=base_bars_needed(count, interval), indicators=False)
     base_warmup = base_bars_needed(warmup + 1, interval) if warmup else 0
-    return Window(start=params.start, end=end, warmup=base_warmup, indicators=False)
+    return Window(start=first_wanted(params), end=params.end, warmup=base_warmup, indicators=False)
+
+
+def first_wanted(params: QueryParameters) -> int | None:
+    """The earliest time of a bar of the answer. The bucket that contains the start is answered whole."""
+    start, is_empty = params.start, params.end is not None and (params.start or 0) > params.end
+    if start is None or is_empty or isinstance(params.interval, Interval):
+        return start
+    return bucket_bounds(start, params.interval, params.mode)[0]

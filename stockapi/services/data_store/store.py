@@ -25,7 +25,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
-from stockapi.services.data_store.read_plan import ReadPlan
+from stockapi.services.data_store.read_plan import ReadPlan, first_wanted
 from stockapi.services.sqlite_store import PrerenderedText
 from stockapi.services.stores import Stores
 
@@ -210,7 +210,7 @@ class DataStore:
                 bars = enhance(bars, params.mode, is_index=self._is_index(symbol, params.mode))
         if params.indicators is Indicators.EXPONENTIAL:
             bars = with_exponential_averages(bars, params.mode)
-        wanted = bars.between(params.start, params.end)
+        wanted = bars.between(first_wanted(params), params.end)
         wanted = wanted if params.limit is None else wanted.tail(params.limit)
         # Copied, because a slice would keep the warm-up in memory: 4,296 bars of each ticker.
         return wanted.take(np.arange(len(wanted)))

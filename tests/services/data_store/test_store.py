@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockapi import create_app
-from stockapi.calc.aggregator import aggregate
+from stockapi.calc.aggregator import aggregate, bucket_bounds
 from stockapi.calc.indicators import enhance, with_exponential_averages
 from stockapi.config import Settings
 from stockapi.errors import DeadlineError, QueryError, TooManyRowsError
@@ -47,8 +47,9 @@ BASE = {(mode, interval): with_gaps(mode, interval) for mode in Mode for interva
 
 
 @cache
-def everything(mode: Mode, interval: AnyInterval, indicators: Indicators) -> Bars:
-    bars = BASE[mode, interval.base]
+def everything(mode: Mode, interval: AnyInterval, end: int | None, indicators: Indicators) -> Bars:
+    """What was known at the end."""
+    bars = BASE[mode, interval.base].between(None, end)
     if isinstance(interval, AggregatedInterval):
         bars = enhance(aggregate(bars, interval, mode), mode, is_index=False)
     if indicators is Indicators.NONE:
@@ -64,8 +65,10 @@ def expected(
     limit: int | None,
     indicators: Indicators = Indicators.SIMPLE,
 ) -> Bars:
-    """The answer by the definition: everything there is, aggregated, enhanced, and only then cut."""
-    bars = everything(mode, interval, indicators).between(start, end)
+    """The answer by the definition: everything up to the end, aggregated, enhanced, and only then cut."""
+    if start is not None and (end is None or start <= end) and isinstance(interval, AggregatedInterval):
+        start = bucket_bounds(start, interval, mode)[0]
+    bars = everything(mode, interval, end, indicators).between(start, end)
     return bars if limit is None else bars.tail(limit)
 
 
@@ -153,7 +156,7 @@ def test_a_year_of_every_interval(filled: Stores, mode: Mode, interval: AnyInter
 @pytest.mark.parametrize("mode", list(Mode))
 def test_exponential_averages_are_the_same_in_every_window(filled: Stores, mode: Mode, use_sqlite: bool) -> None:
     """To the last bit, far enough from the first bar that the warm-up does not reach it, and nearer."""
-    whole = everything(mode, DAY, Indicators.EXPONENTIAL)
+    whole = everything(mode, DAY, None, Indicators.EXPONENTIAL)
     for position in (0, 9, 199, 4_296, 4_297, 5_000, len(whole) - 1):
         moment = int(whole.time[position])
         windows = {"start": moment, "end": moment, "limit": None}, {"end": moment, "limit": 1}
@@ -240,10 +243,15 @@ def test_no_more_blocks_are_read_than_are_needed(
 def test_a_single_aggregated_bar_has_all_its_indicators(
     filled: Stores, interval: AggregatedInterval, use_sqlite: bool
 ) -> None:
-    """However it is asked for: as the newest one, or by a window that begins and ends at its time."""
+    """However it is asked for: as the newest one, or by a window that begins in it and ends with its last base bar."""
     newest = expected(Mode.VN, interval, None, None, 1)
-    moment = int(newest.time[0])
-    for window in ({"limit": 1}, {"start": moment, "end": moment, "limit": None}, {"end": moment, "limit": 1}):
+    first, last = int(newest.time[0]), int(BASE[Mode.VN, interval.base].time[-1])
+    for window in (
+        {"limit": 1},
+        {"start": first, "end": last, "limit": None},
+        {"start": last, "limit": None},
+        {"end": last, "limit": 1},
+    ):
         params = QueryParameters(interval=interval, use_sqlite=use_sqlite, **window)  # type: ignore[arg-type]
         assert query(filled, params).bars["ABC"].equals(newest)
 
@@ -434,8 +442,31 @@ def test_a_window_and_its_warm_up_are_one_read_of_a_csv_file(stores: Stores, mon
     monkeypatch.setattr(CsvStore, "read", read)
     params = QueryParameters(interval=AggregatedInterval.WEEK_1, start=start, limit=None, use_sqlite=False)
     weeks = enhance(aggregate(old, AggregatedInterval.WEEK_1, Mode.VN), Mode.VN, is_index=False)
-    assert query(stores, params).bars["VCB"].equals(weeks.between(start, None))
+    first = bucket_bounds(start, AggregatedInterval.WEEK_1, Mode.VN)[0]
+    assert query(stores, params).bars["VCB"].equals(weeks.between(first, None))
     assert reads == 1
+
+
+def test_the_answer_is_what_was_known_at_its_end(make_stores: MakeStores) -> None:
+    """A month of which the first days are asked for, one that contains the start, and a start after the end in it."""
+    stores = make_stores()
+    stores.save("VCB", make_bars(400))
+    days = make_bars(400)
+    moment = int(days.time[-12])
+    month = bucket_bounds(moment, AggregatedInterval.MONTH_1, Mode.VN)[0]
+    known = days.between(month, moment)
+
+    def months(**window: int | None) -> Bars | None:
+        params = QueryParameters(symbols=("VCB",), interval=AggregatedInterval.MONTH_1, **window)  # type: ignore[arg-type]
+        return query(stores, params).bars.get("VCB")
+
+    for window in ({"end": moment, "limit": 1}, {"start": moment, "end": moment, "limit": None}):
+        found = months(**window)
+        assert found is not None
+        assert (found.time.tolist(), found.close.tolist()) == ([month], [known.close[-1]])
+        assert found.high.tolist() == [known.high.max()]
+        assert found.volume.tolist() == [known.volume.sum()]
+    assert months(start=moment, end=moment - 86_400, limit=None) is None
 
 
 # Within bounds
