@@ -1,7 +1,7 @@
--- Bars of a market, whose name stands in the place of {market}: one table per stored interval.
--- time: the bar's open, Unix seconds, UTC. The unique constraint is the only index on (ticker, time): SQLite walks
--- it backwards for the newest bars, and a second one made inserts 3.2 times slower and no read faster.
--- volume: whole numbers are kept as integers, fractions of a coin as reals (INTEGER affinity keeps both exactly).
+-- Bars of a market: one table for each stored interval. The name of the market replaces {market}.
+-- time: the start of the bar, Unix seconds, UTC. The unique constraint is the only index on (ticker, time): SQLite reads
+-- it backwards for the newest bars. A second index made inserts 3.2 times slower and no read faster.
+-- volume: whole numbers are stored as integers, fractions of a coin as reals (INTEGER affinity keeps both exactly).
 
 CREATE TABLE {market}_daily (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

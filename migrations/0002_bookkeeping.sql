@@ -1,6 +1,6 @@
--- What is stored of each ticker and interval, kept in the transaction that writes the bars.
--- digest: order-independent hash of all its bars (16 hexadecimal digits).
--- csv_stamp: which state of the CSV file these bars are the same as; another stamp means the file has moved on.
+-- What is stored of each ticker and interval. The transaction that writes the bars writes it too.
+-- digest: a hash of all its bars that does not depend on their order (16 hexadecimal digits).
+-- csv_stamp: the state of the CSV file that has the same bars. If the file has another stamp, it has changed since.
 CREATE TABLE ledger (
     ticker TEXT NOT NULL,
     interval TEXT NOT NULL,
@@ -13,14 +13,14 @@ CREATE TABLE ledger (
     PRIMARY KEY (ticker, interval)
 ) WITHOUT ROWID;
 
--- How often each worker has run, and when it last finished (Unix seconds).
+-- The number of runs of each worker, and the time of its last end (Unix seconds).
 CREATE TABLE worker_states (
     worker TEXT PRIMARY KEY,
     iterations INTEGER NOT NULL,
     last_sync INTEGER
 ) WITHOUT ROWID;
 
--- The result of each kind of maintenance, the latest only: 'integrity_check' is what /health shows.
+-- The latest result of each kind of maintenance. /health shows 'integrity_check'.
 CREATE TABLE maintenance (
     name TEXT PRIMARY KEY,
     done_at INTEGER NOT NULL,

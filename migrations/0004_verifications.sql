@@ -1,7 +1,7 @@
--- How the latest comparison of both stores went, for /health and `flask status`: one row.
--- done_at: Unix seconds. integrity: 'ok', or what SQLite's own check found first.
--- differing: series that were not the same in both stores; left_over: how many of those still are not.
--- rebuilt: 1 when the database had to be filled anew from CSV.
+-- The result of the latest comparison of both stores, for /health and `flask status`: one row.
+-- done_at: Unix seconds. integrity: 'ok', or the first problem that SQLite's check found.
+-- differing: the number of series that differed between the stores; left_over: how many of them still differ.
+-- rebuilt: 1 when the database was rebuilt from CSV.
 CREATE TABLE verification (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     done_at INTEGER NOT NULL,

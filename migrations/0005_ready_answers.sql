@@ -1,6 +1,6 @@
--- The newest bars of every series as the JSON of their answers, ready to be joined: written in the transactions that
--- write the rows, and never more than a copy of them. Each table is its own index, so that the texts of a series lie
--- side by side. Should the form of an answer change, a migration must empty these tables; they fill themselves again.
+-- Pre-rendered bars: the newest bars of every series as JSON objects. They are copies of the rows, and are written in
+-- the same transactions. Each table is its own index, so that the texts of a series are stored side by side. If the
+-- form of an answer changes, a migration must empty these tables; the worker then fills them again.
 
 CREATE TABLE {market}_daily_json (
     ticker TEXT NOT NULL,

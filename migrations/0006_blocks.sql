@@ -1,6 +1,6 @@
--- Every series once more as blocks of columns: copies of its rows, written in the transactions that write those.
--- until: first_time of the series' next block, NULL for the newest. Each check is a hash of the bytes beside it, and of
--- what stands before them. What the bytes mean: docs/storage.md.
+-- Blocks: copies of the rows of every series as columns. They are written in the same transactions as the rows.
+-- until: first_time of the next block of the series; NULL for the newest. A check is a hash of its bytes and of the
+-- values before them. The format of the bytes: docs/storage.md.
 
 CREATE TABLE {market}_daily_blocks (
     ticker TEXT NOT NULL,
@@ -38,5 +38,5 @@ CREATE TABLE {market}_minute_blocks (
     PRIMARY KEY (ticker, first_time)
 );
 
--- The digest of the bars that the blocks of the series hold; they count as long as it is that of its rows.
+-- The digest of the bars in the blocks of the series. The blocks are valid while it equals the digest of the rows.
 ALTER TABLE ledger ADD COLUMN blocks_digest TEXT NOT NULL DEFAULT '';
