@@ -6,6 +6,6 @@ CREATE TABLE market_source (
     since INTEGER NOT NULL
 );
 
--- Of the latest cycle alone: how many series were asked of the source, and how many of those it did not give.
+-- Only of the latest cycle: the number of series requested from the source, and the number that it did not give.
 ALTER TABLE worker_states ADD COLUMN cycle_calls INTEGER;
 ALTER TABLE worker_states ADD COLUMN cycle_errors INTEGER;

@@ -1,6 +1,6 @@
--- The newest bars of every series as the texts of their answers, JSON and CSV, in place of JSON alone. They count, as
--- blocks do, while copies_digest is that of the rows. Should the form of an answer change, a migration must set it to
--- ''; the worker's start then makes all copies anew.
+-- Pre-rendered bars as JSON and as CSV, instead of JSON alone. They are valid, as blocks are, while copies_digest equals
+-- the digest of the rows. If the form of an answer changes, a migration must set copies_digest to ''; the next start of
+-- the worker then makes all copies again.
 
 DROP TABLE {market}_daily_json;
 DROP TABLE {market}_hourly_json;
