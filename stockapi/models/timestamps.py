@@ -53,9 +53,14 @@ def parse_range_end(text: str) -> int:
     return seconds + SECONDS_PER_DAY - 1 if _DATE.fullmatch(text) else seconds
 
 
+def latest_possible(now: datetime) -> int:
+    """The latest time that a bar may have at `now`, in Unix seconds. A clock may be wrong, and a date be ahead."""
+    return int(now.timestamp()) + SECONDS_PER_DAY
+
+
 def is_possible(time: NDArray[np.int64], now: datetime) -> NDArray[np.bool_]:
     """For each time of a bar (Unix seconds): whether it is in 1970 or later, and not more than a day after `now`."""
-    return (time >= 0) & (time <= int(now.timestamp()) + SECONDS_PER_DAY)
+    return (time >= 0) & (time <= latest_possible(now))
 
 
 def with_two_digits(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -17,12 +17,12 @@ from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
+from stockapi.models.timestamps import latest_possible
 from stockapi.services.csv_enhancer import SaveResult, open_series, save_enhanced_csv_and_sqlite
 from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
 from stockapi.services.stores import Stores
 
 LEGACY_FACTOR: Final = 1000.0
-_LATEST_AHEAD: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,7 @@ def import_files(
     :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are already imported.
     """
     factor = LEGACY_FACTOR if options.multiplies else 1.0
-    latest = int((now + _LATEST_AHEAD).timestamp())
-    how = Reading(options.mode, latest, options.layout, options.zone, factor)
+    how = Reading(options.mode, latest_possible(now), options.layout, options.zone, factor)
     for file in files:
         for source, outcome in _tables(file, how):
             if isinstance(outcome, FileOfBars):
