@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stockapi.api.server import listening
-from stockapi.api.server.metrics_files import forget_worker, metrics_directory
+from stockapi.api.server.metrics_files import count_without_room, forget_worker, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
@@ -80,6 +80,11 @@ logger_class = LineLogger
 
 
 on_starting = listening.on_starting
+
+
+def post_fork(_server: object, _worker: ApiWorker) -> None:
+    """gunicorn calls it in each worker before it loads the application."""
+    count_without_room()
 
 
 def child_exit(_server: object, worker: ApiWorker) -> None:

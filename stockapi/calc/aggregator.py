@@ -34,6 +34,7 @@ _FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
 """1969-12-29: the Unix epoch was a Thursday."""
 
 _VOLUME_DECIMALS: Final = 8
+_MOST_VOLUME: Final = (1 << 63) - 1
 """Exchanges report fractions of a coin with at most 8 decimals."""
 
 _MOST_BASE_BARS: Final = {
@@ -60,8 +61,9 @@ def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
     """One bar for each run of equal `starts`: first open, highest high, lowest low, last close, summed volume.
 
     `starts`: for each bar the time of the combined bar it belongs to, ascending. The result has no indicators.
-    Whole volumes are added as int64. Other volumes are added exactly and then rounded to 8 decimals. The sum therefore
-    depends neither on the order nor on the processor, and 0.1 + 0.2 is 0.3. The volume of a single bar does not change.
+    Whole volumes are added as int64; a sum that is larger becomes the largest int64. Other volumes are added exactly
+    and then rounded to 8 decimals. The sum therefore depends neither on the order nor on the processor, and 0.1 + 0.2 is
+    0.3. The volume of a single bar does not change.
     """
     is_whole = market_of(mode).has_whole_volume
     if not len(bars):
@@ -76,8 +78,17 @@ def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
             bars.close[last],
         ]
     )
-    volume = np.add.reduceat(bars.volume, first) if is_whole else _exact_sums(bars.volume, first)
+    volume = _whole_sums(bars.volume, first) if is_whole else _exact_sums(bars.volume, first)
     return Bars.of(starts[first], prices, volume)
+
+
+def _whole_sums(volume: Int | Float, first: Int) -> Int:
+    sums: Int = np.add.reduceat(volume, first)
+    if int(volume.max()) <= _MOST_VOLUME // len(volume):
+        return sums
+    stops = [*first[1:].tolist(), len(volume)]
+    exact = [sum(volume[start:stop].tolist()) for start, stop in zip(first.tolist(), stops, strict=True)]
+    return np.array([min(each, _MOST_VOLUME) for each in exact], dtype=np.int64)
 
 
 def bucket_start(time: Int, interval: AggregatedInterval, mode: Mode) -> Int:

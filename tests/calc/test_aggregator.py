@@ -324,3 +324,16 @@ def test_gaps_never_make_the_newest_buckets_incomplete(
     bars, interval, mode = drawn
     newest = bars.tail(base_bars_needed(count, interval))
     assert aggregate(newest, interval, mode).tail(count).equals(aggregate(bars, interval, mode).tail(count))
+
+
+MOST = (1 << 63) - 1
+
+
+@pytest.mark.parametrize(
+    ("volumes", "expected"),
+    [([MOST] * 10, MOST), ([MOST, 0], MOST), ([MOST - 5, 5], MOST), ([MOST - 5, 4], MOST - 1), ([1 << 62] * 3, MOST)],
+)
+def test_a_volume_beyond_what_a_number_holds_does_not_wrap(volumes: list[int], expected: int) -> None:
+    time = parse_time("2024-01-01") + 86_400 * np.arange(len(volumes))
+    bars = Bars.of(time, np.ones((4, len(volumes))), np.array(volumes, dtype=np.int64))
+    assert aggregate(bars, MONTH_1, VN).volume.tolist() == [expected]

@@ -4,11 +4,22 @@ The master imports this module. prometheus_client may be imported only after the
 """
 
 import atexit
+import errno
+import logging
+import mmap
 import os
 import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Final
+
+from stockapi.logs import key_values
+
+log = logging.getLogger(__name__)
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @cache
@@ -20,6 +31,36 @@ def metrics_directory(parent: str | None) -> Path:
     directory = Path(tempfile.mkdtemp(prefix="stockapi-metrics-", dir=parent))
     atexit.register(_remove, directory, os.getpid())
     return directory
+
+
+def count_without_room() -> None:
+    """Let this process count in its own memory where a file of counts finds no room. Call it before the first count.
+
+    prometheus_client maps files that have no blocks yet. Where the file system is full, and any local user may fill
+    `/dev/shm`, the first count would be a SIGBUS, which ends the process.
+    """
+    from prometheus_client import mmap_dict
+
+    mmap_dict.mmap = SimpleNamespace(  # type: ignore[assignment]
+        mmap=_mapped, ACCESS_READ=mmap.ACCESS_READ, ACCESS_WRITE=mmap.ACCESS_WRITE, PAGESIZE=mmap.PAGESIZE
+    )
+
+
+def _mapped(descriptor: int, size: int, access: int = mmap.ACCESS_WRITE) -> mmap.mmap:
+    """As `mmap.mmap`, with all blocks of the file; without room, a copy that no other process sees."""
+    if access == mmap.ACCESS_READ:
+        return mmap.mmap(descriptor, size, access=access)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as exc:
+        if exc.errno not in _NO_ROOM:
+            raise
+        log.error("%s", key_values(event="metrics_without_room", error=exc.strerror))
+        alone = mmap.mmap(-1, size)
+        written = os.pread(descriptor, size, 0)
+        alone[: len(written)] = written
+        return alone
+    return mmap.mmap(descriptor, size, access=access)
 
 
 def _remove(directory: Path, owner: int) -> None:
