@@ -62,8 +62,8 @@ def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
 
     `starts`: for each bar the time of the combined bar it belongs to, ascending. The result has no indicators.
     Whole volumes are added as int64; a sum that is larger becomes the largest int64. Other volumes are added exactly
-    and then rounded to 8 decimals. The sum therefore depends neither on the order nor on the processor, and 0.1 + 0.2 is
-    0.3. The volume of a single bar does not change.
+    and then rounded to 8 decimals. The sum therefore depends neither on the order nor on the processor, and
+    0.1 + 0.2 is 0.3. The volume of a single bar does not change.
     """
     is_whole = market_of(mode).has_whole_volume
     if not len(bars):

@@ -41,7 +41,7 @@ def count_without_room() -> None:
     """
     from prometheus_client import mmap_dict
 
-    mmap_dict.mmap = SimpleNamespace(  # type: ignore[assignment]
+    mmap_dict.mmap = SimpleNamespace(  # type: ignore[assignment, attr-defined]
         mmap=_mapped, ACCESS_READ=mmap.ACCESS_READ, ACCESS_WRITE=mmap.ACCESS_WRITE, PAGESIZE=mmap.PAGESIZE
     )
 
