@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from stockapi.api.http.responses import Series, json_body
+from stockapi.api.http.responses import KeyedBars, json_body
 from stockapi.config import Settings
 from stockapi.formats.default_rows import TextForm
 from stockapi.formats.json_format import DEFAULT_FIELDS
@@ -96,7 +96,7 @@ def from_whole_file(csv_store: CsvStore, query: QueryParameters) -> bytes:
 
 
 def _rendered(bars: Mapping[str, Bars | PrerenderedText], query: QueryParameters) -> bytes:
-    series = [Series(symbol, symbol, query.mode, each) for symbol, each in bars.items()]
+    series = [KeyedBars(symbol, symbol, query.mode, each) for symbol, each in bars.items()]
     return b"".join(json_body(series, query.interval, DEFAULT_FIELDS))
 
 

@@ -1,5 +1,7 @@
 """What is read out of wrk's report: errors above all, which must never count as speed."""
 
+import importlib
+
 import pytest
 
 from stockapi.models import Mode
@@ -48,3 +50,9 @@ def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds() -> None:
 def test_the_market_has_the_real_size(mode: Mode) -> None:
     tickers = WideMarket(mode, SIZES[mode]).tickers()
     assert len(set(tickers)) == SIZES[mode]
+
+
+@pytest.mark.parametrize("module", ["__main__", "cycles", "imports", "market", "writer"])
+def test_each_program_of_the_benchmark_finds_what_it_uses(module: str) -> None:
+    """No other test runs them, and names that they use of the program change."""
+    importlib.import_module(f"tests.bench.{module}")
