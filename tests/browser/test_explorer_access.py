@@ -51,7 +51,19 @@ def test_tab_reaches_everything_and_the_focus_is_seen(explorer: Explorer) -> Non
             break
         assert focused["visible"], focused
         reached.append(focused["name"])
-    wanted = ["Skip to the chart", "mode", "ticker", "API docs", "theme", "interval", "range", "from", "to"]
+    wanted = [
+        "Skip to the chart",
+        "mode",
+        "ticker",
+        "API docs",
+        "language",
+        "theme",
+        "star",
+        "interval",
+        "range",
+        "from",
+        "to",
+    ]
     wanted += ["Earlier bars", "Show the range again", "kind", "MA10", "MA200", "bb", "pane", "scale", "compare"]
     wanted += ["chart", "scope", "sort", "sector", "day", "rows", "FPT"]
     wanted += ["period", "which", "curl", "copy", "Bars as a table", "Keyboard"]
@@ -191,6 +203,43 @@ def test_a_phone_need_not_scroll_sideways(phone: Explorer, width: int, mode: str
     phone.search.tap()
     expect(phone.options.first).to_be_visible()
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("height", [667, 844])
+def test_the_chart_fills_the_first_screen_of_a_phone(phone: Explorer, height: int) -> None:
+    phone.page.set_viewport_size({"width": 390, "height": height})
+    phone.open(symbol="VCB")
+    plot, interval = (phone.page.locator(each).bounding_box() for each in ("#chart-panel", "#interval"))
+    assert plot is not None
+    assert interval is not None
+    assert plot["height"] >= 0.5 * height
+    assert interval["y"] >= plot["y"] + plot["height"], "below the chart, where the thumb is"
+    assert interval["y"] + 34 <= height, "and on the first screen"
+    assert phone.bar_width >= 4
+
+
+def test_two_fingers_zoom_and_one_pans(phone: Explorer) -> None:
+    phone.open(symbol="VCB")
+    client = phone.page.context.new_cdp_session(phone.page)
+    x, y = phone.place_of(phone.bar_count // 2)
+
+    def touch(*steps: list[tuple[float, float]]) -> None:
+        for kind, points in zip(["touchStart", *["touchMove"] * (len(steps) - 1)], steps, strict=True):
+            fingers = [{"x": at_x, "y": at_y, "id": at} for at, (at_x, at_y) in enumerate(points)]
+            client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+        client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    before = phone.view()
+    touch(*[[(x - 20 - apart, y), (x + 20 + apart, y)] for apart in range(0, 90, 6)])
+    zoomed = phone.expect_other_view(before)
+    assert zoomed[1] - zoomed[0] < 0.7 * (before[1] - before[0])
+    phone.settle()
+    width = phone.bar_width
+    zoomed = phone.view()
+    touch(*[[(x + along, y)] for along in range(0, 120, 6)])
+    panned = phone.expect_other_view(zoomed)
+    assert panned[0] < zoomed[0]
+    assert phone.bar_width == pytest.approx(width)
 
 
 def test_a_phone_is_used_by_finger(phone: Explorer) -> None:

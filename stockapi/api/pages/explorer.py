@@ -30,7 +30,8 @@ OWN = AssetBundle(
     {path.name: path for path in static_file("explorer").iterdir() if path.suffix in {".css", ".js"}},
 )
 _STYLES = ("base.css", "layout.css", "parts.css")
-_MODULES = sorted(path.name for path in static_file("explorer").glob("*.js") if path.name != "theme-early.js")
+_LATER = {"theme-early.js", "words-vi.js"}
+_MODULES = sorted(path.name for path in static_file("explorer").glob("*.js") if path.name not in _LATER)
 _PAGE = static_file("explorer/index.html")
 
 _DAY_MS: Final = SECONDS_PER_DAY * 1_000

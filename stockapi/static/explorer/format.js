@@ -1,9 +1,9 @@
 /** Numbers and times for people. The API gives times in UTC; a trader in Vietnam lives at UTC+7. */
 
-import { t } from "./i18n.js";
+import { currentLocale, language, t } from "./i18n.js";
 import { MARKETS } from "./markets.js";
 
-const LOCALE = "en-US";
+const LOCALE = currentLocale();
 const MINUS = "\u2212";
 const NONE = "\u2013";
 const HOUR_MS = 3_600_000;
@@ -124,7 +124,8 @@ export function direction(value) {
 /** Name of a sector; one this page does not know is shown as it is written, but calmer. */
 export function sectorName(code) {
   if (!code) return NONE;
-  return SECTORS[code] ?? code.charAt(0) + code.slice(1).toLowerCase().replaceAll("_", " ");
+  if (SECTORS[code]) return t(SECTORS[code]);
+  return code.charAt(0) + code.slice(1).toLowerCase().replaceAll("_", " ");
 }
 
 /** A bar's time as milliseconds, shifted so that its UTC fields are those of the market's own clock. */
@@ -159,16 +160,17 @@ const two = (number) => String(number).padStart(2, "0");
 
 export function dayText(ms) {
   const date = new Date(ms);
-  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+  return language === "vi" ? `${shortDay(ms)}/${date.getUTCFullYear()}` : `${shortDay(ms)} ${date.getUTCFullYear()}`;
 }
 
 export function shortDay(ms) {
   const date = new Date(ms);
-  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+  return language === "vi" ? `${two(date.getUTCDate())}/${two(date.getUTCMonth() + 1)}` : `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
 }
 
 export function monthName(ms) {
-  return MONTHS[new Date(ms).getUTCMonth()];
+  const month = new Date(ms).getUTCMonth();
+  return language === "vi" ? `Th${month + 1}` : MONTHS[month];
 }
 
 export function clockText(ms) {

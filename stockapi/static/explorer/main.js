@@ -5,7 +5,7 @@ import { Chart } from "./chart.js";
 import { installControls, showControls, showSectorChoice } from "./controls.js";
 import { byId } from "./dom.js";
 import { clockName, sectorName } from "./format.js";
-import { t } from "./i18n.js";
+import { installLanguage, t } from "./i18n.js";
 import { installLinks } from "./links.js";
 import { unitOf } from "./markets.js";
 import { Panels } from "./panels.js";
@@ -52,6 +52,7 @@ const typeahead = new Typeahead(byId("ticker"), byId("ticker-list"), (symbol, mo
 installControls(store);
 installLinks(store);
 installTakeAway(panels.price, chart);
+installLanguage(byId("language"));
 installTheme(byId("theme"), () => chart.redraw());
 installChartInput(byId("chart"), byId("zoom"), chart, (index) => panels.price.speak(index));
 onChange(store.state, new Set(Object.values(NEEDS).flat()));

@@ -18,7 +18,7 @@ const RETRY_MS = 5_000;
 /** Bars left to scroll to when those before them are asked for. */
 const EDGE_BARS = 60;
 /** On a phone a bar is at least so wide when a ticker is opened; fingers then choose. */
-const PHONE_BAR_PX = 4.6;
+const PHONE_BAR_PX = 5.6; // of a width that still has the price scale in it
 const PHONE_PX = 520;
 
 /**

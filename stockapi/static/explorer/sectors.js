@@ -2,6 +2,7 @@
 
 import { el, keepingFocus } from "./dom.js";
 import { arrow, direction, percent, sectorName } from "./format.js";
+import { t } from "./i18n.js";
 
 /**
  * A market of one sector, as crypto is, is shown by its strongest tickers too.
@@ -26,13 +27,15 @@ function sectorRow(sector, period, isChosen, onSector) {
     code, score, isChosen,
     name: sectorName(code),
     count: `${above}/${total}`,
-    title: `${above} of ${total} are above their average of ${period} days; strongest: ${top[0]?.symbol ?? "none"}`,
+    title: t("{above} of {total} are above their average of {count} days; strongest: {symbol}", {
+      above, total, count: period, symbol: top[0]?.symbol ?? t("none"),
+    }),
     pick: () => onSector(isChosen ? "" : code),
   };
 }
 
 function stockRow({ symbol, ma_score: score }, isChosen, onSymbol) {
-  return { code: symbol, score, isChosen, name: symbol, count: "", title: `Show ${symbol}`, pick: () => onSymbol(symbol) };
+  return { code: symbol, score, isChosen, name: symbol, count: "", title: t("Show {symbol}", { symbol }), pick: () => onSymbol(symbol) };
 }
 
 function button({ code, name, score, count, title, isChosen, pick }, span) {

@@ -1,5 +1,7 @@
 /** Light or dark: the system's, or the one chosen here, which is remembered. theme-early.js applies it at the start. */
 
+import { t } from "./i18n.js";
+
 const KEY = "theme";
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -16,8 +18,9 @@ export function installTheme(button, onChange) {
   const show = () => {
     const other = currentTheme() === "dark" ? "light" : "dark";
     button.textContent = other === "light" ? "\u2600" : "\u263e";
-    button.setAttribute("aria-label", `Switch to the ${other} theme`);
-    button.title = `Switch to the ${other} theme`;
+    const label = t(other === "light" ? "Switch to the light theme" : "Switch to the dark theme");
+    button.setAttribute("aria-label", label);
+    button.title = label;
   };
   button.addEventListener("click", () => {
     choose(currentTheme() === "dark" ? "light" : "dark");
