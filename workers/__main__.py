@@ -111,7 +111,7 @@ def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -
     recovery = stores.csv_store.recover(mode)
     finish_change(stores, mode, now)
     settled = settle_out_of_step(stores, mode, now, stop)
-    # Again, when SQLite had to be healed before it could take the change.
+    # Again, when SQLite had to be repaired before it could take the change.
     finish_change(stores, mode, now)
     log.info(
         key_values(

@@ -24,7 +24,7 @@ NOBODY = 65_534
 def assert_in_step(
     stores: Stores, ticker: str, bars: Bars, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN
 ) -> None:
-    """Both stores hold just these bars, the ledger says so, and there are blocks and ready texts of them."""
+    """Both stores hold just these bars, the ledger says so, and there are blocks and pre-rendered texts of them."""
     key = SeriesKey(mode, ticker, interval)
     assert stores.in_csv(ticker, interval, mode).equals(bars)
     assert stores.in_sqlite(ticker, interval, mode).equals(bars)

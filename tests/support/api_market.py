@@ -13,7 +13,7 @@ from tests.support.stores import Stores, environment
 NOW = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 """A Friday, 12:00 in Ho Chi Minh City."""
 EXAMPLE_DAY = datetime(2024, 1, 31, tzinfo=UTC)
-"""The day that examples of dates have."""
+"""The date of the examples."""
 
 TICKERS = {Mode.VN: ("VNINDEX", "VCB", "FPT", "HPG"), Mode.CRYPTO: ("BTC", "ETH")}
 _DAY_S = 86_400
@@ -21,7 +21,7 @@ _DAYS = {Interval.DAILY: 1_100, Interval.HOURLY: 8, Interval.MINUTE: 1}
 
 
 def fill(directory: Path) -> Settings:
-    """Days since 2023, the hours of a week and the minutes of two days, `EXAMPLE_DAY` and that of `NOW`."""
+    """The days since 2023, the hours of a week, and the minutes of two days: `EXAMPLE_DAY` and the day of `NOW`."""
     settings = Settings.from_mapping(environment(directory))
     stores = Stores.of(settings)
     for mode, tickers in TICKERS.items():

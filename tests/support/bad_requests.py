@@ -1,4 +1,4 @@
-"""Every parameter of every route, and what must not pass for a value of it, with the exact answer.
+"""Every parameter of every route, with texts that are not valid values and their exact answers.
 
 Written by hand from docs/api.md: nothing here is computed by the code that it is to judge.
 """
@@ -15,7 +15,7 @@ Answer = Callable[[str], str]
 class BadRequest:
     route: str
     query: str
-    """As it stands in the URL, percent-encoded."""
+    """The text in the URL, percent-encoded."""
     status: int
     error: str
 
@@ -26,7 +26,7 @@ class BadRequest:
 
 @dataclass(frozen=True)
 class Kind:
-    """Parameters that are read alike. `answer` gets the name first, then the value."""
+    """Parameters with the same rules. `answer` takes the name, then the value."""
 
     answer: Callable[[str, str], str]
     bad: Sequence[str]
@@ -344,7 +344,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
     ("/analysis/volume-profile", "symbol=VCB&start_date=2024-01-31", {"end_date": DAY}),
 ]
 PASS = {("value_area_pct", "1e1000")}
-"""A number, though beyond what a float holds: it is clamped like any other."""
+"""A number that is too large for a float: it is clamped like any other."""
 
 TICKERS = "symbol, interval, start_date, end_date, limit, legacy, ma, ema, columns, format, shape, cache, mode"
 _TOGETHER = "allowed: either date, or start_date with or without end_date"
@@ -407,7 +407,7 @@ COMBINED = [
 
 
 def of_parameter(route: str, base: str, name: str, kind: Kind) -> Iterator[BadRequest]:
-    """Every wrong value of one parameter; one that is too long; and, unless it is a list, two right ones."""
+    """All wrong values of a parameter: also a value that is too long, and two right values unless it is a list."""
     others = "&".join(each for each in base.split("&") if each and not each.startswith(f"{name}="))
 
     def request(value: str, error: str) -> BadRequest:

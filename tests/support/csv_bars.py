@@ -1,4 +1,4 @@
-"""Bars for the tests of the CSV side: by hand, and at random."""
+"""Bars for the tests of the CSV store: written by hand, and random."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def flat_bars(time: Sequence[int] | np.ndarray, price: float = 10.0, mode: Mode 
 
 
 def rounded(bars: Bars, mode: Mode) -> Bars:
-    """As the enhancer leaves numbers: rounded once, to the decimals of the market."""
+    """Numbers as the enhancer makes them: rounded once, to the decimals of the market."""
     indicators = [_rounded_row(row, field, mode) for row, field in zip(bars.indicators, INDICATORS, strict=True)]
     return Bars(bars.time, round_prices(bars.prices, mode), bars.volume, np.array(indicators))
 
@@ -61,7 +61,7 @@ _INDICATOR = st.one_of(
 
 @st.composite
 def any_bars(draw: st.DrawFn, mode: Mode, interval: Interval, max_size: int = 8) -> Bars:
-    """Anything that may be stored, not rounded; times anywhere in the years 1 to 9999."""
+    """Any bars that can be stored, not rounded, with any times of the years 1 to 9999."""
     low, high = -62_135_596_800 // step(interval), 253_402_300_799 // step(interval)
     near = START // step(interval)
     slots = st.one_of(st.integers(near, near + 20), st.integers(low + 1, high))

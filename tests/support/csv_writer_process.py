@@ -1,4 +1,4 @@
-"""Writers that die, and writers that are watched: run as a process of its own by test_csv_store.
+"""Writers that die, and writers that are observed. test_csv_store runs this module as a process.
 
 python csv_writer_process.py crash ACTION DIRECTORY    do ACTION again and again, killed one step later each time
 python csv_writer_process.py stream ACTION DIRECTORY   do it a few hundred times while somebody reads
@@ -49,7 +49,7 @@ def prepare_old(directory: Path) -> None:
 
 
 def prepare_torn_with_journal(directory: Path) -> None:
-    """As a crash in the middle of moving the bytes of NEW_TAIL leaves it."""
+    """Leave the file as after a crash while the bytes of NEW_TAIL are written."""
     prepare_old(directory)
     path = store_in(directory).path(MINUTES)
     offset = len(text_of(OLD.take(slice(KEPT))))
@@ -102,7 +102,7 @@ ACTIONS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
 
 
 def die_at(step: int) -> None:
-    """From now on the process ends just before the call number `step` that changes something on disk."""
+    """From now on, the process ends just before call number `step` that changes something on disk."""
     numbers = itertools.count(1)
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,8 +137,8 @@ def crash(action: str, directory: Path) -> None:
 
 
 def stream(action: str, directory: Path) -> None:
-    """Write number i makes every row from CUTOFF on say i, and adds a row."""
-    os.fsync = lambda descriptor: None  # who reads while the machine runs sees no difference
+    """Write number i sets all rows from CUTOFF on to i, and adds a row."""
+    os.fsync = lambda descriptor: None  # readers see no difference while the machine runs
     store = store_in(directory)
     path, offset = store.path(MINUTES), len(text_of(OLD.take(slice(KEPT))))
     for number in range(2, STREAM_WRITES):

@@ -1,4 +1,4 @@
-"""Reads the imports of a project and finds those that break a rule. The rules stand in `test_layers.py`.
+"""Read the imports of a project, and find those that break a rule. The rules are in `test_layers.py`.
 
 The sources are parsed, not imported: an import inside a function or under TYPE_CHECKING counts like any other.
 Each check returns its findings as lines of text; none means the rule is kept.
@@ -65,7 +65,7 @@ def imports_of(module: Module) -> Iterator[Import]:
 
 
 def _origin(module: Module, node: ast.ImportFrom) -> str:
-    """What stands between `from` and `import`, in full."""
+    """The full name between `from` and `import`."""
     if node.level == 0:
         return node.module or ""
     parts = module.name.split(".")
@@ -74,12 +74,12 @@ def _origin(module: Module, node: ast.ImportFrom) -> str:
 
 
 def module_named(target: str, modules: Modules) -> str | None:
-    """The module of ours that an import of `target` loads: itself, or for a name inside a module that module."""
+    """Our module that an import of `target` loads: `target` itself, or the module that has this name."""
     return next((name for name in (target, target.rpartition(".")[0]) if name in modules), None)
 
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern is the name; `room.*` is the room itself and everything in it."""
+    """Whether a pattern matches the name. `package.*` matches the package and everything in it."""
     return any(fnmatchcase(name, pattern) or name == pattern.removesuffix(".*") for pattern in patterns)
 
 
@@ -106,7 +106,7 @@ def upward_imports(modules: Modules, layers: Layers) -> list[str]:
 
 
 def circle(modules: Modules) -> str | None:
-    """One circle of imports, if there is any."""
+    """One circle of imports; None when there is none."""
     graph: dict[str, set[str]] = {name: set() for name in modules}
     for module in modules.values():
         targets = {module_named(each.target, modules) for each in imports_of(module)}
@@ -146,7 +146,7 @@ def misplaced_imports(modules: Modules, only_in: Mapping[str, tuple[str, ...]]) 
 
 
 def hidden_imports(modules: Modules) -> list[str]:
-    """Imports by text, which no reading of import statements finds."""
+    """Imports by a text, which are not import statements."""
     return [
         f"{module.name} line {node.lineno}: {ast.unparse(node)} hides an import"
         for module in modules.values()
@@ -183,7 +183,7 @@ def _lines_reading_the_environment(tree: ast.Module) -> Iterator[int]:
 
 
 def impurities(modules: Modules, pure: tuple[str, ...]) -> list[str]:
-    """Where a module that is to compute from its arguments alone looks at the clock or throws dice."""
+    """The places where a pure module uses a clock or random numbers."""
     return [
         f"{module.name} line {line}: {what}"
         for module in modules.values()

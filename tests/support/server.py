@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 60
-"""Twice gunicorn's `graceful_timeout`: a process that is told to stop while it starts misses it, and is killed then."""
+"""Twice gunicorn's `graceful_timeout`: a process that gets the signal while it starts misses it and is killed."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Server:
 
     @property
     def log(self) -> str:
-        """Everything written to standard output and error so far."""
+        """All text on standard output and error until now."""
         return self.log_file.read_text()
 
     def send(self, data: bytes) -> bytes:
-        """What comes back for raw bytes, until the server closes the connection or says nothing for a while."""
+        """The answer to raw bytes, until the server closes the connection or sends nothing for some time."""
         with self.connect() as connection:
             connection.sendall(data)
             return receive_all(connection)
@@ -87,7 +87,7 @@ def running_server(
 
 
 def gunicorn_command(*options: str) -> list[str]:
-    # The working directory is a private one, so that no .env of the developer's is read.
+    # The working directory is private, so that it reads no .env of the developer.
     return [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), *options, "app:app"]
 
 

@@ -23,7 +23,7 @@ FIRST_DAY = 1_420_416_000
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
-    """Variables that keep everything a process stores inside `directory`."""
+    """Variables with which a process stores everything inside `directory`."""
     return {
         "VN_DATABASE_PATH": str(directory / "vn_data.db"),
         "CRYPTO_DATABASE_PATH": str(directory / "crypto_data.db"),
@@ -51,7 +51,7 @@ class Stores(stores.Stores):
 
     @property
     def limits(self) -> Limits:
-        """Those of a request that begins now."""
+        """The limits of a request that begins now."""
         return Limits.begin(self.settings.query_deadline_ms, self.settings.max_response_rows, time.monotonic)
 
     def save(
@@ -78,7 +78,7 @@ class Stores(stores.Stores):
 
 @contextmanager
 def without_blocks(stores: Stores, mode: Mode = Mode.VN) -> Iterator[None]:
-    """As after the migration that brought them: there are none, and rows answer."""
+    """The state after the migration that added them: there are none, and rows answer."""
     with stores.db_manager.transaction(mode) as connection:
         connection.execute("UPDATE ledger SET copies_digest = ''")
     yield

@@ -337,7 +337,7 @@ class SqliteStore:
             connection.execute(SET_CSV_STAMP, (csv_stamp, key.ticker, key.interval.value, csv_stamp))
 
     def remove(self, key: SeriesKey) -> None:
-        """Remove a series: rows, ledger, blocks and ready texts, in one transaction.
+        """Remove a series: rows, ledger, blocks and pre-rendered texts, in one transaction.
 
         :raises SqliteError: when SQLite cannot write; all is still there then.
         """

@@ -106,7 +106,7 @@ def finish_change(stores: Stores, mode: Mode, now: datetime) -> Change | None:
     """Finish a change that was interrupted. None when there is none. Call it before the stores are compared.
 
     If SQLite does not work, CSV has the change when this returns. The next call repeats it, when the database has been
-    healed.
+    repaired.
 
     :raises CsvError: when CSV cannot be read or written, or the file is not as it was written.
     """

@@ -54,7 +54,7 @@ def fill(stores: Stores, intervals: tuple[Interval, ...] = ALL) -> None:
 
 
 def contents(stores: Stores) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """Times and closes of every series, which both stores have alike; their ledger, blocks and ready texts too."""
+    """Times and closes of every series, which both stores have alike; their ledger, blocks and texts too."""
     assert [report for report in verify(stores, VN, ALL) if report.problems] == []
     tickers = {*stores.csv_store.tickers(VN), *(key.ticker for key in stores.sqlite_store.ledger(VN))}
     series = {(ticker, interval.value): stores.in_csv(ticker, interval) for ticker in tickers for interval in Interval}
