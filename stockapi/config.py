@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Self
@@ -40,6 +41,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
 
+_ANY_PROXY: Final = "nothing, or an address like http://user:password@proxy.example.org:3128"
 _ANY_URL = "an address like https://example.org/api"
 
 
@@ -65,24 +67,39 @@ def _choice(*names: str) -> _Parser:
     return _Parser(", ".join(names), lambda text: by_name[text.lower()])
 
 
+def _at_home(text: str) -> Path:
+    """`~` at the start is the home directory.
+
+    :raises ValueError: when nobody has that home directory.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as exc:
+        raise ValueError(text) from exc
+
+
 def _path() -> _Parser:
     def parse(text: str) -> Path:
         if not text or "\0" in text:
             raise ValueError(text)
-        return Path(text).absolute()
+        return _at_home(text).absolute()
 
     return _Parser("a path", parse)
 
 
-def _optional_file() -> _Parser:
+_A_LIST: Final = "the path of an existing JSON file, or nothing for the list that comes with the project"
+
+
+def _optional_file(allowed: str = _A_LIST) -> _Parser:
     def parse(text: str) -> Path | None:
         if not text:
             return None
-        if not Path(text).is_file():
+        path = _at_home(text)
+        if not path.is_file():
             raise ValueError(text)
-        return Path(text).absolute()
+        return path.absolute()
 
-    return _Parser("the path of an existing JSON file, or nothing for the list that comes with the project", parse)
+    return _Parser(allowed, parse)
 
 
 def _list_of(allowed: str, is_allowed: Callable[[str], object]) -> _Parser:
@@ -93,6 +110,13 @@ def _list_of(allowed: str, is_allowed: Callable[[str], object]) -> _Parser:
         return items
 
     return _Parser(f"{allowed}, separated by commas", parse)
+
+
+def _dates() -> _Parser:
+    def parse(text: str) -> tuple[date, ...]:
+        return tuple(date.fromisoformat(item.strip()) for item in text.split(",") if item.strip())
+
+    return _Parser("nothing, or dates like 2026-01-02 separated by commas", parse)
 
 
 def _markets() -> _Parser:
@@ -115,12 +139,10 @@ def _text(allowed: str, pattern: str) -> _Parser:
     return _Parser(allowed, parse)
 
 
-def _url(allowed: str, *, with_path: bool = True, optional: bool = False) -> _Parser:
+def _url(allowed: str, *, with_path: bool = True) -> _Parser:
     """An http or https address without user, query and fragment. A slash at its end is removed."""
 
     def parse(text: str) -> str:
-        if optional and not text:
-            return text
         parts = urlsplit(text)
         # `port` is None when there is none. It raises ValueError when it is not a port number.
         if not _URL.fullmatch(text) or parts.port == 0 or (parts.path.strip("/") and not with_path):
@@ -130,10 +152,27 @@ def _url(allowed: str, *, with_path: bool = True, optional: bool = False) -> _Pa
     return _Parser(allowed, parse)
 
 
+def _proxy() -> _Parser:
+    """As `_url`, and a user with a password may stand in it. It is never shown."""
+    plain = _url("", with_path=False)
+
+    def parse(text: str) -> str:
+        if not text:
+            return text
+        scheme, _, rest = text.partition("://")
+        user, at, host = rest.rpartition("@")
+        if at and not re.fullmatch(r"[!-~]+", user):
+            raise ValueError(text)
+        parsed: str = plain.parse(f"{scheme}://{host}")
+        return f"{scheme}://{user}@{parsed.partition('://')[2]}" if at else parsed
+
+    return _Parser(_ANY_PROXY, parse)
+
+
 def _setting(default: str, parser: _Parser, description: str, *, env: str | None = None, secret: bool = False) -> Any:
-    """The value of a `secret` is never shown, not even in the error that refuses it."""
+    """The value of a `secret` is never shown, not even in an error. Nor is the password of an address."""
     return field(
-        repr=not secret,
+        repr=not secret and parser.allowed != _ANY_PROXY,
         metadata={"default": default, "parser": parser, "description": description, "env": env, "secret": secret},
     )
 
@@ -213,8 +252,13 @@ class Settings:
     provider_retries: int = _setting("3", _whole(0, 10), "live sources: further attempts at a request that failed")
     provider_proxy: str = _setting(
         "",
-        _url("nothing, or an address like http://proxy.example.org:3128", with_path=False, optional=True),
+        _proxy(),
         "HTTP proxy on the way to the live sources; HTTPS_PROXY and the like are not read",
+    )
+    ca_bundle: Path | None = _setting(
+        "",
+        _optional_file("the path of an existing file of certificates, or nothing for those that come with Python"),
+        "whom the live sources are trusted by, in PEM; if empty, REQUESTS_CA_BUNDLE and SSL_CERT_FILE are read",
     )
     index_tickers: tuple[str, ...] = _setting(
         ",".join(VN.indices),
@@ -222,6 +266,12 @@ class Settings:
             "upper-case symbols, or their beginnings with * behind", lambda item: is_symbol(item.removesuffix("*"))
         ),
         "VN indices and futures on them: never scaled, no money flow",
+    )
+    extra_holidays: tuple[date, ...] = _setting(
+        "", _dates(), "weekdays without a session of the exchanges that the calendar does not know yet"
+    )
+    extra_sessions: tuple[date, ...] = _setting(
+        "", _dates(), "the opposite: days with a session that the calendar takes for a holiday or a weekend"
     )
     ticker_groups_file: Path | None = _setting("", _optional_file(), "sectors of VN tickers, in place of the built-in")
     crypto_list_file: Path | None = _setting("", _optional_file(), "ranked coins, in place of the built-in top 100")
@@ -265,7 +315,9 @@ class Settings:
 
         :raises ConfigError: as `from_mapping`; also when `.env` cannot be read or parsed.
         """
-        return cls.from_mapping(_read_dotenv(Path(".env")) | os.environ)
+        environ = _read_dotenv(Path(".env")) | os.environ
+        bundles = (environ.get(name, "") for name in ("CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))
+        return cls.from_mapping(environ | {"CA_BUNDLE": next(filter(None, bundles), "")})
 
     @property
     def default_market(self) -> Mode:
@@ -330,8 +382,15 @@ def _parse(name: str, metadata: Mapping[str, Any], environ: Mapping[str, str]) -
     try:
         return parser.parse(text)
     except (ValueError, KeyError, OSError):
-        shown = "'***'" if metadata["secret"] else repr(text)
+        shown = "'***'" if metadata["secret"] else repr(_without_password(text))
         raise ConfigError(f"{variable}={shown} is not allowed; allowed: {parser.allowed}") from None
+
+
+def _without_password(text: str) -> str:
+    """The text without what stands before an `@`, but for the scheme of an address."""
+    head, at, host = text.rpartition("@")
+    scheme, slashes, _ = head.partition("://")
+    return f"{scheme if slashes else ''}{slashes}***@{host}" if at else text
 
 
 def _require_different(settings: Settings, names: Iterable[str]) -> None:
@@ -354,6 +413,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} cannot be read: {exc}; allowed: UTF-8 text, or no such file") from exc
+    if "\0" in text:
+        raise ConfigError(f"{path} cannot be read: it holds NUL, as UTF-16 does; allowed: UTF-8 text, or no such file")
     for binding in parse_stream(StringIO(text)):
         # By default, python-dotenv only warns about such a line and ignores the setting.
         if binding.error:

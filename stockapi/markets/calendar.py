@@ -2,11 +2,11 @@
 
 Public holidays come from the `holidays` package. For Vietnam it has Tet and the Hung Kings' day by the Vietnamese lunar
 calendar, and days in lieu. From January 2015 to August 2025 its holidays are exactly the weekdays without a VNINDEX
-bar. If a government declares a holiday after the release of the package, that day counts as a trading day. The only
-effect is that bars are requested more often than needed.
+bar. Where the exchanges did otherwise, `_NO_SESSION` has the day. For what is declared after a release there are the
+settings EXTRA_HOLIDAYS and EXTRA_SESSIONS.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
 from functools import lru_cache
@@ -19,6 +19,28 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Int
 
 _SATURDAY: Final = 5
+
+_NO_SESSION: Final[Mapping[str, Mapping[date, str]]] = {
+    "VN": {
+        date(2008, 5, 27): "HOSE: failure of the trading system, no session for three days",
+        date(2008, 5, 28): "HOSE: as the day before",
+        date(2008, 5, 29): "HOSE: as the day before",
+        date(2018, 1, 23): "HOSE: failure of the trading system; sources carry flat bars with volume 0",
+        date(2018, 1, 24): "HOSE: as the day before",
+        date(2026, 1, 2): "government, late swap of a working day; HNX and HOSE had their second session on 6 January",
+    }
+}
+"""Days without a session that the package does not have, by country, each with its source."""
+
+_Days = frozenset[date]
+_extra: tuple[_Days, _Days] = frozenset(), frozenset()
+"""Holidays and sessions of the settings."""
+
+
+def correct_sessions(holidays: Iterable[date], sessions: Iterable[date]) -> None:
+    """Set the days of EXTRA_HOLIDAYS and EXTRA_SESSIONS for this process. They replace those set before."""
+    global _extra
+    _extra = frozenset(holidays), frozenset(sessions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +100,15 @@ class Calendar:
         """
         if self.session is None:
             return True
-        return day.weekday() < _SATURDAY and day not in _public_holidays(self.session.country, day.year)
+        if day in _extra[1]:
+            return True
+        return day.weekday() < _SATURDAY and day not in _closed(self.session.country, day.year, _extra)
 
     def holidays(self, years: Iterable[int]) -> list[str]:
         """The dates of those years on which a session is missing, weekends not counted: ISO 8601, ascending."""
         if self.session is None:
             return []
-        days = [day for year in years for day in _public_holidays(self.session.country, year)]
+        days = [day for year in years for day in _closed(self.session.country, year, _extra)]
         return sorted(day.isoformat() for day in days if day.weekday() < _SATURDAY)
 
     def trading_days(self, first: int, last: int) -> Int:
@@ -148,8 +172,16 @@ def _second_of_day(clock: time) -> int:
 def _is_working_day(days: Int, country: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     dates = days.astype("datetime64[D]")
     years = np.unique(dates.astype("datetime64[Y]")).astype(object)
-    holidays = [day for year in years for day in _public_holidays(country, year.year)]
-    return np.is_busday(dates, holidays=np.array(holidays, dtype="datetime64[D]"))
+    holidays = [day for year in years for day in _closed(country, year.year, _extra)]
+    is_working = np.is_busday(dates, holidays=np.array(holidays, dtype="datetime64[D]"))
+    return is_working | np.isin(dates, np.array([*_extra[1]], dtype="datetime64[D]"))
+
+
+@lru_cache(maxsize=256)
+def _closed(country: str, year: int, extra: tuple[_Days, _Days]) -> _Days:
+    """The days of the year without a session, but for weekends."""
+    known = _public_holidays(country, year).union(_NO_SESSION.get(country, {}), extra[0])
+    return frozenset(day for day in known if day.year == year) - extra[1]
 
 
 @lru_cache(maxsize=256)

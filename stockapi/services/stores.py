@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from stockapi.config import Settings
+from stockapi.markets.calendar import correct_sessions
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.database_manager import DatabaseManager
@@ -28,6 +29,7 @@ class Stores:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
+        correct_sessions(settings.extra_holidays, settings.extra_sessions)
         db_manager = DatabaseManager(settings)
         return cls(
             settings,

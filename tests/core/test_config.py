@@ -50,7 +50,10 @@ DEFAULTS: list[tuple[str, str, Any]] = [
     ("PROVIDER_READ_TIMEOUT_MS", "6000", 6000),
     ("PROVIDER_RETRIES", "3", 3),
     ("PROVIDER_PROXY", "", ""),
+    ("CA_BUNDLE", "", None),
     ("INDEX_TICKERS", ",".join(VN.indices), VN.indices),
+    ("EXTRA_HOLIDAYS", "", ()),
+    ("EXTRA_SESSIONS", "", ()),
     ("TICKER_GROUPS_FILE", "", None),
     ("CRYPTO_LIST_FILE", "", None),
     ("HOST", "0.0.0.0", "0.0.0.0"),
@@ -97,6 +100,12 @@ CHOICES = [
     ("CRYPTO_PROVIDER", ("binance", "cryptocompare")),
     ("LOG_LEVEL", ("debug", "info", "warning", "error")),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_certificates_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def value_of(variable: str, text: str) -> Any:
@@ -280,7 +289,6 @@ BAD = [
             "example.org",
             "ftp://example.org",
             "https://",
-            "https://me:secret@example.org",
             "https://example.org:0",
             "https://example.org:65536",
             "https://example.org:x",
@@ -440,3 +448,70 @@ def test_a_folder_in_place_of_the_file_is_refused(folder: Path) -> None:
     (folder / ".env").mkdir()
     with pytest.raises(ConfigError, match=r"^\.env cannot be read: "):
         Settings.load()
+
+
+# The home directory, passwords, certificates
+
+
+def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "groups.json").write_text("{}")
+    settings = Settings.from_mapping({"VN_DATABASE_PATH": "~/vn.db", "TICKER_GROUPS_FILE": "~/groups.json"})
+    assert (settings.vn_database_path, settings.ticker_groups_file) == (tmp_path / "vn.db", tmp_path / "groups.json")
+    with pytest.raises(
+        ConfigError, match=r"^MARKET_DATA_DIR='~nobody-of-this-name/x' is not allowed; allowed: a path$"
+    ):
+        Settings.from_mapping({"MARKET_DATA_DIR": "~nobody-of-this-name/x"})
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://me:s3cret@proxy.example.org:3128", "http://me:s3@cret@proxy.example.org:3128/"]
+)
+def test_a_proxy_may_have_a_password_which_is_never_shown(proxy: str) -> None:
+    settings = Settings.from_mapping({"PROVIDER_PROXY": proxy})
+    assert settings.provider_proxy == proxy.rstrip("/")
+    assert "cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "shown"),
+    [
+        ("PROVIDER_PROXY", "ftp://me:s3cret@proxy.example.org", "ftp://***@proxy.example.org"),
+        ("PROVIDER_PROXY", "me:s3cret@proxy.example.org:3128", "***@proxy.example.org:3128"),
+        ("PROVIDER_PROXY", "http://me:s3cret@proxy.example.org:99999", "http://***@proxy.example.org:99999"),
+        ("BINANCE_BASE_URL", "https://me:s3cret@example.org", "https://***@example.org"),
+        ("VCI_BASE_URL", "https://me:s3cret@example.org/api", "https://***@example.org/api"),
+    ],
+)
+def test_an_address_that_is_refused_is_shown_without_its_password(variable: str, text: str, shown: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_mapping({variable: text})
+    assert str(caught.value).startswith(f"{variable}={shown!r} is not allowed; allowed: ")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_are_named_by_a_setting_or_as_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, str(bundle))
+    assert Settings.load().ca_bundle == bundle
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_dotenv_in_another_encoding_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes("PORT=3000\n".encode(encoding))
+    with pytest.raises(ConfigError, match=r"^\.env cannot be read: .*; allowed: UTF-8 text, or no such file$"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("text", ["2026-13-01", "today", "2026-01-02;2026-01-05"])
+def test_dates_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"EXTRA_HOLIDAYS=.* is not allowed; allowed: nothing, or dates like"):
+        Settings.from_mapping({"EXTRA_HOLIDAYS": text})

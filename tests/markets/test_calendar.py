@@ -98,7 +98,7 @@ def test_a_saturday_worked_in_exchange_has_no_session(day: str) -> None:
         (2015, 248),
         (2016, 251),
         (2017, 250),
-        (2018, 250),
+        (2018, 248),  # 250 bars of the index, two of them flat ones of days on which HOSE was closed
         (2019, 250),
         (2020, 252),
         (2021, 250),
@@ -143,3 +143,40 @@ def test_threads_that_ask_first_all_get_the_same_answer() -> None:
     days = [date(year, 9, 2) for year in range(1990, 2090)] * 8
     with ThreadPoolExecutor(8) as pool:
         assert not any(pool.map(VN.calendar.is_trading_day, days))
+
+
+@pytest.mark.parametrize(
+    ("day", "is_session"),
+    [
+        ("2026-01-02", False),
+        ("2026-01-05", True),
+        ("2026-01-06", True),
+        ("2018-01-22", True),
+        ("2018-01-23", False),
+        ("2018-01-24", False),
+        ("2018-01-25", True),
+        ("2008-05-26", True),
+        ("2008-05-27", False),
+        ("2008-05-28", False),
+        ("2008-05-29", False),
+        ("2008-05-30", True),
+    ],
+)
+def test_days_on_which_the_exchanges_did_otherwise(day: str, is_session: bool) -> None:
+    assert VN.calendar.is_trading_day(date.fromisoformat(day)) is is_session
+    midnight = int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp())
+    assert (midnight in VN.calendar.trading_days(midnight - 86_400, midnight + 86_400)) is is_session
+
+
+@pytest.mark.parametrize(("day", "as_set"), [("2026-06-10", False), ("2026-01-02", True), ("2026-06-13", True)])
+def test_what_is_declared_late_is_a_setting(day: str, as_set: bool) -> None:
+    """A holiday, a session on a day that the calendar takes for a holiday, and one on a Saturday."""
+    which = date.fromisoformat(day)
+    midnight = int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp())
+    try:
+        calendar.correct_sessions([] if as_set else [which], [which] if as_set else [])
+        assert VN.calendar.is_trading_day(which) is as_set
+        assert (midnight in VN.calendar.trading_days(midnight - 86_400, midnight + 86_400)) is as_set
+    finally:
+        calendar.correct_sessions([], [])
+    assert VN.calendar.is_trading_day(which) is not as_set

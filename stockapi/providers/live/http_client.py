@@ -111,6 +111,7 @@ class HttpClient:
         self._connect_timeout_s = settings.provider_connect_timeout_ms / 1000
         self._read_timeout_s = settings.provider_read_timeout_ms / 1000
         self._proxy = settings.provider_proxy
+        self._ca_bundle = settings.ca_bundle
         self._limiter = RateLimiter(requests_per_minute, 60.0, timing)
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._ban = _Ban(timing)
@@ -261,6 +262,8 @@ class HttpClient:
         session.headers.update(self._headers)
         if self._proxy:
             session.proxies = {"http": self._proxy, "https": self._proxy}
+        if self._ca_bundle is not None:
+            session.verify = str(self._ca_bundle)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
         session.mount("http://", adapter)
         session.mount("https://", adapter)

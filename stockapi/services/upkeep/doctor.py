@@ -53,6 +53,7 @@ class Kind(Enum):
     LEVEL = "steps of the price level that the days of the same dates do not have"
     JUMP = "closes jump to a multiple or a fraction"
     GAP = "trading days between the first and the last bar have none"
+    FLAT = "days of one price without volume"
     IDLE = "trading days without a bar since the last one, while others have some"
     UNREADABLE = "database: this series cannot be read from it"
     UNREADABLE_FILE = "CSV file: it cannot be read"
@@ -243,7 +244,15 @@ def _odd_bars(bars: Bars, key: SeriesKey, settings: Settings, now: datetime) -> 
         Kind.FUTURE: (bars.time > now.timestamp() + _CLOCK_SLACK_S) & is_possible(bars.time, now),
         Kind.UNTIMELY: ~is_possible(bars.time, now),
         Kind.JUMP: is_jump,
+        Kind.FLAT: _is_flat_day(bars, key),
     }
+
+
+def _is_flat_day(bars: Bars, key: SeriesKey) -> NDArray[np.bool_]:
+    """Sources make such a day where there was no trade, or no session at all."""
+    if key.interval.is_intraday:
+        return np.zeros(len(bars), dtype=np.bool_)
+    return np.asarray((bars.prices == bars.close).all(axis=0) & (bars.volume == 0))
 
 
 def _outside_session(bars: Bars, key: SeriesKey) -> NDArray[np.bool_]:
