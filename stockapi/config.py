@@ -37,7 +37,7 @@ SIMULATED: Final = "simulated"
 
 _USUAL_SEED: Final = "1"
 
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
+_ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:([0-9]{1,5}|\*))?", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
 
@@ -286,7 +286,10 @@ class Settings:
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "least serious line logged")
     cors_origins: tuple[str, ...] = _setting(
         "",
-        _list_of("* or origins like https://example.org", lambda item: item == "*" or _ORIGIN.fullmatch(item)),
+        _list_of(
+            "* or origins like https://example.org, https://*.example.org, http://localhost:*",
+            lambda item: item == "*" or _ORIGIN.fullmatch(item),
+        ),
         "pages of other hosts that may read the API",
     )
 

@@ -65,7 +65,7 @@ def _groups_in(source: Traversable, mode: Mode) -> dict[str, list[str]]:
     allowed = _ALLOWED_GROUPS if group is None else _ALLOWED_LIST
     try:
         value = read_json(source)
-        return _groups(value) if group is None else {group: _symbols("the list", value)}
+        return _groups(value) if group is None else {group: _ranked(value)}
     except OSError as exc:
         raise ConfigError(f"{name}={str(source)!r} cannot be read: {exc.strerror}; allowed: {allowed}") from exc
     except ValueError as exc:
@@ -129,14 +129,34 @@ def _groups(value: object) -> dict[str, list[str]]:
     return {group: _symbols(f"group {group!r}", symbols) for group, symbols in value.items()}
 
 
-def _symbols(where: str, value: object) -> list[str]:
+def _ranked(value: object) -> list[str]:
+    """The symbols of a list of coins, in upper case.
+
+    The list is an array of symbols. Files of the old API are taken, too: an array of objects with a `symbol`, and an
+    object that has one array (`{"data": [{"symbol": "btc"}]}`). Among objects, the first of equal symbols counts.
+    """
+    if isinstance(value, dict):
+        lists = [each for each in value.values() if isinstance(each, list)]
+        if len(lists) != 1:
+            raise ValueError("it is an object without one array in it")
+        value = lists[0]
+    if not isinstance(value, list) or not all(isinstance(each, dict) and "symbol" in each for each in value):
+        return _symbols("the list", value)
+    symbols = [each["symbol"] for each in value]
+    return list(dict.fromkeys(_symbols("the list", symbols, is_unique=False)))
+
+
+def _symbols(where: str, value: object, *, is_unique: bool = True) -> list[str]:
+    """The symbols in upper case."""
     if not isinstance(value, list) or not value:
         raise ValueError(f"{where} is not an array, or an empty one")
     for item in value:
-        if not isinstance(item, str) or not is_symbol(item):
+        if not isinstance(item, str) or not item.isascii() or not is_symbol(item.upper()):
             raise ValueError(f"{where} holds {item!r:.40}")
-    _require_unique(where, value)
-    return value
+    symbols = [item.upper() for item in value]
+    if is_unique:
+        _require_unique(where, symbols)
+    return symbols
 
 
 def _require_unique(where: str, names: list[str]) -> None:

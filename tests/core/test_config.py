@@ -322,7 +322,11 @@ def test_a_bad_value_is_refused_in_one_line_that_names_variable_value_and_what_i
         ("PORT", "70000", "a whole number from 1 to 65535"),
         ("DATA_PROVIDER", "yahoo", "live, simulated"),
         ("INDEX_TICKERS", "vn30", "upper-case symbols, or their beginnings with * behind, separated by commas"),
-        ("CORS_ORIGINS", "x", "* or origins like https://example.org, separated by commas"),
+        (
+            "CORS_ORIGINS",
+            "x",
+            "* or origins like https://example.org, https://*.example.org, http://localhost:*, separated by commas",
+        ),
     ],
 )
 def test_the_line_reads_like_this(variable: str, text: str, allowed: str) -> None:

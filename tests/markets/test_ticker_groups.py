@@ -147,7 +147,7 @@ def refusal(variable: str, file: Path) -> str:
         ('{"THEP": "HPG"}', "group 'THEP' is not an array, or an empty one"),
         ('{"THEP": []}', "group 'THEP' is not an array, or an empty one"),
         ('{"THEP": {"HPG": 1}}', "group 'THEP' is not an array, or an empty one"),
-        ('{"THEP": ["hpg"]}', "group 'THEP' holds 'hpg'"),
+        ('{"THEP": ["hpg", "HPG"]}', "group 'THEP' holds 'HPG' twice"),
         ('{"THEP": ["../HPG"]}', "group 'THEP' holds '../HPG'"),
         ('{"THEP": ["HPG\\n"]}', "group 'THEP' holds 'HPG\\n'"),
         ('{"THEP": [7]}', "group 'THEP' holds 7"),
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_set_of_groups_is_refused(content: str, reason: str, t
     ("content", "reason"),
     [
         ("BTC ETH", "Expecting value: line 1 column 1 (char 0)"),
-        ('{"BTC": 1}', "the list is not an array, or an empty one"),
+        ('{"BTC": 1}', "it is an object without one array in it"),
         ("[]", "the list is not an array, or an empty one"),
         ('["BTC", "E TH"]', "the list holds 'E TH'"),
         ('["BTC", "BTC"]', "the list holds 'BTC' twice"),
@@ -209,3 +209,19 @@ def test_a_file_gone_since_the_start_is_reported(variable: str, tmp_path: Path) 
 def test_a_symbol_of_several_groups_belongs_to_the_first() -> None:
     sectors = sector_of({"BANKS": ["VCB", "ACB"], "LARGE": ["VIC", "VCB"]})
     assert list(sectors.items()) == [("VCB", "BANKS"), ("ACB", "BANKS"), ("VIC", "LARGE")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '["btc", "Eth"]',
+        '{"data": [{"symbol": "BTC"}, {"symbol": "eth", "name": "Ethereum", "rank": 2}]}',
+        '[{"symbol": "BTC"}, {"symbol": "ETH"}, {"symbol": "btc"}]',
+        '{"status": {"error": 0}, "coins": ["BTC", "ETH"], "total": 2}',
+    ],
+)
+def test_the_list_of_coins_may_be_that_of_the_old_api(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "coins.json"
+    file.write_text(content)
+    settings = Settings.from_mapping({"CRYPTO_LIST_FILE": str(file)})
+    assert groups_for(Mode.CRYPTO, settings) == {"CRYPTO_TOP_100": ["BTC", "ETH"]}

@@ -292,7 +292,8 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
         },
     ),
     ("/tickers/group", "", {"mode": MARKET}),
-    ("/tickers/names", "", {"mode": MARKET}),
+    ("/tickers/names", "", {"mode": MARKET_OR_ALL}),
+    ("/tickers/name", "", {"mode": MARKET_OR_ALL}),
     ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "mode": MARKET}),
     ("/adjustments", "", {"mode": MARKET, "since": MOMENT}),
     (

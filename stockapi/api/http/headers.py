@@ -1,5 +1,6 @@
 """Headers of every answer: what browsers may do with it, and pages of which other sites may read it."""
 
+import re
 from collections.abc import Sequence
 
 from flask import Flask, Response
@@ -25,7 +26,7 @@ def install(app: Flask, cors_origins: Sequence[str]) -> None:
     is_open = "*" in cors_origins
     CORS(
         app,
-        origins="*" if is_open else list(cors_origins),
+        origins="*" if is_open else [_pattern(origin) for origin in cors_origins],
         send_wildcard=is_open,
         methods=["GET", "HEAD", "OPTIONS"],
         expose_headers=list(EXPOSED_HEADERS),
@@ -34,6 +35,13 @@ def install(app: Flask, cors_origins: Sequence[str]) -> None:
     )
     if not is_open:
         app.after_request(_vary_by_origin)
+
+
+def _pattern(origin: str) -> re.Pattern[str]:
+    """The origins of a setting: `*.` stands for one or more names of hosts, `:*` for any port, or none."""
+    text = re.escape(origin.removesuffix(":*")).replace(r"\*\.", r"(?:[a-z0-9-]+\.)+")
+    port = r"(?::[0-9]{1,5})?" if origin.endswith(":*") else ""
+    return re.compile(rf"{text}{port}\Z", re.ASCII | re.IGNORECASE)
 
 
 def _add_security_headers(response: Response) -> Response:

@@ -128,6 +128,16 @@ _BARS: Final = (
         sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
     ),
     Operation(
+        path="/tickers/name",
+        tag="Reference",
+        summary="What is behind each symbol, as older clients ask",
+        description="The company of a stock, the name of a coin.",
+        query=schemas.NamesSchema,
+        answer="Names by symbol, alphabetical.",
+        content={_JSON: _by_symbol(_TEXT)},
+        sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
+    ),
+    Operation(
         path="/tickers/coverage",
         tag="Reference",
         summary="How much of each ticker is stored",

@@ -235,8 +235,12 @@ class AdjustmentsSchema(QuerySchema):
         return AdjustmentsQuery(**data)
 
 
-class NamesSchema(GroupSchema):
-    """The same parameters as for groups."""
+class NamesSchema(QuerySchema):
+    mode = market_or_all()
+
+    @post_load
+    def _as_modes(self, data: dict[str, Any], **_: Any) -> Markets:
+        return self.markets if data["mode"] is None else (data["mode"],)
 
 
 class CoverageSchema(QuerySchema):
@@ -277,9 +281,9 @@ def parse_adjustments_query(arguments: MultiDict[str, str], markets: Markets = E
     return cast(AdjustmentsQuery, load(AdjustmentsSchema, arguments, markets))
 
 
-def parse_names_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> Mode:
+def parse_names_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> Markets:
     """:raises QueryError: as `parameters.load`."""
-    return cast(Mode, load(NamesSchema, arguments, markets))
+    return cast(Markets, load(NamesSchema, arguments, markets))
 
 
 def parse_coverage_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> CoverageQuery:

@@ -1,5 +1,7 @@
 """GET /tickers/group and /tickers/names: the groups of tickers, and the names of tickers."""
 
+from collections import Counter
+
 import orjson
 from flask import Blueprint, Response, request
 
@@ -23,7 +25,19 @@ def tickers_by_group() -> Response:
 
 
 @blueprint.get("/tickers/names")
+@blueprint.get("/tickers/name")
 def ticker_names() -> Response:
-    """The name of the company or coin of each symbol of a market (`mode`), in alphabetical order of the symbols."""
-    names = names_for(parse_names_query(request.args, services().settings.markets), services().settings)
+    """The name of the company or coin of each symbol of the markets (`mode`), in alphabetical order of the symbols.
+
+    A symbol of two markets has the key `<market>:<symbol>`, as in /tickers.
+    """
+    settings = services().settings
+    each = {mode: names_for(mode, settings) for mode in parse_names_query(request.args, settings.markets)}
+    markets = Counter(symbol for names in each.values() for symbol in names)
+    keyed = {
+        f"{mode.value}:{symbol}" if markets[symbol] > 1 else symbol: name
+        for mode, names in each.items()
+        for symbol, name in names.items()
+    }
+    names = dict(sorted(keyed.items()))
     return responses.conditional([orjson.dumps(names)], responses.JSON_TYPE, _MAX_AGE_S)

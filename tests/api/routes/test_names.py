@@ -42,7 +42,7 @@ def test_names_follow_the_file_of_groups(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "text"), [("mode=bonds", "mode 'bonds' is unknown"), ("mode=vn&mode=vn", "mode is given 2 times")]
+    ("query", "text"), [("mode=bonds", "mode 'bonds' is not allowed"), ("mode=vn&mode=vn", "mode is given 2 times")]
 )
 def test_a_wrong_parameter_is_400(tmp_path: Path, query: str, text: str) -> None:
     answer = client_with(tmp_path).get(f"/tickers/names?{query}")
