@@ -47,8 +47,10 @@ def writer_lock(settings: Settings, modes: Iterable[Mode], clock: Callable[[], d
     :raises CsvError: when the lock file cannot be created.
     """
     with ExitStack() as stack:
-        paths = {path for mode in modes for path in (_path(settings, mode), _database_path(settings, mode))}
-        for path in sorted(paths):
+        every = list(modes)
+        trees, databases = ({of(settings, mode) for mode in every} for of in (_path, _database_path))
+        # In the same order in every process. The trees come first: an operator knows the market by its tree.
+        for path in [*sorted(trees), *sorted(databases - trees)]:
             stack.enter_context(_locked(path, clock))
         yield
 

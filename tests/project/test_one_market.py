@@ -25,6 +25,7 @@ ROUTES = (
     "/tickers?limit=1",
     "/tickers/group?",
     "/tickers/names?",
+    "/tickers/name?",
     "/tickers/coverage?",
     "/adjustments?",
     "/analysis/top-performers?min_volume=0",
@@ -86,7 +87,8 @@ def test_commands_are_about_it_alone(alone: Alone) -> None:
 def own_files(market: Alone) -> set[str]:
     settings = Settings.from_mapping(variables(market.directory, market.mode))
     database = settings.database_path(market.mode).name
-    return {database, f"{database}-wal", f"{database}-shm", settings.data_dir(market.mode).name}
+    files = {database, f"{database}-wal", f"{database}-shm", f".{database}.writer.lock"}
+    return {*files, settings.data_dir(market.mode).name}
 
 
 def test_nothing_of_the_other_is_made(alone: Alone) -> None:
