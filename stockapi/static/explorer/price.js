@@ -42,8 +42,7 @@ export class Price {
    */
   constructor(store, { chart, requests, unitOf, loader, onView }) {
     Object.assign(this, { _store: store, _chart: chart, _requests: requests, _unitOf: unitOf, _onView: onView });
-    Object.assign(this, { _held: undefined, _full: undefined, _comparison: new Comparison() });
-    this._pointedAt = undefined;
+    Object.assign(this, { _held: undefined, _full: undefined, _pointedAt: undefined, _comparison: new Comparison() });
     this._edge = new AbortController();
     this._isAsking = false;
     Object.assign(this, { _retryAt: 0, _edgeFailure: "" });

@@ -117,8 +117,10 @@ def test_every_file_of_the_page_is_served(client: FlaskClient, page: Page) -> No
 
 
 def test_every_file_of_the_folder_is_named_by_the_page(page: Page) -> None:
+    """Those of another language excepted: a script loads them when it is chosen."""
     named = {path.rpartition("/")[2] for path in page.files}
-    assert named == {path.name for path in (*SCRIPTS, *STYLES)} | {"lightweight-charts.js"}
+    assert named == {path.name for path in (*SCRIPTS, *STYLES)} - {"words-vi.js"} | {"lightweight-charts.js"}
+    assert "import(`./words-${language}.js`)" in (FOLDER / "i18n.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
