@@ -1,6 +1,7 @@
 """Which files of a tree are to be imported, what is passed over, and how each is opened: plain, gzip or zip."""
 
 import gzip
+import os
 import re
 import stat
 import zipfile
@@ -14,6 +15,7 @@ from typing import Any, Final, cast
 
 from stockapi.errors import CsvError, LayoutError, os_errors
 from stockapi.formats.foreign.names import FileName
+from stockapi.machine import open_regular
 from stockapi.services.csv_store import quarantine
 
 _TABLE: Final = re.compile(r"(?P<stem>.+?)\.(?:csv|txt|tsv)(?:\.gz)?", re.IGNORECASE)
@@ -140,7 +142,7 @@ def tables_of(file: ImportFile) -> Iterator[OpenedFile | PassedOver]:
 
     :raises CsvError: when the file cannot be read, or is damaged.
     """
-    with reading(str(file.path)), file.path.open("rb") as stream:
+    with reading(str(file.path)), os.fdopen(open_regular(file.path), "rb") as stream:
         start = stream.peek(len(_ZIP))
         if start.startswith(_ZIP):
             yield from _members_of(file, stream)
