@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from stockapi.config import Settings
@@ -167,6 +167,15 @@ class Writer:
                     self._fork()
 
 
+def _open_files(pid: int) -> set[str]:
+    """The paths that the process has open. A descriptor may be closed while it is looked at."""
+    paths = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            paths.add(os.readlink(descriptor))  # noqa: PTH115
+    return paths
+
+
 class Rig:
     """One directory with both stores, and who works on it."""
 
@@ -187,10 +196,7 @@ class Rig:
     def has_answered_everywhere(self) -> bool:
         """Whether each process of the web has read the database: none is just starting. Asks once."""
         self.clients.newest_bar(*self.series[0])
-        return all(
-            str(self.database) in map(os.path.realpath, Path(f"/proc/{pid}/fd").iterdir())
-            for pid in self.web_processes()
-        )
+        return all(str(self.database) in _open_files(pid) for pid in self.web_processes())
 
     @contextmanager
     def stores(self) -> Iterator[Stores]:
