@@ -34,8 +34,9 @@ _FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
 """1969-12-29: the Unix epoch was a Thursday."""
 
 _VOLUME_DECIMALS: Final = 8
-_MOST_VOLUME: Final = (1 << 63) - 1
 """Exchanges report fractions of a coin with at most 8 decimals."""
+_MOST_VOLUME: Final = (1 << 63) - 1
+"""The largest whole volume: a sum of shares stays here, and does not wrap."""
 
 _MOST_BASE_BARS: Final = {
     AggregatedInterval.MIN_5: 5,

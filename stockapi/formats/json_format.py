@@ -24,7 +24,7 @@ BARS_AT_ONCE = 4_096
 
 
 def parts(bars: Bars) -> Iterator[Bars]:
-    """The bars in parts of at most `_BARS_AT_ONCE`."""
+    """The bars in parts of at most `BARS_AT_ONCE`."""
     return (bars.take(slice(start, start + BARS_AT_ONCE)) for start in range(0, len(bars), BARS_AT_ONCE))
 
 

@@ -32,7 +32,6 @@ from stockapi.models.mode import Mode
 
 log = logging.getLogger(__name__)
 
-_FIELDS: Final = ("time", "open", "high", "low", "close", "volume")
 _LAST_TIME: Final = 4_102_444_800
 """2100-01-01. No bar is later. A time in milliseconds is later, except in the first 48 days of 1970."""
 _WHOLE_LIMIT: Final = float(1 << 63)
