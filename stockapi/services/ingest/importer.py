@@ -114,18 +114,21 @@ def _import_table(
     if table.damaged:
         stores.quarantine.add(options.mode, source, table.damaged, now)
     saved, multiplied = dict[SeriesKey, SaveResult](), set[str]()
+    renamed = stores.renames.of(options.mode).old([key.ticker for key in table.series])
     for key, regular in table.series.items():
         bars = regular.bars
         if options.multiplies and not stores.settings.is_index(key.ticker, key.mode):
             bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
             multiplied.add(key.ticker)
-        saved[key] = _merge_and_save(stores, key, bars, now)
+        # Under its old name nobody would find it: requests for that are answered with the new one.
+        saved[key] = _merge_and_save(stores, key._replace(ticker=renamed.get(key.ticker, key.ticker)), bars, now)
+    notes = [*table.notes, *_doubts(table, options), *(f"{old} is {new} now" for old, new in renamed.items())]
     return ImportResult(
         source,
         saved,
         sum(len(regular.bars) for regular in table.series.values()),
         table.damaged,
-        tuple(f"{source}: {note}" for note in (*table.notes, *_doubts(table, options))),
+        tuple(f"{source}: {note}" for note in notes),
         frozenset(multiplied),
     )
 

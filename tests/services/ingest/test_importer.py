@@ -580,3 +580,12 @@ def test_with_sqlite_writes_off_csv_alone_is_written(make_stores: MakeStores, tr
     run_import(stores, tree)
     assert stores.in_csv("VCB").close.tolist() == [1, 2, 3]
     assert not stores.settings.vn_database_path.exists()
+
+
+def test_bars_of_a_ticker_that_was_renamed_go_to_its_new_name(stores: Stores, tree: Path) -> None:
+    stores.renames.record(Mode.VN, stores.renames.of(Mode.VN).with_renamed("OLD", "NEW"))
+    put(tree, "OLD.csv", rows("OLD", [1.0, 2.0, 3.0]))
+    (result,) = run_import(stores, tree)
+    assert [note.rpartition(": ")[2] for note in result.notes] == ["OLD is NEW now"]
+    assert_in_both(stores, "NEW", [1.0, 2.0, 3.0])
+    assert "OLD" not in stores.csv_store.tickers(Mode.VN)
