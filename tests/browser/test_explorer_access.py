@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 
 from tests.browser.explorer_page import Explorer, dong, percent, readout_of, time_text
 
+pytestmark = pytest.mark.long
+
 NAMELESS = re.compile(
     r"^\s*- (?:button|checkbox|combobox|heading|link|listbox|option|radio|region|table|textbox)(?! \"[^\"]*\w).*$",
     re.MULTILINE,

@@ -9,6 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser.explorer_page import Explorer
 
+pytestmark = pytest.mark.long
+
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RUN = (
     "axe.run(document).then((found) => found.violations.map(({ id, nodes }) => [id, nodes.map((node) => node.target)]))"

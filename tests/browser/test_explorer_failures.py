@@ -17,6 +17,8 @@ from tests.browser.explorer_page import (
     readout_of,
 )
 
+pytestmark = pytest.mark.long
+
 REQUESTS = {
     "quote": QUOTE,
     "chart-panel": BARS,

@@ -9,6 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser.explorer_page import CHART, Explorer, dong, percent, readout_of, rounded
 
+pytestmark = pytest.mark.long
+
 Column = NDArray[np.float64]
 
 RUN = """async ([name, closes]) => {

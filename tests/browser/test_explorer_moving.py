@@ -10,6 +10,8 @@ from playwright.sync_api import Request, expect
 
 from tests.browser.explorer_page import BARS, CHART, Explorer, readout_of
 
+pytestmark = pytest.mark.long
+
 CHUNK = 600
 """Bars that are asked for when the past comes near."""
 

@@ -106,7 +106,7 @@ def chain(request: pytest.FixtureRequest, upstream: FakeUpstream, stores: Stores
     return Chain(request.param, upstream, stores)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("chain", list(SOURCES), indirect=True)
 def test_first_download_resume_and_gap(chain: Chain) -> None:
     assert chain.cycle() == 0

@@ -128,7 +128,7 @@ def test_a_second_worker_says_who_the_first_is(stores: Stores, tmp_path: Path) -
     assert "-m workers, since " in line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_any_moment_it_recovers(stores: Stores, tmp_path: Path) -> None:
     """Five kills in the middle of writing; the chosen moments are another five at each run."""
     moments = [random.uniform(0.0, 0.3) for _ in range(5)]
@@ -186,7 +186,7 @@ def test_a_signal_ends_the_settling_of_a_start(stores: Stores, tmp_path: Path) -
     assert 0 < len(stores.sqlite_store.ledger(Mode.VN)) < len(tickers)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_once_runs_each_job_and_ends(stores: Stores, tmp_path: Path) -> None:
     ended = run_worker(tmp_path, environment(tmp_path), "--once", "--only", "daily")
     assert (ended.returncode, ended.stdout) == (0, "")

@@ -108,7 +108,7 @@ def is_found(stores: Stores) -> bool:
     return result.integrity != "ok" or bool(result.differing)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("round_", range(3))
 def test_every_flip_that_shows_in_an_answer_is_found_and_repaired(filled: Stores, round_: int) -> None:
     """None of them brings an answer down. 20 flips a round, in database and CSV files, each from a sound state."""
