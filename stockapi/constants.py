@@ -12,5 +12,11 @@ SQLITE_BATCH_SIZE: Final = 1000
 DEFAULT_LIMIT: Final = 252
 """Bars of each symbol when the request has no start: as many as a year has trading days."""
 
+LEGACY_FACTOR: Final = 1000.0
+"""Older clients use prices of stocks in thousands."""
+
+LARGEST_INT64: Final = (1 << 63) - 1
+"""The largest whole volume."""
+
 SECONDS_PER_HOUR: Final = 3_600
 SECONDS_PER_DAY: Final = 86_400

@@ -23,7 +23,7 @@ from typing import Final
 
 import numpy as np
 
-from stockapi.constants import SECONDS_PER_DAY
+from stockapi.constants import LARGEST_INT64, SECONDS_PER_DAY
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.interval import AggregatedInterval, Interval
@@ -35,8 +35,6 @@ _FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
 
 _VOLUME_DECIMALS: Final = 8
 """Exchanges report fractions of a coin with at most 8 decimals."""
-_MOST_VOLUME: Final = (1 << 63) - 1
-"""The largest whole volume: a sum of shares stays here, and does not wrap."""
 
 _MOST_BASE_BARS: Final = {
     AggregatedInterval.MIN_5: 5,
@@ -85,11 +83,11 @@ def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
 
 def _whole_sums(volume: Int | Float, first: Int) -> Int:
     sums: Int = np.add.reduceat(volume, first)
-    if int(volume.max()) <= _MOST_VOLUME // len(volume):
+    if int(volume.max()) <= LARGEST_INT64 // len(volume):
         return sums
     stops = [*first[1:].tolist(), len(volume)]
     exact = [sum(volume[start:stop].tolist()) for start, stop in zip(first.tolist(), stops, strict=True)]
-    return np.array([min(each, _MOST_VOLUME) for each in exact], dtype=np.int64)
+    return np.array([min(each, LARGEST_INT64) for each in exact], dtype=np.int64)
 
 
 def bucket_start(time: Int, interval: AggregatedInterval, mode: Mode) -> Int:

@@ -7,10 +7,10 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from enum import Enum
 from typing import Final
 
+from stockapi.constants import LARGEST_INT64
 from stockapi.models import literals
 
 _PLAIN_CHARACTERS: Final = str.maketrans("", "", "0123456789.+-eE\n")
-_MOST: Final = (1 << 63) - 1
 
 
 class Style(Enum):
@@ -67,7 +67,7 @@ def whole_numbers(texts: Sequence[str], style: Style) -> list[int] | None:
     if not all(text.isdecimal() and text.isascii() for text in texts):
         return None
     values = list(map(int, texts))
-    return values if max(values) <= _MOST else None
+    return values if max(values) <= LARGEST_INT64 else None
 
 
 def parse_number(name: str, text: str, style: Style = Style.POINT) -> float:
@@ -95,7 +95,7 @@ def parse_whole(name: str, text: str, style: Style = Style.POINT) -> int:
     # Decimal, because a float has only 53 bits. Not for 0: its exponent may be huge, and int() would write it out.
     if number < 2.0**64:
         whole = int(Decimal(plain(text, style)).to_integral_value(ROUND_HALF_EVEN)) if number else 0
-        if whole <= _MOST:
+        if whole <= LARGEST_INT64:
             return whole
     raise ValueError(f"{name} {shown(text)} is beyond 63 bits")
 

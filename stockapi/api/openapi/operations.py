@@ -5,7 +5,7 @@ answers and the errors.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -76,6 +76,17 @@ _BAR: Final = {
     "total_money_changed": 1471210000.0,
 }
 
+_NAMES: Final = Operation(
+    path="/tickers/names",
+    tag="Reference",
+    summary="What is behind each symbol",
+    description="The company of a stock, the name of a coin.",
+    query=schemas.NamesSchema,
+    answer="Names by symbol, alphabetical.",
+    content={_JSON: _by_symbol(_TEXT)},
+    sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
+)
+
 _BARS: Final = (
     Operation(
         path="/tickers",
@@ -117,26 +128,8 @@ _BARS: Final = (
         content={_JSON: _by_symbol({"type": "array", "items": _TEXT})},
         sample={"NGAN_HANG": ["ACB", "BID", "VCB"], "CONG_NGHE": ["FPT"]},
     ),
-    Operation(
-        path="/tickers/names",
-        tag="Reference",
-        summary="What is behind each symbol",
-        description="The company of a stock, the name of a coin.",
-        query=schemas.NamesSchema,
-        answer="Names by symbol, alphabetical.",
-        content={_JSON: _by_symbol(_TEXT)},
-        sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
-    ),
-    Operation(
-        path="/tickers/name",
-        tag="Reference",
-        summary="What is behind each symbol, as older clients ask",
-        description="The company of a stock, the name of a coin.",
-        query=schemas.NamesSchema,
-        answer="Names by symbol, alphabetical.",
-        content={_JSON: _by_symbol(_TEXT)},
-        sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
-    ),
+    _NAMES,
+    replace(_NAMES, path="/tickers/name", summary="What is behind each symbol, as older clients ask"),
     Operation(
         path="/tickers/coverage",
         tag="Reference",

@@ -21,7 +21,7 @@ from stockapi.models.timestamps import format_time
 from stockapi.models.window import Window
 from stockapi.services.csv_store.journal import FileView, Identity
 
-_HEAD: Final = f"{HEADER}\n".encode()
+HEAD: Final = f"{HEADER}\n".encode()
 _SCAN_BYTES: Final = 1 << 21
 _STEP_BYTES: Final = 512
 _ROW_BYTES: Final = 256  # an estimate: rows have 120 to 250 bytes
@@ -62,7 +62,7 @@ class CanonicalRows:
     @property
     def first(self) -> int:
         """Offset of the first row, in bytes."""
-        return len(_HEAD)
+        return len(HEAD)
 
     @property
     def end(self) -> int:
@@ -73,7 +73,7 @@ class CanonicalRows:
         """Whether the header, the tickers, and the form and order of the times are as the writer makes them, and the
         last line is complete.
         """
-        if self.view.read(0, min(len(_HEAD), self.end)) != _HEAD:
+        if self.view.read(0, min(len(HEAD), self.end)) != HEAD:
             return False
         shape = _Shape(self.key)
         position, newest = self.first, -1

@@ -38,7 +38,7 @@ from stockapi.models.window import WHOLE, Window
 from stockapi.services import durable, writer_lock
 from stockapi.services.csv_store import journal
 from stockapi.services.csv_store.journal import FileView
-from stockapi.services.csv_store.row_search import CanonicalRows, KnownFiles
+from stockapi.services.csv_store.row_search import HEAD, CanonicalRows, KnownFiles
 from stockapi.services.durable import LockedError, csv_errors
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,6 @@ _READERS_PATIENCE_S: Final = 0.25
 """A writer moves a tail in milliseconds. One that is stopped in mid-write must not hold the threads of the web."""
 _PARSED_TIMES: Final = 4
 """While a file is parsed, it takes about so many times its size."""
-_HEAD: Final = f"{HEADER}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ class CsvStore:
             if not self._known.is_canonical(path, rows):
                 return None
             last = view.read(rows.offset_of_last(1, rows.first, rows.end), rows.end)
-        bars = _parse(_HEAD + last, key).bars
+        bars = _parse(HEAD + last, key).bars
         return int(bars.time[-1]) if len(bars) else None
 
     def write(self, key: SeriesKey, bars: Bars) -> int:
@@ -189,7 +188,7 @@ class CsvStore:
             new = format_rows(key, bars).encode("ascii")
             if new == old:
                 return 0
-            _require_no_loss(path, _parse(_HEAD + old, key).bars, bars)
+            _require_no_loss(path, _parse(HEAD + old, key).bars, bars)
             journal.replace_tail(path, offset, new)
             self._known.remember(path, journal.identity_of(path.stat()), True)
             self._note_write(key.mode)
@@ -257,7 +256,7 @@ class CsvStore:
             if not self._known.is_canonical(path, rows):
                 return None
             data = view.read(*rows.span(window))
-        parsed = _parse(_HEAD + data, key)
+        parsed = _parse(HEAD + data, key)
         # Only ticker and time of the rows were checked. A row that is not a bar makes the count and the line numbers
         # wrong.
         return None if parsed.damaged else parsed

@@ -12,6 +12,7 @@ import numpy as np
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
+from stockapi.constants import LEGACY_FACTOR
 from stockapi.errors import SqliteError, SqliteFault
 from stockapi.formats.default_rows import TextForm
 from stockapi.markets import market_of
@@ -33,7 +34,6 @@ __all__ = ["DataSource", "DataStore", "LastBars", "PrerenderedText", "QueryResul
 
 log = logging.getLogger(__name__)
 
-_LEGACY_DIVISOR = 1000.0
 _PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
 
 
@@ -236,4 +236,4 @@ def _in_thousands(bars: Bars, mode: Mode) -> Bars:
 
 def _thousandth(values: Float, decimals: int) -> Float:
     # One quotient in four is not the float nearest to the decimal: 15048.95 / 1000 is 15.048950000000001.
-    return round_half_even(values / _LEGACY_DIVISOR, decimals)
+    return round_half_even(values / LEGACY_FACTOR, decimals)

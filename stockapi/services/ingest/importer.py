@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from stockapi.constants import LEGACY_FACTOR
 from stockapi.errors import CsvError, LayoutError
 from stockapi.formats.csv_format import DamagedLine
 from stockapi.formats.foreign.dialect import PassedOverError
@@ -21,8 +21,6 @@ from stockapi.models.timestamps import latest_possible
 from stockapi.services.csv_enhancer import SaveResult, open_series, save_enhanced_csv_and_sqlite
 from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
 from stockapi.services.stores import Stores
-
-LEGACY_FACTOR: Final = 1000.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,9 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
         if not is_adjusted or agree(stored, fetched, 10.0 ** -market_of(key.mode).price_decimals):
             part = _changed_part(series, held, fetched)
             saved = series.save(part, int(part.time[0])) if len(part) else SaveResult()
-            waits_for = _finish_adjustments(stores, key, now) if is_adjusted else ()
+            # The days tell for all three: hours and minutes that have changed load all of them.
+            is_told = is_adjusted and key.interval is Interval.DAILY
+            waits_for = _finish_adjustments(stores, key, now) if is_told else ()
             return SyncStats(len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for)
     seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
     return _load_history(stores, provider, key, now, seen)

@@ -26,6 +26,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 from stockapi.models.window import MIN_TIME, Window
 from stockapi.services.sqlite_store.block_format import BARS_PER_BLOCK, decode, encode
+from stockapi.services.sqlite_store.tables import choose_tickers
 
 
 class _Block(NamedTuple):
@@ -112,13 +113,8 @@ class BlockTable:
         :raises SqliteError: when the ledger holds an impossible ticker, or cannot be read.
         """
         values: dict[str, object] = {"interval": self.interval.value, **_parameters(window)}
-        if symbols is None:
-            which = "every"
-        elif len(symbols) == 1:
-            which, values["symbol"] = "one", symbols[0]
-        else:
-            which, values["symbols"] = "some", orjson.dumps(symbols).decode()
-        found = connection.execute(self.select[which, window.indicators], values)
+        which, chosen = choose_tickers(symbols)
+        found = connection.execute(self.select[which, window.indicators], values | chosen)
         for (ticker, first, last), rows in groupby(found, key=itemgetter(0, 1, 2)):
             if not is_symbol(str(ticker)):
                 raise SqliteError(f"the ledger knows a ticker {ticker!r}, which is none", SqliteFault.CORRUPT)

@@ -25,6 +25,7 @@ from stockapi.models.query import is_symbol
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison
+from stockapi.services.sqlite_store.tables import choose_tickers
 
 PRERENDERED_BARS: Final = {Interval.DAILY: 400, Interval.HOURLY: 400, Interval.MINUTE: 1_000}
 """The number of pre-rendered bars of a series: more than a year of a coin's days, four months of a stock's hours, four
@@ -77,13 +78,8 @@ class PrerenderedTable:
         start, end = window.bounds
         values: dict[str, object] = {"interval": self.interval.value, "start": start, "end": end}
         values["skip"] = None if window.limit is None else window.limit - 1
-        if symbols is None:
-            which = "every"
-        elif len(symbols) == 1:
-            which, values["symbol"] = "one", symbols[0]
-        else:
-            which, values["symbols"] = "some", orjson.dumps(symbols).decode()
-        found = connection.execute(self.select[form, which], values)
+        which, chosen = choose_tickers(symbols)
+        found = connection.execute(self.select[form, which], values | chosen)
         for ticker, is_true, stamp, first, last, earliest, latest, rows, text in found:
             if ticker is None:
                 return  # the statement returns a row of NULLs for an unknown ticker

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
@@ -185,3 +186,12 @@ def to_bars(rows: Sequence[tuple[float | None, ...]], mode: Mode) -> Bars:
             volume,
             np.array(columns[len(_BARE_COLUMNS) :], dtype=np.float64) if len(columns) > len(_BARE_COLUMNS) else None,
         )
+
+
+def choose_tickers(symbols: Sequence[str] | None) -> tuple[str, dict[str, object]]:
+    """The kind of ticker selection (None is `every`, otherwise `one` or `some`), and its parameters for SQL."""
+    if symbols is None:
+        return "every", {}
+    if len(symbols) == 1:
+        return "one", {"symbol": symbols[0]}
+    return "some", {"symbols": orjson.dumps(symbols).decode()}
