@@ -19,9 +19,9 @@ from stockapi.services.ingest.named_source import NamedSource
 from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.changes import finish_change
-from stockapi.services.upkeep.reconcile import settle_out_of_step
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from stockapi.services.writer_lock import require_held, writer_lock
-from workers.catch_up import CatchingUp
+from workers.catch_up_loop import CatchUpLoop
 from workers.clocks import Clocks
 from workers.jobs import THREADS
 from workers.loop import WorkerLoop
@@ -98,7 +98,7 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
             is_well = sum([loop.run_once() for loop in loops.values()]) == 0
         else:
             nightly = NightlyVerification(stores, modes, stop, clocks)
-            catching_up = CatchingUp(stores, modes, stop, clocks)
+            catching_up = CatchUpLoop(stores, modes, stop, clocks)
             is_well = _run_threads({**loops, "nightly": nightly, "catch-up": catching_up}, stop)
         # Not after an error: a thread may still run, and closing would take its file away.
         stores.close()
@@ -110,7 +110,7 @@ def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -
     """Reconcile the stores. A signal ends it after the current series; the next start does the rest."""
     recovery = stores.csv_store.recover(mode)
     finish_change(stores, mode, now)
-    settled = settle_out_of_step(stores, mode, now, stop)
+    reconciled = reconcile_out_of_step(stores, mode, now, stop)
     # Again, when SQLite had to be repaired before it could take the change.
     finish_change(stores, mode, now)
     log.info(
@@ -119,12 +119,12 @@ def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -
             mode=mode.value,
             journals=recovery.journals_finished,
             temp_files=recovery.temp_files_removed,
-            settled=len(settled),
+            reconciled=len(reconciled),
         )
     )
 
 
-def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification | CatchingUp], stop: threading.Event) -> bool:
+def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification | CatchUpLoop], stop: threading.Event) -> bool:
     """:returns: False when a thread died by itself or did not end in time."""
     threads = [threading.Thread(target=loop.run, name=name, daemon=True) for name, loop in loops.items()]
     for thread in threads:

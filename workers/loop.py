@@ -26,12 +26,12 @@ from stockapi.services.database_manager.bookkeeping import Cycle
 from stockapi.services.ingest.sync import sync_ticker
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, settle_out_of_step
+from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, reconcile_out_of_step
 from workers.clocks import Clocks
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S: Final = 1.0
+_CHECK_EVERY_S: Final = 1.0
 _BEAT_EVERY_S: Final = 10.0
 _CLOCK_SLACK_S: Final = 5.0
 """If wall clock and monotonic clock differ by more than this about when a job is due, the monotonic clock decides."""
@@ -129,7 +129,7 @@ class WorkerLoop:
         try:
             while not self._stop.is_set():
                 self._tick()
-                self._stop.wait(_LOOK_EVERY_S)
+                self._stop.wait(_CHECK_EVERY_S)
         finally:
             self._stores.db_manager.close_readers()
 
@@ -200,7 +200,7 @@ class WorkerLoop:
     def _bring_up_to_date(self, job: Job) -> int:
         started = self._monotonic()
         tally = _Tally()
-        has_tried = not self._is_usable(job.mode) and self._repair(job.mode, settle_out_of_step)
+        has_tried = not self._is_usable(job.mode) and self._repair(job.mode, reconcile_out_of_step)
         try:
             tickers = job.tickers(self._provider)
         except AppError as exc:
@@ -235,7 +235,7 @@ class WorkerLoop:
     def _repair(self, mode: Mode, repair: Callable[..., object]) -> bool:
         """Rebuild a missing or damaged database from CSV, in one thread. The other threads continue.
 
-        :param repair: `settle_out_of_step`, which checks first whether the database is damaged, or `rebuild`.
+        :param repair: `reconcile_out_of_step`, which checks first whether the database is damaged, or `rebuild`.
         :returns: whether it was tried.
         """
         started = self._monotonic()

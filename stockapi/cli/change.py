@@ -21,7 +21,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_time, parse_range_end, parse_time
 from stockapi.services.upkeep.changes import Deletion, Renaming, archive, make_change, require_both_stores
-from stockapi.services.upkeep.reconcile import settle_out_of_step
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 
 Parts = list[tuple[SeriesKey, Bars]]
 
@@ -59,7 +59,7 @@ def delete_bars(
     if first is not None and last is not None and first > last:
         raise QueryError("--from is after --to; allowed: a first time that is not after the last")
     with writing([mode]) as app:
-        _settle(app, mode)
+        _reconcile(app, mode)
         new = app.stores.renames.of(mode).renamed.get(ticker)
         if new is not None:
             raise NotFoundError(f"{ticker} is {new} now; name that")
@@ -90,7 +90,7 @@ def rename_ticker(old: str, new: str, mode: Mode, at_source: str | None, yes: bo
     if old == new:
         raise QueryError(f"OLD and NEW are both {old}; allowed: two names")
     with writing([mode]) as app:
-        _settle(app, mode)
+        _reconcile(app, mode)
         parts = _held(app, Deletion(old, tuple(Interval)), mode)
         names = app.stores.renames.of(mode)
         if not parts and names.renamed.get(old) != new:
@@ -105,11 +105,11 @@ def rename_ticker(old: str, new: str, mode: Mode, at_source: str | None, yes: bo
     click.echo(f"{old} is {new} now: {sum(len(bars) for _, bars in parts):,} bars")
 
 
-def _settle(app: Services, mode: Mode) -> None:
-    """What differs is settled first, so that all that is about to be changed is known."""
+def _reconcile(app: Services, mode: Mode) -> None:
+    """What differs is reconciled first, so that all that is about to be changed is known."""
     require_both_stores(app.stores, mode)
     if app.settings.database_path(mode).exists() or app.stores.csv_store.tickers(mode):
-        settle_out_of_step(app.stores, mode, app.clock())
+        reconcile_out_of_step(app.stores, mode, app.clock())
 
 
 def _held(app: Services, change: Deletion, mode: Mode) -> Parts:

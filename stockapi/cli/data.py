@@ -30,7 +30,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.providers.registry import provider_for
-from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
+from stockapi.services.csv_enhancer import EnhancementStats, reconcile_series, stored_tickers
 from stockapi.services.ingest.import_tree import PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.ingest.named_source import NamedSource
@@ -223,6 +223,6 @@ def _enhance_interval(app: Services, mode: Mode, interval: Interval) -> list[Enh
 
 def _enhance_series(app: Services, key: SeriesKey) -> EnhancementStats | str:
     try:
-        return settle(app.stores, key, app.clock())
+        return reconcile_series(app.stores, key, app.clock())
     except StoreError as exc:
         return f"failed {key}: {exc}"

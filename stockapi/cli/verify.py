@@ -11,7 +11,7 @@ from stockapi.context import Services, services
 from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
 from stockapi.services.csv_enhancer import EnhancementStats
-from stockapi.services.upkeep.reconcile import SeriesReport, settle_out_of_step
+from stockapi.services.upkeep.reconcile import SeriesReport, reconcile_out_of_step
 from stockapi.services.upkeep.verification import CheckReport, Repair, Watch, check, verify_and_repair
 from stockapi.services.writer_lock import writer_of
 
@@ -57,8 +57,8 @@ def _repair(app: Services, mode: Mode) -> bool:
 
     :returns: whether no difference is left.
     """
-    settled = settle_out_of_step(app.stores, mode, app.clock())
-    print_some([f"  {key}: was out of step{_told(stats)}" for key, stats in settled.items()])
+    reconciled = reconcile_out_of_step(app.stores, mode, app.clock())
+    print_some([f"  {key}: was out of step{_told(stats)}" for key, stats in reconciled.items()])
     if not app.settings.database_path(mode).exists():
         click.echo(f"{mode.value}: nothing is stored")
         return True
@@ -94,18 +94,18 @@ def _difference(report: SeriesReport) -> str:
 
 def _print_repair(mode: Mode, done: Repair) -> None:
     if done.is_rebuilt:
-        rows = sum(stats.records for stats in done.settled.values())
-        click.echo(f"{mode.value}: the database was filled anew, {len(done.settled)} series, {rows:,} bars")
+        rows = sum(stats.records for stats in done.reconciled.values())
+        click.echo(f"{mode.value}: the database was filled anew, {len(done.reconciled)} series, {rows:,} bars")
     else:
-        print_some([f"  {key}: settled{_told(stats)}" for key, stats in done.settled.items()])
+        print_some([f"  {key}: reconciled{_told(stats)}" for key, stats in done.reconciled.items()])
     lost = (f"  {key}: {rows} bars are in neither store; forgotten" for key, rows in done.gone.items())
-    failed = (f"  {key}: not settled: {why}" for key, why in done.failed.items())
+    failed = (f"  {key}: not reconciled: {why}" for key, why in done.failed.items())
     print_some([*chain(lost, failed)])
-    click.echo(f"{mode.value}: {len(done.settled)} series settled; compared again:")
+    click.echo(f"{mode.value}: {len(done.reconciled)} series reconciled; compared again:")
 
 
 def _told(stats: EnhancementStats) -> str:
-    """The changes of one settled series, in bars, as text."""
+    """The changes of one reconciled series, in bars, as text."""
     why = "".join(f"; {evidence.value}" for evidence in stats.evidence)
     aside = f", {stats.quarantined} set aside in the quarantine" if stats.quarantined else ""
     return f"{why}; {stats.csv_changed:,} bars changed in CSV, {stats.sqlite_changed:,} in SQLite{aside}"

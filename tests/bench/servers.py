@@ -18,7 +18,7 @@ import requests
 from tests.bench.machine import ROOT, environment
 
 START_TIMEOUT_S: Final = 900
-_LOOK_EVERY_S: Final = 0.2
+_CHECK_EVERY_S: Final = 0.2
 _IDLE_SHARE: Final = 0.1
 OTHERS_PYTHON: Final = ROOT / ".venv" / "bench" / "bin" / "python"
 """Where the make target installs tests/bench/requirements.txt."""
@@ -40,9 +40,9 @@ class Server:
     def settle(self) -> None:
         """Wait until it has nothing left to do: a client that went away leaves its request with the server."""
         spent_s = -1.0
-        while (now_s := sum(map(_cpu_seconds, _tree(self.pid)))) - spent_s > _IDLE_SHARE * _LOOK_EVERY_S:
+        while (now_s := sum(map(_cpu_seconds, _tree(self.pid)))) - spent_s > _IDLE_SHARE * _CHECK_EVERY_S:
             spent_s = now_s
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_CHECK_EVERY_S)
 
     @contextmanager
     def watched(self) -> Iterator[list[float]]:
@@ -51,7 +51,7 @@ class Server:
         stop = threading.Event()
 
         def watch() -> None:
-            while not stop.wait(_LOOK_EVERY_S):
+            while not stop.wait(_CHECK_EVERY_S):
                 seen.append(self.memory_mib())
 
         thread = threading.Thread(target=watch)

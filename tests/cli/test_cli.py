@@ -605,14 +605,14 @@ def test_enhance_computes_indicators_anew_in_both_stores(stores: Stores, run: Ru
 def test_enhance_goes_on_after_sqlite_failed(stores: Stores, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stores.save("VCB", make_bars(3))
     stores.save("BTC", make_bars(3, mode=Mode.CRYPTO), mode=Mode.CRYPTO)
-    settle = data.settle
+    reconcile_series = data.reconcile_series
 
     def failing(stores: Stores, key: SeriesKey, *rest: object) -> data.EnhancementStats:
         if key.mode is Mode.VN:
             return data.EnhancementStats(tickers=1, sqlite_faults=(SqliteFault.FULL,))
-        return settle(stores, key, *rest)  # type: ignore[arg-type]
+        return reconcile_series(stores, key, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(data, "settle", failing)
+    monkeypatch.setattr(data, "reconcile_series", failing)
     result = run("data", "enhance", *DAILY)
     assert result.exit_code == 1
     assert [line.split(",")[0] for line in result.stdout.splitlines()] == ["vn 1D: 1 tickers", "crypto 1D: 1 tickers"]
@@ -720,7 +720,7 @@ def test_verify_says_where_the_stores_differ_and_which_is_right(stores: Stores, 
 
 
 @pytest.mark.parametrize("disturb", SEEN_BY_STAMP)
-def test_repair_settles_what_the_stamp_of_the_file_gives_away(stores: Stores, run: Run, disturb: Disturb) -> None:
+def test_repair_reconciles_what_the_stamp_of_the_file_gives_away(stores: Stores, run: Run, disturb: Disturb) -> None:
     stores.save("FPT", make_bars(50))
     stores.save("VCB", make_bars(300))
     problem, done = disturb(stores)
@@ -734,7 +734,7 @@ def test_repair_settles_what_the_stamp_of_the_file_gives_away(stores: Stores, ru
 
 
 @pytest.mark.parametrize("disturb", SEEN_BY_COMPARING)
-def test_repair_settles_what_only_a_comparison_finds(stores: Stores, run: Run, disturb: Disturb) -> None:
+def test_repair_reconciles_what_only_a_comparison_finds(stores: Stores, run: Run, disturb: Disturb) -> None:
     stores.save("FPT", make_bars(50))
     stores.save("VCB", make_bars(300))
     problem, done = disturb(stores)
@@ -743,11 +743,11 @@ def test_repair_settles_what_only_a_comparison_finds(stores: Stores, run: Run, d
     evidence = problem.rpartition("; ")[2]
     assert result.stderr.splitlines() == [
         f"  vn VCB 1D: {problem}",
-        f"  vn VCB 1D: settled; {evidence}; {done}",
+        f"  vn VCB 1D: reconciled; {evidence}; {done}",
     ]
     assert result.stdout.splitlines() == [
         "vn: 2 series, 350 bars in CSV, 1 differences",
-        "vn: 1 series settled; compared again:",
+        "vn: 1 series reconciled; compared again:",
         "vn: 2 series, 350 bars in CSV, 0 differences",
     ]
     assert stores.in_sqlite("VCB").equals(make_bars(300))
@@ -770,7 +770,7 @@ def test_repair_fills_a_database_anew_whose_file_is_damaged(stores: Stores, run:
     assert result.stdout.splitlines() == [
         "vn: 1 series, 300 bars in CSV, 0 differences",
         "vn: the database was filled anew, 1 series, 300 bars",
-        "vn: 1 series settled; compared again:",
+        "vn: 1 series reconciled; compared again:",
         "vn: 1 series, 300 bars in CSV, 0 differences",
     ]
     assert list(stores.settings.vn_database_path.parent.glob("vn_data.db.damaged-20260302T050000Z"))

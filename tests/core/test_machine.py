@@ -15,7 +15,7 @@ from stockapi.models import Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.csv_store.journal import journal_path
-from stockapi.services.upkeep.reconcile import settle_out_of_step
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from stockapi.services.writer_lock import writer_lock, writer_of
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
@@ -97,7 +97,7 @@ def test_a_start_goes_on_with_the_others(stores: Stores) -> None:
     with_pipe(journal_path(stores.csv_store.path(VCB)))
     stores.csv_store.write(SeriesKey(Mode.VN, "ACB", Interval.DAILY), make_bars(25))
     stores.csv_store.recover(Mode.VN)
-    assert list(settle_out_of_step(stores, Mode.VN, NOW)) == [SeriesKey(Mode.VN, "ACB", Interval.DAILY)]
+    assert list(reconcile_out_of_step(stores, Mode.VN, NOW)) == [SeriesKey(Mode.VN, "ACB", Interval.DAILY)]
 
 
 def lists(directory: Path) -> None:

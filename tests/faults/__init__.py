@@ -15,7 +15,7 @@ from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE
 from stockapi.services.sqlite_store.ledger import LedgerEntry, has_copies
-from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step, verify
 from tests.support.stores import NOW, Stores
 
 NOBODY = 65_534
@@ -51,8 +51,8 @@ def problems(stores: Stores, mode: Mode = Mode.VN) -> dict[str, tuple[str, ...]]
 
 
 def repair(stores: Stores, mode: Mode = Mode.VN) -> set[tuple[str, Interval]]:
-    """What a start does; returns what it had to settle."""
-    return {(key.ticker, key.interval) for key in settle_out_of_step(stores, mode, NOW)}
+    """What a start does; returns what it had to reconcile."""
+    return {(key.ticker, key.interval) for key in reconcile_out_of_step(stores, mode, NOW)}
 
 
 # Faults that pass: the database is as it was once the context is left

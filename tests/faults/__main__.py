@@ -64,7 +64,7 @@ Scenario = Callable[[Path, argparse.Namespace], Iterator[Outcome]]
 
 def _crash(directory: Path, arguments: argparse.Namespace) -> Iterator[Outcome]:
     yield crash.crash(directory / "whole", arguments.kills, seed=SEED)
-    for guard in ("journal", "settle"):
+    for guard in ("journal", "reconciling"):
         yield crash.crash(directory / guard, CONTROL_KILLS, seed=SEED, without=guard)
 
 

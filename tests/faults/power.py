@@ -122,7 +122,7 @@ def _start_again(directory: Path, said: _Acknowledged, outcome: Outcome) -> bool
 
 def _keep_stamps(stores: Stores, said: _Acknowledged) -> None:
     """Files that were copied have other stamps. Those that are, to the byte, what the ledger means, keep theirs: else
-    every series would be settled, and nothing would show whether the stamps tell which need it."""
+    every series would be reconciled, and nothing would show whether the stamps tell which need it."""
     if not stores.settings.vn_database_path.exists():
         return
     try:

@@ -52,9 +52,9 @@ def test_without_the_journal_kills_lose_bars(tmp_path: Path) -> None:
     assert any(seen.lost > 0 for seen in runs)
 
 
-def test_without_settling_kills_leave_the_stores_apart(tmp_path: Path) -> None:
+def test_without_reconciling_kills_leave_the_stores_apart(tmp_path: Path) -> None:
     # A handful of kills need not hit the moment between the two writes.
-    runs = [crash.crash(tmp_path / str(seed), 16, seed=seed, without="settle") for seed in range(3)]
+    runs = [crash.crash(tmp_path / str(seed), 16, seed=seed, without="reconciling") for seed in range(3)]
     assert any(seen.divergent > 0 for seen in runs)
     assert any(seen.lost > 0 for seen in runs), "SQLite has not got what was acknowledged"
 

@@ -45,7 +45,7 @@ from workers import __main__ as worker
 from workers import loop
 from workers.clocks import Clocks
 
-GUARDS = ("journal", "settle", "fsync", "directory fsync")
+GUARDS = ("journal", "reconciling", "fsync", "directory fsync")
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def _write(settings: Settings, arguments: argparse.Namespace, version: int) -> N
     job = loop.Job("daily", Mode.VN, tuple(Interval), VersionedProvider.tickers, lambda _now: 1)
     with writer_lock(settings, [Mode.VN]):
         stores = Stores.of(settings)
-        if arguments.without != "settle":
+        if arguments.without != "reconciling":
             worker._recover(stores, Mode.VN, datetime.now(UTC), stop)
         say("ready")
         provider.version = version
@@ -162,10 +162,10 @@ def _take_away(guard: str | None) -> None:
     match guard:
         case "journal":
             _replace(journal, "replace_tail", _write_tail_in_place)
-        case "settle":
-            _replace(OpenSeries, "settle_if_out_of_step", lambda _self: None)
-            _replace(loop, "settle_out_of_step", lambda *_: {})
-            _replace(OpenSeries, "settle", lambda _self, **_how: (EnhancementStats(), None))
+        case "reconciling":
+            _replace(OpenSeries, "reconcile_if_out_of_step", lambda _self: None)
+            _replace(loop, "reconcile_out_of_step", lambda *_: {})
+            _replace(OpenSeries, "reconcile", lambda _self, **_how: (EnhancementStats(), None))
         case "fsync":
             for module in (durable, journal):
                 module.os = _os_with(fsync=lambda _descriptor: None)

@@ -91,7 +91,7 @@ def test_a_stored_indicator_is_a_row_a_formula_and_a_migration(program: Path, tm
     history(tmp_path / "history", last_day=9)
     old = create_app(Settings.from_mapping(variables)).test_cli_runner()
     assert old.invoke(args=["data", "import", str(tmp_path / "history")]).exit_code == 0
-    history(program / "history", last_day=10)  # a new bar for the days alone, so that an import settles them
+    history(program / "history", last_day=10)  # a new bar for the days alone, so that an import reconciles them
     done = subprocess.run(
         [sys.executable, "-c", NEW_PROGRAM],
         cwd=program,

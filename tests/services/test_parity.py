@@ -15,9 +15,9 @@ from stockapi.config import Settings
 from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer import settle
+from stockapi.services.csv_enhancer import reconcile_series
 from stockapi.services.data_store import DataStore
-from stockapi.services.upkeep.reconcile import settle_out_of_step
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from tests import faults
 from tests.faults import assert_in_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, environment
@@ -85,7 +85,7 @@ def test_what_is_saved_reads_back_the_same_from_either_store(
         )
         assert (from_sqlite.source.value, from_csv.source.value) == ("sqlite", "csv")
         assert from_sqlite.bars[ticker].equals(from_csv.bars[ticker])
-    stats = settle(stores, SeriesKey(mode, ticker, interval), LATER)
+    stats = reconcile_series(stores, SeriesKey(mode, ticker, interval), LATER)
     assert stats.bytes_written == 0, "rounding what is rounded, or averaging it, changes nothing"
 
 
@@ -174,7 +174,7 @@ class Faults(RuleBasedStateMachine):
 
     @rule()
     def start(self) -> None:
-        settle_out_of_step(self.stores, Mode.VN, NOW)
+        reconcile_out_of_step(self.stores, Mode.VN, NOW)
         self.is_in_step = True
         assert_in_step(self.stores, "VCB", self.acknowledged)
 

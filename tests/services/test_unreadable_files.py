@@ -19,7 +19,7 @@ from stockapi.formats.default_rows import TextForm
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
-from stockapi.services.csv_enhancer import enhancer, settle, stored_tickers
+from stockapi.services.csv_enhancer import enhancer, reconcile_series, stored_tickers
 from stockapi.services.csv_enhancer.replicas import ReplicaPair
 from stockapi.services.csv_store import CsvStore, Recovery
 from stockapi.services.data_store import DataSource, DataStore
@@ -186,7 +186,9 @@ def test_what_a_crash_has_left_elsewhere_is_cleared_away(unreachable: Stores, ca
     assert line.startswith(f"vn FPT is left as it is: {path_of(unreachable).parent}: ")
 
 
-def test_a_start_settles_the_others_of_such_a_directory(unreachable: Stores, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_start_reconciles_the_others_of_such_a_directory(
+    unreachable: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
     unreachable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
     assert repair(unreachable) == {("VCB", DAY)}
     assert_in_step(unreachable, "VCB", LONGER)
@@ -250,7 +252,7 @@ def test_one_that_only_csv_knows_does_not_keep_the_others_from_prerendered_answe
 # A start
 
 
-def test_a_start_settles_the_others(unreadable: Stores, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_start_reconciles_the_others(unreadable: Stores, caplog: pytest.LogCaptureFixture) -> None:
     unreadable.csv_store.write(SeriesKey(VN, "VCB", DAY), LONGER)
     assert repair(unreadable) == {("VCB", DAY)}
     assert_in_step(unreadable, "ACB", BARS["ACB"])
@@ -349,7 +351,7 @@ def test_its_file_comes_back_and_is_in_step_as_it_was(stores: Stores) -> None:
     assert problems(stores) == {}
 
 
-def test_its_file_comes_back_longer_and_is_settled(stores: Stores) -> None:
+def test_its_file_comes_back_longer_and_is_reconciled(stores: Stores) -> None:
     longer = make_bars(170, seed=ord("F"))
     for ticker, bars in BARS.items():
         stores.save(ticker, bars)
@@ -474,7 +476,7 @@ def test_a_cycle_brings_the_others_up_to_date(stores: Stores, caplog: pytest.Log
     )
 
 
-# The doctor, and one who settles that series
+# The doctor, and one who reconciles that series
 
 
 def test_the_doctor_says_so_and_examines_the_others(unreadable: Stores) -> None:
@@ -491,6 +493,6 @@ def test_findings_without_a_reason_read_as_before() -> None:
     assert line.endswith("a price of zero); kept as the source has sent it")
 
 
-def test_to_settle_just_that_series_fails(unreadable: Stores) -> None:
+def test_to_reconcile_just_that_series_fails(unreadable: Stores) -> None:
     with pytest.raises(CsvError, match=r"FPT/1D\.csv: "):
-        settle(unreadable, SeriesKey(VN, "FPT", DAY), NOW)
+        reconcile_series(unreadable, SeriesKey(VN, "FPT", DAY), NOW)

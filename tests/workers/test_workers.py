@@ -162,14 +162,14 @@ def test_what_a_crash_left_is_finished_before_the_first_pull(stores: Stores, tmp
     (tmp_path / "market_data" / "OLD" / ".1D.csv.4711-1.tmp").write_bytes(b"half a f")
     with running_worker(tmp_path) as worker:
         worker.wait_for("event=recovered mode=crypto")
-        assert "event=recovered mode=vn journals=0 temp_files=1 settled=1" in worker.log
+        assert "event=recovered mode=vn journals=0 temp_files=1 reconciled=1" in worker.log
         assert worker.stop() == 0
     assert stores.in_sqlite("OLD").equals(bars)
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.slow
-def test_a_signal_ends_the_settling_of_a_start(stores: Stores, tmp_path: Path) -> None:
+def test_a_signal_ends_the_reconciling_of_a_start(stores: Stores, tmp_path: Path) -> None:
     """Ninety series that SQLite has never seen take many seconds; the next start goes on with the rest."""
     bars = make_bars(5_000)
     tickers = [f"T{number}" for number in range(90)]

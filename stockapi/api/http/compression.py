@@ -23,11 +23,11 @@ _CONFIG = {
 
 def install(app: Flask) -> None:
     app.config.update(_CONFIG)
-    app.before_request(_settle_encoding)
+    app.before_request(_choose_encoding)
     Compress(app)
 
 
-def _settle_encoding() -> None:
+def _choose_encoding() -> None:
     """Choose the encoding and write it into Accept-Encoding, which Flask-Compress reads.
 
     Flask-Compress itself would treat the refusal `gzip;q=0` as a wish, and does not understand `gzip; q=0.5` with a

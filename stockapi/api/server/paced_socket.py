@@ -18,7 +18,7 @@ LEAST_BYTES_PER_S: Final = 50_000
 PATIENCE_S: Final = 30.0
 """The seconds that a client may fall behind this rate, in one pause or in several. A faster client makes up for it."""
 
-_LOOK_EVERY_S: Final = 1.0
+_CHECK_EVERY_S: Final = 1.0
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """C's struct linger. Without it, the kernel would keep up to 4 MB for this client, and send them for minutes."""
 
@@ -59,7 +59,7 @@ class PacedSocket(socket.socket):
         queued, has_room = self._queued_bytes(), False
         while not has_room:
             started = time.monotonic()
-            has_room = bool(poller.poll(math.ceil(min(_LOOK_EVERY_S, self._patience_s) * 1000)))
+            has_room = bool(poller.poll(math.ceil(min(_CHECK_EVERY_S, self._patience_s) * 1000)))
             left = self._queued_bytes()
             self._patience_s += (queued - left) / LEAST_BYTES_PER_S - (time.monotonic() - started)
             self._patience_s = min(self._patience_s, PATIENCE_S)

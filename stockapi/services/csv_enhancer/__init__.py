@@ -2,10 +2,10 @@
 
 from stockapi.services.csv_enhancer.enhancer import (
     enhance_interval_filtered_with_sqlite,
+    reconcile_if_out_of_step,
+    reconcile_series,
     recover_to_csv,
     save_enhanced_csv_and_sqlite,
-    settle,
-    settle_if_out_of_step,
     stored_tickers,
 )
 from stockapi.services.csv_enhancer.series import OpenSeries, csv_alone_if_allowed, open_series, series_lock
@@ -18,10 +18,10 @@ __all__ = [
     "csv_alone_if_allowed",
     "enhance_interval_filtered_with_sqlite",
     "open_series",
+    "reconcile_if_out_of_step",
+    "reconcile_series",
     "recover_to_csv",
     "save_enhanced_csv_and_sqlite",
     "series_lock",
-    "settle",
-    "settle_if_out_of_step",
     "stored_tickers",
 ]

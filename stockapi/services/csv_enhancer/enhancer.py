@@ -3,7 +3,7 @@
 A stamp keeps the two in step. Each write of a CSV file changes the file's stamp (inode, size, time of change). The
 ledger in SQLite holds the stamp of the file with the same bars. If anything happens between the two writes, the stamps
 differ: a crash, a locked or full or missing database, a power cut that loses SQLite's last commits, an edit by hand.
-The next save or start sees the difference and settles the series. No marker has to be set or cleared.
+The next save or start sees the difference and reconciles the series. No marker has to be set or cleared.
 """
 
 import time
@@ -48,7 +48,7 @@ def save_enhanced_csv_and_sqlite(
         return series.save(part, None if rewrite_all else cutoff)
 
 
-def settle(
+def reconcile_series(
     stores: Stores, key: SeriesKey, now: datetime, *, rewrite: bool = False, prefer_possible: bool = False
 ) -> EnhancementStats:
     """Bring both stores to the same bars. The evidence decides which bars are right. Indicators are computed anew.
@@ -60,7 +60,7 @@ def settle(
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     with open_series(stores, key, now) as series:
-        stats, _ = series.settle(rewrite=rewrite, prefer_possible=prefer_possible)
+        stats, _ = series.reconcile(rewrite=rewrite, prefer_possible=prefer_possible)
     return stats
 
 
@@ -75,15 +75,15 @@ def recover_to_csv(stores: Stores, key: SeriesKey, now: datetime) -> None:
         series.recover_to_csv()
 
 
-def settle_if_out_of_step(stores: Stores, key: SeriesKey, now: datetime) -> SqliteError | None:
-    """`settle` the series if the stamp of its CSV file is not the one in the ledger. Call it before work that uses the
+def reconcile_if_out_of_step(stores: Stores, key: SeriesKey, now: datetime) -> SqliteError | None:
+    """Reconcile the series if the stamp of its CSV file is not the one in the ledger. Call it before work that uses the
     bars.
 
     :returns: SQLite's error when SQLite failed and the work may continue with CSV only; otherwise None.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     with open_series(stores, key, now) as series:
-        return series.settle_if_out_of_step()
+        return series.reconcile_if_out_of_step()
 
 
 def enhance_interval_filtered_with_sqlite(
@@ -99,7 +99,7 @@ def enhance_interval_filtered_with_sqlite(
     wanted = tickers if tickers_filter is None else sorted(set(tickers) & set(tickers_filter))
     total = EnhancementStats()
     for ticker in wanted:
-        total += settle(stores, SeriesKey(mode, ticker, interval), now)
+        total += reconcile_series(stores, SeriesKey(mode, ticker, interval), now)
     return replace(total, duration=time.perf_counter() - started)
 
 

@@ -110,8 +110,8 @@ class OpenSeries:
         sqlite_seconds = time.perf_counter() - csv_done
         return SaveResult(len(part), csv_bytes, csv_done - started, sqlite_seconds).without_sqlite(error)
 
-    def settle_if_out_of_step(self) -> SqliteError | None:
-        """`settle` if the stamp of the CSV file is not the one in the ledger.
+    def reconcile_if_out_of_step(self) -> SqliteError | None:
+        """`reconcile` if the stamp of the CSV file is not the one in the ledger.
 
         :returns: SQLite's error when SQLite failed and the work may continue with CSV only; otherwise None.
         :raises StoreError: as `save_enhanced_csv_and_sqlite`.
@@ -122,14 +122,14 @@ class OpenSeries:
             self._stores.db_manager.upgrade(self.key.mode)
             self._entry = self._stores.sqlite_store.entry(self.key)
             if ("" if self._entry is None else self._entry.csv_stamp) != self.stamp:
-                _, error = self.settle()
+                _, error = self.reconcile()
                 errors += [error] if error is not None else []
         return errors[0] if errors else None
 
-    def settle(
+    def reconcile(
         self, *, rewrite: bool = False, prefer_possible: bool = False
     ) -> tuple[EnhancementStats, SqliteError | None]:
-        """Bring both stores to the right bars, with indicators computed anew: see `enhancer.settle`.
+        """Bring both stores to the right bars, with indicators computed anew: see `reconcile_series`.
 
         :returns: what it did, and SQLite's error when it continued without SQLite (otherwise None).
         """
@@ -138,7 +138,7 @@ class OpenSeries:
         read_done = time.perf_counter()
         bars = self.enhanced(pair.chosen(self._now))
         computed = time.perf_counter()
-        csv_bytes = self._settle_csv(pair, bars, rewrite=rewrite)
+        csv_bytes = self._reconcile_csv(pair, bars, rewrite=rewrite)
         csv_done = time.perf_counter()
         # A database that could not be read must not be replaced: it may hold the only copy of a bar.
         if error is None and len(bars):
@@ -207,7 +207,7 @@ class OpenSeries:
         :raises SqliteError: when SQLite cannot be read, even if FALLBACK_TO_CSV is on.
         """
         pair = read_replicas(self._stores, self.key)
-        self._settle_csv(pair, self.enhanced(pair.chosen(self._now)), rewrite=False)
+        self._reconcile_csv(pair, self.enhanced(pair.chosen(self._now)), rewrite=False)
 
     def _write_csv(self, part: Bars, cutoff: int | None) -> int:
         """:returns: the bytes written."""
@@ -225,8 +225,8 @@ class OpenSeries:
             if rewrite_all:
                 sqlite.replace(self.key, part, csv_stamp=self.stamp, now=seconds)
             elif not sqlite.save_tail(self.key, part, expected_stamp=stamp_before, csv_stamp=self.stamp, now=seconds):
-                log.warning("%s was not the same in both stores; settling it", self.key)
-                _, error = self.settle()
+                log.warning("%s was not the same in both stores; reconciling it", self.key)
+                _, error = self.reconcile()
                 errors += [error] if error is not None else []
             else:
                 self._compare_replicas(part)
@@ -244,7 +244,7 @@ class OpenSeries:
     def _compare_replicas(self, part: Bars) -> None:
         """Read the saved bars back from both stores: at most the newest batch of them.
 
-        :raises StoreError: when the stores differ; the next save or start settles the series.
+        :raises StoreError: when the stores differ; the next save or start reconciles the series.
         """
         window = Window(start=int(part.tail(self._settings.sqlite_batch_size).time[0]))
         if not self.read(window).equals(self._stores.sqlite_store.read(self.key, window)):
@@ -262,7 +262,7 @@ class OpenSeries:
                 return read_replicas(self._stores, self.key, prefer_possible=prefer_possible), None
         return read_replicas(self._stores, self.key, with_sqlite=False), errors[0] if errors else None
 
-    def _settle_csv(self, pair: ReplicaPair, bars: Bars, *, rewrite: bool) -> int:
+    def _reconcile_csv(self, pair: ReplicaPair, bars: Bars, *, rewrite: bool) -> int:
         """:returns: bytes written; 0 when the file already holds exactly `bars`."""
         quarantine_rejected(self._stores, self.key, pair, self._now)
         if not (rewrite or pair.parsed.damaged) and bars.equals(pair.in_csv):

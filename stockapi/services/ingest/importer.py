@@ -133,7 +133,7 @@ def _import_table(
 
 def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, now: datetime) -> SaveResult:
     with open_series(stores, key, now) as series:
-        sqlite_error = series.settle_if_out_of_step()
+        sqlite_error = series.reconcile_if_out_of_step()
         stored = series.read()
         merged = series.enhanced(stored.merge(bars))
         if merged.equals(stored):

@@ -77,7 +77,7 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
     """
     seconds = int(now.timestamp())
     with open_series(stores, key, now) as series:
-        sqlite_error = series.settle_if_out_of_step()
+        sqlite_error = series.reconcile_if_out_of_step()
         is_adjusted = provider.is_back_adjusted and not series.is_index
         newest = series.held(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
     start = provider.history_start(key.interval, seconds) if full or not len(newest) else int(newest.time[0])
@@ -120,7 +120,7 @@ def _load_history(
         if not len(staged[interval]):
             continue
         with open_series(stores, key._replace(interval=interval), now) as series:
-            series.settle_if_out_of_step()
+            series.reconcile_if_out_of_step()
             stored = series.read()
             if interval is Interval.DAILY:
                 adjustments = find_adjustments(stored, staged[interval])

@@ -7,7 +7,7 @@ from threading import Event
 
 from stockapi.errors import CsvError
 from stockapi.models.mode import Mode
-from stockapi.services.csv_enhancer import settle_if_out_of_step
+from stockapi.services.csv_enhancer import reconcile_if_out_of_step
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 
 def catch_up(stores: Stores, mode: Mode, clock: Callable[[], datetime], stop: Event) -> bool:
-    """Settle the series of which this process knows that SQLite is behind. Ends after the series in hand once `stop` is
-    set.
+    """Reconcile the series in which SQLite is behind, as far as this process knows. When `stop` is set, it ends after
+    the current series.
 
     :returns: whether none is left.
     :raises SqliteError: when SQLite still cannot be written: one small commit shows it, before any series is read.
@@ -29,7 +29,7 @@ def catch_up(stores: Stores, mode: Mode, clock: Callable[[], datetime], stop: Ev
         if stop.is_set():
             return False
         try:
-            error = settle_if_out_of_step(stores, key, clock())
+            error = reconcile_if_out_of_step(stores, key, clock())
         except CsvError as exc:
             log.error("%s is left as it is: %s", key, exc)
             continue

@@ -26,12 +26,12 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_time, is_possible
 from stockapi.models.window import Window
-from stockapi.services.csv_enhancer import EnhancementStats, settle, stored_tickers
+from stockapi.services.csv_enhancer import EnhancementStats, reconcile_series, stored_tickers
 from stockapi.services.csv_enhancer.conflict import Difference, is_impossible
 from stockapi.services.csv_enhancer.replicas import ReplicaPair, read_replicas
 from stockapi.services.database_manager import NEVER
 from stockapi.services.stores import Stores
-from stockapi.services.upkeep.second_look import compare_again
+from stockapi.services.upkeep.recheck import recheck_suspect
 
 _CLOCK_SLACK_S: Final = 60
 IDLE_DAYS: Final = 5
@@ -119,7 +119,8 @@ def examine(
 ) -> Iterator[list[Finding]]:
     """The findings of each stored series, one series after the other; empty for a series without problems.
 
-    :param others_write: another process may be saving. Repairable findings are then checked again: see `compare_again`.
+    :param others_write: another process may be saving. Repairable findings are then checked again:
+        see `recheck_suspect`.
     :raises StoreError: when SQLite cannot be read and FALLBACK_TO_CSV is off, or the data directory cannot be listed.
     """
     for interval in intervals:
@@ -129,7 +130,7 @@ def examine(
             key = SeriesKey(mode, ticker, interval)
             findings = examine_series(stores, key, now)
             if others_write:
-                findings = compare_again(
+                findings = recheck_suspect(
                     key, findings, partial(examine_series, stores, key, now), _are_repairable, NEVER
                 )
             last, days = idle.get(ticker, (0, 0))
@@ -214,11 +215,11 @@ def fix(stores: Stores, findings: list[Finding], now: datetime) -> tuple[Enhance
     When two bars differ and there is no other evidence, a possible one is chosen.
 
     :returns: what the repair did, and the findings that are left.
-    :raises StoreError: as `settle`.
+    :raises StoreError: as `reconcile_series`.
     """
     key = findings[0].key
     rewrite = any(finding.kind is Kind.DUPLICATE for finding in findings)
-    stats = settle(stores, key, now, rewrite=rewrite, prefer_possible=True)
+    stats = reconcile_series(stores, key, now, rewrite=rewrite, prefer_possible=True)
     return stats, examine_series(stores, key, now)
 
 

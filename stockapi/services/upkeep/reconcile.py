@@ -19,8 +19,8 @@ from stockapi.models.timestamps import moment_in_name
 from stockapi.services.csv_enhancer import (
     EnhancementStats,
     csv_alone_if_allowed,
+    reconcile_series,
     recover_to_csv,
-    settle,
     stored_tickers,
 )
 from stockapi.services.csv_enhancer.conflict import Difference, Evidence
@@ -30,7 +30,7 @@ from stockapi.services.database_manager.migrations import known_migrations, newe
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
-from stockapi.services.upkeep.second_look import compare_again
+from stockapi.services.upkeep.recheck import recheck_suspect
 from stockapi.services.upkeep.table_recovery import recover_tables
 
 log = logging.getLogger(__name__)
@@ -58,10 +58,10 @@ class SeriesReport:
     """Only the ledger knows the series."""
 
 
-def settle_out_of_step(
+def reconcile_out_of_step(
     stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER
 ) -> dict[SeriesKey, EnhancementStats]:
-    """Settle every series whose stamp is not the one in the ledger. A missing or damaged database is rebuilt.
+    """Reconcile every series whose stamp is not the one in the ledger. A missing or damaged database is rebuilt.
 
     Stamps differ after a crash, a power cut, a failed write, a restored backup, or a time with SQLITE_WRITES off. When
     nothing has happened, the cost is one check of the stamp of each file. When `stop` is set, it ends after the current
@@ -69,23 +69,24 @@ def settle_out_of_step(
 
     A series whose file cannot be read or written stays as it is, and the log names it.
 
-    :raises StoreError: as `settle`, but not for such a file. When the rebuild fails: only if FALLBACK_TO_CSV is off.
+    :raises StoreError: as `reconcile_series`, but not for such a file. When the rebuild fails: only if FALLBACK_TO_CSV
+        is off.
     """
     if not stores.settings.sqlite_writes:
         return {}
-    settled: dict[SeriesKey, EnhancementStats] = {}
+    reconciled: dict[SeriesKey, EnhancementStats] = {}
     with csv_alone_if_allowed(stores, mode.value):
-        settled, is_sound = _settle_what_is_there(stores, mode, now, stop)
+        reconciled, is_sound = _reconcile_what_is_there(stores, mode, now, stop)
         try:
             if not is_sound:
-                settled |= rebuild(stores, mode, now, stop)
+                reconciled |= rebuild(stores, mode, now, stop)
         except CsvError as exc:
             if not stores.settings.fallback_to_csv:
                 raise
             log.error("the %s database is not filled anew, CSV goes on alone: %s", mode.value, exc)
     with csv_alone_if_allowed(stores, mode.value):
         stores.sqlite_store.fill_copies(mode, stop)
-    return settled
+    return reconciled
 
 
 def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> dict[SeriesKey, EnhancementStats]:
@@ -97,8 +98,8 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
     the old one, or none. So no answer comes from a part of the bars. When `stop` is set, everything stays as it is.
 
     :raises SqliteError: when the rebuild fails; the old database is then still in place.
-    :raises StoreError: as `settle`. Also for a series whose file cannot be read or written, when the ledger does not
-        prove the bars of the old database, or when neither store can supply it and FALLBACK_TO_CSV is off.
+    :raises StoreError: as `reconcile_series`. Also for a series whose file cannot be read or written, when the ledger
+        does not prove the bars of the old database, or when neither store can supply it and FALLBACK_TO_CSV is off.
     """
     _require_known_schema(stores, mode)
     live = stores.settings.database_path(mode)
@@ -112,7 +113,7 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
     try:
         for each in unsaved:
             _copy_series(each, stores, new, now)
-        settled = _settle_each(new, mode, now, stop, must_be_whole=not stores.settings.fallback_to_csv)
+        reconciled = _reconcile_each(new, mode, now, stop, must_be_whole=not stores.settings.fallback_to_csv)
         if stop.is_set():
             log.warning("rebuilding the %s database was stopped; the next start begins anew", mode.value)
             return {}
@@ -125,13 +126,13 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
         raise SqliteError(f"the new database failed its integrity check: {result}", SqliteFault.CORRUPT)
     with _out_of_reach(live):
         aside = DatabaseUtils(stores.db_manager).swap_in(mode, building, f"damaged-{moment_in_name(now)}")
-    rows = sum(stats.records for stats in settled.values())
+    rows = sum(stats.records for stats in reconciled.values())
     if aside is None:
-        log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(settled), rows)
+        log.info("the %s database was made from %d series in CSV, %d bars", mode.value, len(reconciled), rows)
     else:
         log.warning("the %s database was filled anew from CSV, %d bars; %s is the old one", mode.value, rows, aside)
     # What other threads saved meanwhile went into the old one. Until it is here, too, CSV answers for those series.
-    return settled | _settle_each(stores, mode, now, stop) if is_there else settled
+    return reconciled | _reconcile_each(stores, mode, now, stop) if is_there else reconciled
 
 
 def verify(
@@ -139,7 +140,7 @@ def verify(
 ) -> Iterator[SeriesReport]:
     """Read every stored series from both stores and compare the bars.
 
-    :param others_write: another process may be in the middle of a save: see `compare_again`.
+    :param others_write: another process may be in the middle of a save: see `recheck_suspect`.
     :raises SqliteError: when the ledger cannot be read, so that nothing can be compared.
     """
     stores.sqlite_store.ledger(mode)
@@ -150,7 +151,7 @@ def verify(
             key = SeriesKey(mode, ticker, interval)
             report = _compare(stores, key)
             if others_write:
-                report = compare_again(key, report, partial(_compare, stores, key), _has_problems, stop)
+                report = recheck_suspect(key, report, partial(_compare, stores, key), _has_problems, stop)
             yield report
 
 
@@ -260,49 +261,49 @@ def _copy_series(series: _Unsaved, old: Stores, new: Stores, now: datetime) -> N
     log.warning("%s comes from the old database: %s", key, series.error)
 
 
-def _settle_what_is_there(
+def _reconcile_what_is_there(
     stores: Stores, mode: Mode, now: datetime, stop: Event
 ) -> tuple[dict[SeriesKey, EnhancementStats], bool]:
-    """:returns: what was settled, and whether the database exists and no damage was seen in it."""
+    """:returns: what was reconciled, and whether the database exists and no damage was seen in it."""
     path = stores.settings.database_path(mode)
     with _out_of_reach(path):
         if not path.exists():
             return {}, False
     try:
-        settled = _settle_each(stores, mode, now, stop)
+        reconciled = _reconcile_each(stores, mode, now, stop)
     except SqliteError as exc:
         if exc.fault not in DAMAGE:
             raise
         log.error("the %s database is damaged: %s", mode.value, exc)
         return {}, False
-    return settled, DAMAGE.isdisjoint(fault for stats in settled.values() for fault in stats.sqlite_faults)
+    return reconciled, DAMAGE.isdisjoint(fault for stats in reconciled.values() for fault in stats.sqlite_faults)
 
 
-def _settle_each(
+def _reconcile_each(
     stores: Stores, mode: Mode, now: datetime, stop: Event, *, must_be_whole: bool = False
 ) -> dict[SeriesKey, EnhancementStats]:
-    """Settle every series whose stamp differs. A series whose file cannot be read or written is left out, and the log
-    names it.
+    """Reconcile every series whose stamp differs. A series whose file cannot be read or written is left out, and the
+    log names it.
 
     :param must_be_whole: such a series is an error if the database lacks it too: no store could answer for it.
     :raises SqliteError: when the database as a whole is damaged, even if FALLBACK_TO_CSV is on.
     """
     ledger = _ledger_or_nothing(stores, mode)
-    settled: dict[SeriesKey, EnhancementStats] = {}
+    reconciled: dict[SeriesKey, EnhancementStats] = {}
     for interval in Interval:
         for ticker in stored_tickers(stores, mode, interval):
             if stop.is_set():
-                return settled
+                return reconciled
             key = SeriesKey(mode, ticker, interval)
             entry = ledger.get(key)
             try:
                 if entry is None or entry.csv_stamp != stores.csv_store.stamp(key):
-                    settled[key] = settle(stores, key, now)
+                    reconciled[key] = reconcile_series(stores, key, now)
             except CsvError as exc:
                 if must_be_whole and entry is None:
                     raise
                 log.error("%s is left as it is: %s", key, exc)
-    return settled
+    return reconciled
 
 
 def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
@@ -314,7 +315,7 @@ def _ledger_or_nothing(stores: Stores, mode: Mode) -> dict[SeriesKey, LedgerEntr
     except SqliteError as exc:
         if exc.fault in DAMAGE:
             raise
-        return {}  # `settle` tries each series, and raises or logs that SQLite does not work
+        return {}  # `reconcile_series` tries each series, and raises or logs that SQLite does not work
 
 
 def _require_known_schema(stores: Stores, mode: Mode) -> None:

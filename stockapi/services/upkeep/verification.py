@@ -11,7 +11,7 @@ from stockapi.errors import DeadlineError, StoreError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer import EnhancementStats, settle
+from stockapi.services.csv_enhancer import EnhancementStats, reconcile_series
 from stockapi.services.database_manager import NEVER
 from stockapi.services.database_manager.bookkeeping import Verification
 from stockapi.services.stores import Stores
@@ -49,13 +49,13 @@ class CheckReport:
 class Repair:
     """What the repair did.
 
-    `settled`: what settling each series did, in a rebuild too. `gone`: series that were removed from the ledger,
+    `reconciled`: what reconciling each series did, in a rebuild too. `gone`: series that were removed from the ledger,
     because neither store has bars of them, with the number of bars in the ledger. `failed`: why a series could not be
-    settled.
+    reconciled.
     """
 
     is_rebuilt: bool = False
-    settled: dict[SeriesKey, EnhancementStats] = field(default_factory=dict)
+    reconciled: dict[SeriesKey, EnhancementStats] = field(default_factory=dict)
     gone: dict[SeriesKey, int] = field(default_factory=dict)
     failed: dict[SeriesKey, str] = field(default_factory=dict)
 
@@ -83,12 +83,12 @@ def check(
 
 
 def repair(stores: Stores, mode: Mode, result: CheckReport, now: datetime, stop: Event = NEVER) -> Repair:
-    """Settle the series that differ; rebuild a damaged database.
+    """Reconcile the series that differ; rebuild a damaged database.
 
     :raises StoreError: when a rebuild fails; the old database is then still in place.
     """
     if result.is_damaged:
-        return Repair(is_rebuilt=True, settled=rebuild(stores, mode, now, stop))
+        return Repair(is_rebuilt=True, reconciled=rebuild(stores, mode, now, stop))
     done = Repair()
     for report in result.differing:
         if stop.is_set():
@@ -97,9 +97,9 @@ def repair(stores: Stores, mode: Mode, result: CheckReport, now: datetime, stop:
             if report.is_gone:
                 _forget(stores, report, done)
             else:
-                done.settled[report.key] = settle(stores, report.key, now)
+                done.reconciled[report.key] = reconcile_series(stores, report.key, now)
         except StoreError as exc:
-            log.error("%s could not be settled: %s", report.key, exc)
+            log.error("%s could not be reconciled: %s", report.key, exc)
             done.failed[report.key] = str(exc)
     return done
 

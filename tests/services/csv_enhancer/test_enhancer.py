@@ -21,8 +21,8 @@ from stockapi.services.csv_enhancer import (
     OpenSeries,
     SaveResult,
     enhance_interval_filtered_with_sqlite,
-    settle,
-    settle_if_out_of_step,
+    reconcile_if_out_of_step,
+    reconcile_series,
     stored_tickers,
 )
 from stockapi.services.csv_store import CsvStore
@@ -49,8 +49,8 @@ def revised(bars: Bars, position: int, close: float = 12_345.0) -> Bars:
     return enhance(Bars.of(bars.time, prices, bars.volume), Mode.VN, is_index=False)
 
 
-def settle_now(stores: Stores, ticker: str = "VCB", mode: Mode = Mode.VN) -> EnhancementStats:
-    return settle(stores, SeriesKey(mode, ticker, DAY), NOW)
+def reconcile_now(stores: Stores, ticker: str = "VCB", mode: Mode = Mode.VN) -> EnhancementStats:
+    return reconcile_series(stores, SeriesKey(mode, ticker, DAY), NOW)
 
 
 def enhance_all(stores: Stores, tickers: list[str] | None = None, interval: Interval = DAY) -> EnhancementStats:
@@ -256,7 +256,7 @@ def test_without_the_fallback_it_raises_and_csv_is_intact(make_stores: MakeStore
 def test_a_fault_that_lasts_for_many_saves_repairs_all_the_same(
     make_stores: MakeStores, passing_fault: Fault, repeats: int
 ) -> None:
-    """From the second save on SQLite is behind already, so each tries to settle - and must fail just as softly."""
+    """From the second save on SQLite is behind already, so each tries to reconcile - and must fail just as softly."""
     stores = make_stores(**PATIENCE)
     stores.save("VCB", positions(0, 100))
     with passing_fault(stores):
@@ -340,11 +340,13 @@ def test_an_old_copy_of_the_database_catches_up(stores: Stores, tmp_path: Path, 
     assert_in_step(stores, "VCB", newest)
 
 
-def test_a_save_that_finds_sqlite_behind_settles_and_says_so(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_save_that_finds_sqlite_behind_reconciles_and_says_so(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
     stores.save("VCB", positions(0, 100))
     only_in_csv(stores, positions(0, 150))
     assert stores.save("VCB", positions(149, 160)).sqlite_error is None
-    assert "vn VCB 1D was not the same in both stores; settling it" in caplog.text
+    assert "vn VCB 1D was not the same in both stores; reconciling it" in caplog.text
     assert_in_step(stores, "VCB", positions(0, 160))
 
 
@@ -398,13 +400,13 @@ def test_with_sqlite_writes_off_only_csv_is_written_and_later_repaired(make_stor
     result = off.save("VCB", positions(100, 200))
     off.save("NEW", positions(0, 50))
     assert (result.rows, result.sqlite_error) == (100, None)
-    settle_if_out_of_step(off, SeriesKey(Mode.VN, "VCB", DAY), NOW)
+    reconcile_if_out_of_step(off, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert repair(off) == set()
     assert off.settings.vn_database_path.stat() == log
     assert off.in_csv("VCB").equals(positions(0, 200))
 
     on = make_stores()
-    settle_if_out_of_step(on, SeriesKey(Mode.VN, "VCB", DAY), NOW)
+    reconcile_if_out_of_step(on, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert_in_step(on, "VCB", positions(0, 200))
     assert repair(on) == {("NEW", DAY)}
     assert_in_step(on, "NEW", positions(0, 50))
@@ -413,13 +415,13 @@ def test_with_sqlite_writes_off_only_csv_is_written_and_later_repaired(make_stor
 def test_with_sqlite_writes_off_no_database_is_made(make_stores: MakeStores) -> None:
     off = make_stores(SQLITE_WRITES="false")
     off.save("VCB", BARS)
-    settle_now(off)
+    reconcile_now(off)
     enhance_all(off)
     assert not off.settings.vn_database_path.exists()
     assert stored_tickers(off, Mode.VN, DAY) == ["VCB"]
 
 
-# Settling
+# Reconciling
 
 
 WRONG = replace(BARS, indicators=BARS.indicators + 1.0)
@@ -443,7 +445,7 @@ WRONG = replace(BARS, indicators=BARS.indicators + 1.0)
         (Bars.of(BARS.time, BARS.prices, BARS.volume), positions(0, 0), BARS),
     ],
 )
-def test_settling_gives_both_stores_the_bars_of_either(
+def test_reconciling_gives_both_stores_the_bars_of_either(
     stores: Stores, in_csv: Bars, in_sqlite: Bars, expected: Bars
 ) -> None:
     """CSV's where both have one; indicators are those of the whole series, whatever either side held."""
@@ -453,22 +455,22 @@ def test_settling_gives_both_stores_the_bars_of_either(
         only_in_sqlite(stores, in_sqlite)
     # Half of a series alone has other indicators than within the whole.
     expected = enhance(expected, Mode.VN, is_index=False)
-    stats = settle_now(stores)
+    stats = reconcile_now(stores)
     assert_in_step(stores, "VCB", expected)
     assert (stats.tickers, stats.records, stats.sqlite_errors) == (1, len(expected), 0)
     assert (stats.bytes_written > 0) == (not expected.equals(in_csv))
     before = disk_state(stores)
-    assert settle_now(stores).bytes_written == 0
+    assert reconcile_now(stores).bytes_written == 0
     assert disk_state(stores) == before
 
 
-def test_settling_what_nobody_has_does_nothing(stores: Stores) -> None:
-    stats = settle_now(stores)
+def test_reconciling_what_nobody_has_does_nothing(stores: Stores) -> None:
+    stats = reconcile_now(stores)
     assert (stats.records, stats.bytes_written) == (0, 0)
     assert not csv_path(stores).parent.exists()
 
 
-def test_settling_brings_a_deleted_csv_file_back(stores: Stores) -> None:
+def test_reconciling_brings_a_deleted_csv_file_back(stores: Stores) -> None:
     stores.save("VCB", BARS)
     shutil.rmtree(csv_path(stores).parent)
     assert repair(stores) == {("VCB", DAY)}
@@ -526,7 +528,7 @@ def test_a_file_whose_columns_are_not_known_is_left_alone_where_it_may_hold_more
     text = path.read_text().replace("open,high", "op3n,high", 1) + "VCB,2090-01-01,1,1,1,1,1\n"
     path.write_text(text)
     with pytest.raises(CsvError, match=f"^{path}: line 1: the header lacks open$"):
-        settle_now(stores)
+        reconcile_now(stores)
     assert path.read_text() == text
     assert stores.in_sqlite("VCB").equals(BARS)
 
@@ -560,27 +562,27 @@ def test_what_could_not_be_read_is_not_replaced(
     with monkeypatch.context() as patch:
         patch.setattr(SqliteStore, "recorded", fail)
         if fallback:
-            stats = settle_now(stores)
+            stats = reconcile_now(stores)
             assert (stats.records, stats.sqlite_errors, stats.sqlite_faults) == (100, 1, (SqliteFault.OTHER,))
             assert stores.in_csv("VCB").equals(positions(0, 100)), "CSV is put in order all the same"
         else:
             with pytest.raises(SqliteError, match="disk I/O error"):
-                settle_now(stores)
+                reconcile_now(stores)
     assert stores.in_sqlite("VCB").equals(BARS)
     assert repair(stores) == {("VCB", DAY)}
     assert_in_step(stores, "VCB", BARS)
 
 
 @pytest.mark.parametrize("is_behind", [True, False])
-def test_settle_if_out_of_step_does_it_only_then(
+def test_reconcile_if_out_of_step_does_it_only_then(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, is_behind: bool
 ) -> None:
     stores.save("VCB", positions(0, 100))
     if is_behind:
         only_in_csv(stores, positions(0, 110))
     else:
-        monkeypatch.setattr(OpenSeries, "settle", lambda *_: pytest.fail("there was nothing to settle"))
-    settle_if_out_of_step(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
+        monkeypatch.setattr(OpenSeries, "reconcile", lambda *_: pytest.fail("there was nothing to reconcile"))
+    reconcile_if_out_of_step(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert_in_step(stores, "VCB", positions(0, 110 if is_behind else 100))
 
 

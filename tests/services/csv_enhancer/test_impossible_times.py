@@ -8,7 +8,7 @@ from stockapi import create_app
 from stockapi.calc.indicators import enhance
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer import settle
+from stockapi.services.csv_enhancer import reconcile_series
 from stockapi.services.upkeep.doctor import Kind, examine_series, fix
 from tests.support.stores import NOW, Stores, make_bars
 
@@ -27,7 +27,7 @@ def edit(stores: Stores, date: str) -> None:
 def test_a_row_written_by_hand_goes_to_the_quarantine(stores: Stores, date: str) -> None:
     stores.save("VCB", BARS)
     edit(stores, date)
-    assert settle(stores, KEY, NOW).quarantined >= 1
+    assert reconcile_series(stores, KEY, NOW).quarantined >= 1
     assert stores.in_csv("VCB").equals(BARS)
     assert stores.in_sqlite("VCB").equals(BARS)
     kept = [
@@ -56,7 +56,7 @@ def test_without_any_other_bar_nothing_is_taken_away(stores: Stores) -> None:
     far = Bars.of(far.time + 12_000 * 86_400, far.prices, far.volume)
     stores.save("VCB", enhance(far, Mode.VN, is_index=False))
     edit(stores, "2063-01-01")
-    settle(stores, KEY, NOW)
+    reconcile_series(stores, KEY, NOW)
     assert len(stores.in_csv("VCB")) == 2
 
 

@@ -15,7 +15,7 @@ from stockapi.formats.default_rows import TextForm
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer import settle_if_out_of_step
+from stockapi.services.csv_enhancer import reconcile_if_out_of_step
 from stockapi.services.data_store import DataSource, DataStore
 from stockapi.services.data_store.coverage import CoverageReader
 from stockapi.services.data_store.lag import Lag
@@ -23,12 +23,12 @@ from stockapi.services.database_manager.migrations import known_migrations
 from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.catch_up import catch_up
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import rebuild, settle_out_of_step
+from stockapi.services.upkeep.reconcile import rebuild, reconcile_out_of_step
 from stockapi.services.upkeep.verification import verify_and_repair
 from stockapi.services.writer_lock import writer_lock
 from tests import faults
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
-from workers.catch_up import CatchingUp
+from workers.catch_up_loop import CatchUpLoop
 from workers.clocks import Clocks
 
 DAY = Interval.DAILY
@@ -185,7 +185,7 @@ def test_after_all_were_compared_a_query_of_all_compares_none_until_something_is
     filled.csv_store.write_tail(VCB, make_bars(320).take(slice(310, None)), int(make_bars(320).time[310]))
     assert ask(DataSource.MIXED) == ["ACB", "FPT", "VCB"]
     assert ask(DataSource.MIXED) == ["ACB", "FPT", "VCB"]
-    settle_out_of_step(filled, Mode.VN, NOW)
+    reconcile_out_of_step(filled, Mode.VN, NOW)
     assert ask(DataSource.SQLITE) == ["ACB", "FPT", "VCB"]
     assert ask(DataSource.SQLITE) == []
     filled.db_manager.close()
@@ -257,28 +257,28 @@ def test_the_comparison_ends_at_the_deadline(filled: Stores) -> None:
 
 def test_catching_up_begins_when_the_obstacle_goes(filled: Stores) -> None:
     clocks = Clocks()
-    catching_up = CatchingUp(filled, [Mode.VN], threading.Event(), clocks)
+    catching_up = CatchUpLoop(filled, [Mode.VN], threading.Event(), clocks)
     with closing(sqlite3.connect(filled.settings.vn_database_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         filled.save("VCB", NEW)
-        catching_up.look()
+        catching_up.run_once()
         assert filled.behind.of(Mode.VN) == [VCB]
     catching_up._not_before[Mode.VN] = 0.0
-    catching_up.look()
+    catching_up.run_once()
     assert filled.behind.of(Mode.VN) == []
     assert filled.in_sqlite("VCB").equals(NEW)
 
 
 def test_a_database_whose_list_of_migrations_lost_its_end_is_filled_anew(filled: Stores) -> None:
     next(list_without_its_end(filled))
-    CatchingUp(filled, [Mode.VN], threading.Event(), Clocks()).look()
+    CatchUpLoop(filled, [Mode.VN], threading.Event(), Clocks()).run_once()
     assert filled.in_sqlite("VCB").equals(NEW)
     assert filled.db_manager.upgrade(Mode.VN) == len(known_migrations(Mode.VN))
 
 
 def test_a_start_fills_it_anew_too(filled: Stores) -> None:
     next(list_without_its_end(filled))
-    settle_out_of_step(filled, Mode.VN, NOW)
+    reconcile_out_of_step(filled, Mode.VN, NOW)
     assert filled.in_sqlite("VCB").equals(NEW)
 
 
@@ -294,16 +294,16 @@ def test_what_was_saved_while_a_database_was_filled_anew_is_in_it(
 
     monkeypatch.setattr(DatabaseUtils, "swap_in", save_first)
     seen: list[DataSource] = []
-    settle_each = reconcile._settle_each
+    reconcile_each = reconcile._reconcile_each
 
     def ask_first(*args: object, **more: object) -> object:
         params = QueryParameters(symbols=("VCB",), start=0, limit=None)
         found = DataStore(filled).get_data_smart_sqlite(params, filled.limits)
         seen.append(found.source)
         assert len(found.bars["VCB"]) == (310 if len(seen) > 1 else 300)
-        return settle_each(*args, **more)  # type: ignore[arg-type]
+        return reconcile_each(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reconcile, "_settle_each", ask_first)
+    monkeypatch.setattr(reconcile, "_reconcile_each", ask_first)
     rebuild(filled, Mode.VN, NOW)
     assert seen == [DataSource.SQLITE, DataSource.CSV]
     assert filled.in_sqlite("VCB").equals(NEW)
@@ -330,7 +330,7 @@ def test_a_save_in_batches_that_meets_another_database_leaves_no_hole(
     monkeypatch.setattr(stores.db_manager, "transaction", swap_before_the_third)
     stores.save("VCB", longer.take(slice(0 if begins_new else 50, None)))
     assert len(calls) == 3
-    settle_if_out_of_step(stores, VCB, NOW)
+    reconcile_if_out_of_step(stores, VCB, NOW)
     assert stores.in_csv("VCB").equals(longer)
     assert stores.in_sqlite("VCB").equals(longer)
     assert all(not report.problems for report in reconcile.verify(stores, Mode.VN, Interval))
@@ -344,8 +344,8 @@ def test_the_database_of_a_newer_program_is_never_replaced(filled: Stores) -> No
     before = filled.settings.vn_database_path.stat().st_ino
     with pytest.raises(SqliteError, match="run a newer version of the program"):
         verify_and_repair(filled, Mode.VN, lambda: NOW)
-    settle_out_of_step(filled, Mode.VN, NOW)
-    CatchingUp(filled, [Mode.VN], threading.Event(), Clocks()).look()
+    reconcile_out_of_step(filled, Mode.VN, NOW)
+    CatchUpLoop(filled, [Mode.VN], threading.Event(), Clocks()).run_once()
     assert filled.settings.vn_database_path.stat().st_ino == before
     assert not list(filled.settings.vn_database_path.parent.glob("*.damaged-*"))
 

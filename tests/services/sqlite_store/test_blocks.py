@@ -23,7 +23,7 @@ from stockapi.services.data_store import DataStore
 from stockapi.services.sqlite_store import blocks
 from stockapi.services.sqlite_store.block_format import BARS_PER_BLOCK
 from stockapi.services.sqlite_store.blocks import BlockTable
-from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step, verify
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars, without_blocks
 
 DAY = Interval.DAILY
@@ -259,7 +259,7 @@ def test_a_database_from_before_gets_them_at_the_workers_start(
     forget_blocks(filled)
     execute(filled, "DELETE FROM vn_daily_blocks")
     with caplog.at_level(logging.INFO):
-        settle_out_of_step(filled, Mode.VN, NOW)
+        reconcile_out_of_step(filled, Mode.VN, NOW)
     for ticker in SERIES:
         assert_whole(filled, ticker)
     assert "vn 1D: blocks and texts of 4 series of 4" in caplog.text

@@ -21,7 +21,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.data_store import DataStore, PrerenderedText, QueryResult
 from stockapi.services.sqlite_store.prerendered import PRERENDERED_BARS, PrerenderedTable
-from stockapi.services.upkeep.reconcile import settle_out_of_step
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars
 
 DAY = Interval.DAILY
@@ -203,7 +203,7 @@ def test_a_database_from_before_gets_them_at_the_workers_start(filled: Stores) -
     execute(filled, "DELETE FROM vn_daily_texts")
     execute(filled, WITHOUT)
     assert ready(filled, QueryParameters(symbols=("VCB",))) is None
-    settle_out_of_step(filled, Mode.VN, NOW)
+    reconcile_out_of_step(filled, Mode.VN, NOW)
     assert ready(filled, QueryParameters(symbols=("VCB",))) == from_rows(filled, QueryParameters(symbols=("VCB",)))
     assert filled.sqlite_store.fill_copies(Mode.VN) == 0
 

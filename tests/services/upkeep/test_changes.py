@@ -32,7 +32,7 @@ from stockapi.services.upkeep.changes import (
     make_change,
     require_both_stores,
 )
-from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step, verify
 from tests.support.server import clean_environment
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, environment, make_bars
 
@@ -94,7 +94,7 @@ def test_both_stores_have_the_change_and_nothing_else(stores: Stores, change: Ch
     before = contents(stores)
     make_change(stores, VN, change, NOW)
     assert contents(stores) == expected(change, before)
-    assert settle_out_of_step(stores, VN, NOW) == {}
+    assert reconcile_out_of_step(stores, VN, NOW) == {}
     assert not (stores.settings.data_dir(VN) / changes.FILE_NAME).exists()
 
 
@@ -159,7 +159,7 @@ def test_killed_at_any_step_the_next_start_finishes_it(
                     reached += 1
             # As the next start: first the change, then the comparison, which must find nothing to bring back.
             finish_change(stores, VN, NOW)
-            settle_out_of_step(stores, VN, NOW)
+            reconcile_out_of_step(stores, VN, NOW)
             assert contents(stores) == expected(change, before), (step, after)
             for key, bars in undo.items():
                 stores.save(key.ticker, bars, key.interval, rewrite_all=True)
@@ -180,10 +180,10 @@ def test_a_change_goes_to_csv_while_the_database_is_damaged_and_to_both_once_it_
         connection.execute("DROP TABLE vn_daily")
     assert finish_change(stores, VN, NOW) == change
     assert path.exists(), "it is not forgotten"
-    settle_out_of_step(stores, VN, NOW)
+    reconcile_out_of_step(stores, VN, NOW)
     assert finish_change(stores, VN, NOW) == change
     assert finish_change(stores, VN, NOW) is None
-    settle_out_of_step(stores, VN, NOW)
+    reconcile_out_of_step(stores, VN, NOW)
     assert contents(stores) == expected(change, before)
 
 
@@ -195,7 +195,7 @@ def test_without_a_database_csv_has_the_change(stores: Stores) -> None:
     stores.db_manager._opened.clear()
     change = Deletion("VCB", ALL)
     make_change(stores, VN, change, NOW)
-    settle_out_of_step(stores, VN, NOW)
+    reconcile_out_of_step(stores, VN, NOW)
     assert contents(stores) == expected(change, before)
 
 
@@ -285,7 +285,7 @@ def test_killed_at_any_moment_both_stores_are_equal_after_the_next_start(tmp_pat
             began = 1 + len(process.stdout.read().splitlines())
         stores = Stores.of(_settings(directory))
         finish_change(stores, VN, NOW)
-        settle_out_of_step(stores, VN, NOW)
+        reconcile_out_of_step(stores, VN, NOW)
         after = contents(stores)
         # Of all that began, each is done or was not written down yet: no other bar is gone.
         left = {row[0] for row in after["VCB", "1m"]}

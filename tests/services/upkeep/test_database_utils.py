@@ -28,7 +28,7 @@ from stockapi.services.sqlite_store.tables import TableInfo, upserts
 from stockapi.services.upkeep import database_utils
 from stockapi.services.upkeep.backup_files import LOCK_FILE, partial_file
 from stockapi.services.upkeep.database_utils import Backup, Contents, DatabaseUtils, Restored
-from stockapi.services.upkeep.reconcile import settle_out_of_step, verify
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step, verify
 from tests.support.server import clean_environment
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
@@ -40,7 +40,7 @@ def utils(stores: Stores) -> DatabaseUtils:
     return DatabaseUtils(stores.db_manager)
 
 
-def settle_to_disk(stores: Stores, mode: Mode = Mode.VN) -> Path:
+def checkpointed(stores: Stores, mode: Mode = Mode.VN) -> Path:
     """Everything in the one file, no connection open."""
     stores.db_manager.checkpoint(mode, "TRUNCATE")
     stores.db_manager.close()
@@ -86,7 +86,7 @@ def test_a_sound_database_is_ok_and_that_is_recorded(stores: Stores) -> None:
 
 def test_a_damaged_page_is_found_and_that_is_recorded(stores: Stores) -> None:
     stores.save("VCB", make_bars(2_000))
-    damage_index(settle_to_disk(stores))
+    damage_index(checkpointed(stores))
     finding = utils(stores).check_integrity(Mode.VN, NOW)
     assert finding != "ok"
     assert stores.db_manager.health(Mode.VN).last_integrity_check == f"{finding} at 2026-03-02T05:00:00Z"
@@ -98,7 +98,7 @@ def test_a_damaged_page_is_found_and_that_is_recorded(stores: Stores) -> None:
 def test_optimising_empties_the_log_and_gives_the_pages_of_deleted_rows_back(stores: Stores) -> None:
     bars = make_bars(5_000)
     stores.save("VCB", bars)
-    settle_to_disk(stores)
+    checkpointed(stores)
     stores.save("VCB", bars.tail(10), rewrite_all=True)
     before = utils(stores).sizes(Mode.VN)
     assert before.write_ahead_log > 0
@@ -226,7 +226,7 @@ def test_a_database_that_is_not_sound_is_not_backed_up_and_the_older_backups_sta
     stores.save("VCB", make_bars(2_000))
     older = utils(stores).backup(Mode.VN, tmp_path / "backup", NOW, keep=1).path
     content = older.read_bytes()
-    message = spoil(settle_to_disk(stores))
+    message = spoil(checkpointed(stores))
     with pytest.raises(StoreError) as caught:
         utils(stores).backup(Mode.VN, tmp_path / "backup", NOW, keep=1)
     assert str(caught.value).startswith(message)
@@ -257,7 +257,7 @@ def test_a_series_that_is_being_written_for_the_first_time_is_no_fault(stores: S
 def test_a_database_that_is_still_to_be_upgraded_can_be_backed_up(stores: Stores, tmp_path: Path) -> None:
     """That is when one wants a backup most."""
     stores.save("VCB", make_bars(10))
-    with closing(sqlite3.connect(settle_to_disk(stores))) as connection, connection:
+    with closing(sqlite3.connect(checkpointed(stores))) as connection, connection:
         connection.execute("DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)")
     made = utils(another(stores)).backup(Mode.VN, tmp_path / "backup", NOW, keep=1)
     assert made.contents == Contents(known_migrations(Mode.VN)[-1].version - 1, 10)
@@ -319,7 +319,7 @@ def kill_backups(stores: Stores, directory: Path, kind: str) -> list[Path]:
 @pytest.mark.long
 def test_a_backup_that_is_killed_leaves_no_file_that_looks_like_one(stores: Stores, tmp_path: Path) -> None:
     stores.save("VCB", (bars := make_bars(100_000, Interval.MINUTE)), Interval.MINUTE)
-    settle_to_disk(stores)
+    checkpointed(stores)
     (directory := tmp_path / "backup").mkdir()
     for path in kill_backups(stores, directory, "guarded"):
         utils(stores).restore(VN, path, NOW)
@@ -332,7 +332,7 @@ def test_a_backup_that_is_killed_leaves_no_file_that_looks_like_one(stores: Stor
 @pytest.mark.long
 def test_without_the_partial_name_a_killed_backup_looks_like_one_and_is_none(stores: Stores, tmp_path: Path) -> None:
     stores.save("VCB", make_bars(100_000, Interval.MINUTE), Interval.MINUTE)
-    settle_to_disk(stores)
+    checkpointed(stores)
     (directory := tmp_path / "backup").mkdir()
     refused = 0
     for path in kill_backups(stores, directory, "unguarded"):
@@ -348,7 +348,7 @@ def test_without_the_check_a_damaged_copy_drives_the_good_one_out(
 ) -> None:
     stores.save("VCB", make_bars(2_000))
     older = back_up(stores)
-    damage_index(settle_to_disk(stores))
+    damage_index(checkpointed(stores))
     monkeypatch.setattr(database_utils, "_checked", lambda *_: Contents(1, 2_000))
     assert utils(stores).backup(Mode.VN, older.parent, NOW, keep=1).removed == (older,)
 
@@ -470,7 +470,7 @@ def test_readers_get_whole_answers_while_a_backup_is_restored_again_and_again(st
         readers = [pool.submit(read) for _ in range(2)]
         for _ in range(20):
             restore(stores, copy)
-            settle_out_of_step(stores, Mode.VN, NOW)
+            reconcile_out_of_step(stores, Mode.VN, NOW)
         stop.set()
         for each in readers:
             each.result()
@@ -589,7 +589,7 @@ def test_what_is_no_good_copy_is_refused_and_nothing_changes(
         stores.save("VCB", make_bars(2_000, mode=mode), mode=mode)
         back_up(stores, mode)
         stores.save("VCB", make_bars(2_010, mode=mode), mode=mode)
-        settle_to_disk(stores, mode)
+        checkpointed(stores, mode)
     backup = tmp_path / "backup" / "vn_data-20260302T050000Z.db"
     break_it(backup)
     before = names(tmp_path), [stores.settings.database_path(mode).stat() for mode in Mode]
@@ -638,7 +638,7 @@ def test_the_live_database_is_no_copy_of_itself(stores: Stores, tmp_path: Path) 
 def test_a_restore_that_finds_no_database_makes_one(stores: Stores, tmp_path: Path) -> None:
     stores.save("VCB", make_bars(10))
     copy = back_up(stores)
-    settle_to_disk(stores).unlink()
+    checkpointed(stores).unlink()
     assert restore(stores, copy) is None
     assert stores.in_sqlite("VCB").equals(make_bars(10))
 
@@ -662,8 +662,8 @@ def test_a_restored_older_backup_is_brought_up_to_date_from_csv(stores: Stores, 
     utils(stores).restore(list(Mode), tmp_path / "backup", NOW)
     assert any(not stores.in_sqlite(*key).equals(bars) for key, bars in expected.items())
     for mode in Mode:
-        settled = settle_out_of_step(stores, mode, NOW)
-        assert {key.ticker for key in settled} == {"GROWN", "REWRITTEN", "NEW"}
+        reconciled = reconcile_out_of_step(stores, mode, NOW)
+        assert {key.ticker for key in reconciled} == {"GROWN", "REWRITTEN", "NEW"}
         assert not any(report.problems for report in verify(stores, mode, Interval))
     for key, bars in expected.items():
         assert stores.in_sqlite(*key).equals(bars)
@@ -674,10 +674,10 @@ def test_bars_that_only_the_backup_has_left_come_back_to_csv(stores: Stores, tmp
     """Both live stores lost: the copy is then the only one."""
     stores.save("VCB", make_bars(50))
     copy = back_up(stores)
-    settle_to_disk(stores).unlink()
+    checkpointed(stores).unlink()
     shutil.rmtree(stores.settings.market_data_dir)
     restore(stores, copy)
-    settle_out_of_step(stores, Mode.VN, NOW)
+    reconcile_out_of_step(stores, Mode.VN, NOW)
     assert stores.in_sqlite("VCB").equals(make_bars(50))
     assert stores.in_csv("VCB").equals(make_bars(50))
 

@@ -17,7 +17,7 @@ from stockapi.markets import market_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store.quarantine import Quarantine
-from stockapi.services.upkeep import doctor, second_look
+from stockapi.services.upkeep import doctor, recheck
 from stockapi.services.upkeep.doctor import Finding, Kind, examine, examine_series, fix
 from tests import faults
 from tests.faults import assert_in_step
@@ -242,7 +242,7 @@ def test_a_save_half_way_is_no_finding(stores: Stores, monkeypatch: pytest.Monke
     stores.save("VCB", BARS)
     looks = iter([[Finding(SeriesKey(VN, "VCB", DAY), Kind.DIFFERENT, 1)], []])
     monkeypatch.setattr(doctor, "examine_series", lambda *_: next(looks))
-    monkeypatch.setattr(second_look, "_BETWEEN_COMPARISONS_S", 0.0)
+    monkeypatch.setattr(recheck, "_BETWEEN_CHECKS_S", 0.0)
     assert [*examine(stores, VN, [DAY], NOW, others_write=True)] == [[]]
 
 

@@ -17,7 +17,7 @@ from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import SeriesReport, rebuild, settle_out_of_step, verify
+from stockapi.services.upkeep.reconcile import SeriesReport, rebuild, reconcile_out_of_step, verify
 from tests import faults
 from tests.faults import assert_in_step, problems, repair
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
@@ -181,7 +181,7 @@ def test_every_kind_of_difference_is_found_named_and_repaired(
     assert problems(stores) == {}
     disturb(stores)
     assert problems(stores) == {"VCB 1D": found}
-    reconcile.settle(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
+    reconcile.reconcile_series(stores, SeriesKey(Mode.VN, "VCB", DAY), NOW)
     assert problems(stores) == {}
     assert repair(stores) == set()
 
@@ -215,12 +215,12 @@ def test_without_a_readable_database_there_is_nothing_to_compare(filled: Stores,
         problems(filled)
 
 
-# Settling what is out of step
+# Reconciling what is out of step
 
 
 def test_where_nothing_has_happened_nothing_is_read(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "settle", lambda *_: pytest.fail("nothing was out of step"))
-    assert settle_out_of_step(filled, Mode.VN, NOW) == {}
+    monkeypatch.setattr(reconcile, "reconcile_series", lambda *_: pytest.fail("nothing was out of step"))
+    assert reconcile_out_of_step(filled, Mode.VN, NOW) == {}
 
 
 @pytest.mark.parametrize(
@@ -235,19 +235,19 @@ def test_where_nothing_has_happened_nothing_is_read(filled: Stores, monkeypatch:
         lambda stores: stores.sqlite_store.set_csv_stamp(SeriesKey(Mode.VN, "VCB", DAY), ""),
     ],
 )
-def test_only_what_is_out_of_step_is_settled(filled: Stores, disturb: Callable[[Stores], object]) -> None:
+def test_only_what_is_out_of_step_is_reconciled(filled: Stores, disturb: Callable[[Stores], object]) -> None:
     write_csv(filled, BARS)
     write_sqlite(filled, BARS)
     repair(filled)
     disturb(filled)
-    settled = settle_out_of_step(filled, Mode.VN, NOW)
-    assert set(settled) == {SeriesKey(Mode.VN, "VCB", DAY)}
-    assert settled[SeriesKey(Mode.VN, "VCB", DAY)].records >= 160
+    reconciled = reconcile_out_of_step(filled, Mode.VN, NOW)
+    assert set(reconciled) == {SeriesKey(Mode.VN, "VCB", DAY)}
+    assert reconciled[SeriesKey(Mode.VN, "VCB", DAY)].records >= 160
     assert problems(filled) == {}
     assert repair(filled) == set()
 
 
-def test_the_markets_are_settled_apart(filled: Stores) -> None:
+def test_the_markets_are_reconciled_apart(filled: Stores) -> None:
     filled.csv_store.write(SeriesKey(Mode.CRYPTO, "BTC", DAY), make_bars(170, mode=Mode.CRYPTO))
     assert repair(filled, Mode.VN) == set()
     assert repair(filled, Mode.CRYPTO) == {("BTC", DAY)}
@@ -411,13 +411,13 @@ def test_a_rebuild_that_fails_at_the_start(
 def test_readers_never_see_a_part_of_the_new_database(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the fallback such a part would be an answer with tickers missing."""
     seen: list[int] = []
-    original = reconcile.settle
+    original = reconcile.reconcile_series
 
     def watch(*arguments: object) -> object:
         seen.append(len(filled.sqlite_store.ledger(Mode.VN)))
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reconcile, "settle", watch)
+    monkeypatch.setattr(reconcile, "reconcile_series", watch)
     rebuild(filled, Mode.VN, NOW)
     assert seen == [6] * 6
 

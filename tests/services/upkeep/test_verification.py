@@ -14,13 +14,13 @@ import pytest
 from stockapi.errors import CsvError, DeadlineError, SqliteError
 from stockapi.models import Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
-from stockapi.services.csv_enhancer import conflict, settle
+from stockapi.services.csv_enhancer import conflict, reconcile_series
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, Verification
-from stockapi.services.upkeep import reconcile, second_look, verification
+from stockapi.services.upkeep import recheck, reconcile, verification
 from stockapi.services.upkeep.database_utils import DatabaseUtils
-from stockapi.services.upkeep.reconcile import SeriesReport, settle_out_of_step
+from stockapi.services.upkeep.reconcile import SeriesReport, reconcile_out_of_step
 from stockapi.services.upkeep.verification import CheckReport, Repair, check, verify_and_repair
 from tests import faults
 from tests.faults import assert_in_step
@@ -122,7 +122,7 @@ def test_every_flip_that_shows_in_an_answer_is_found_and_repaired(filled: Stores
         is_shown = not are_same(answers(filled), truth)
         shown += is_shown
         assert is_found(filled) or not is_shown, what
-        settle_out_of_step(filled, Mode.VN, NOW)
+        reconcile_out_of_step(filled, Mode.VN, NOW)
         repaired(filled)
         assert are_same(answers(filled), truth), what
         assert not is_found(filled), what
@@ -155,7 +155,7 @@ def test_a_damaged_value_is_found_and_repaired_from_the_sound_side(filled: Store
     before, done, left = repaired(filled)
     (report,) = before.differing
     assert (report.key.ticker, report.key.interval, report.problems[0]) == ("VCB", DAY, "1 bars with other values")
-    assert [*done.settled] == [SeriesKey(Mode.VN, "VCB", DAY)]
+    assert [*done.reconciled] == [SeriesKey(Mode.VN, "VCB", DAY)]
     assert left.differing == []
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
 
@@ -186,7 +186,7 @@ def test_an_older_copy_of_a_file_does_not_undo_what_came_after(filled: Stores, t
     newer = make_bars(95, seed=99)
     filled.save("VCB", newer, rewrite_all=True)
     shutil.copy2(tmp_path / "copy", path)
-    assert settle_out_of_step(filled, Mode.VN, NOW).keys() == {SeriesKey(Mode.VN, "VCB", DAY)}
+    assert reconcile_out_of_step(filled, Mode.VN, NOW).keys() == {SeriesKey(Mode.VN, "VCB", DAY)}
     assert_in_step(filled, "VCB", newer)
 
 
@@ -194,7 +194,7 @@ def test_damage_in_both_stores_is_undone_bar_by_bar(filled: Stores) -> None:
     rot(filled)
     spoil_row(filled)
     _, done, left = repaired(filled)
-    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].evidence == (conflict.Evidence.DIGEST_OF_BOTH,)
+    assert done.reconciled[SeriesKey(Mode.VN, "VCB", DAY)].evidence == (conflict.Evidence.DIGEST_OF_BOTH,)
     assert left.differing == []
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
 
@@ -202,7 +202,7 @@ def test_damage_in_both_stores_is_undone_bar_by_bar(filled: Stores) -> None:
 def test_a_row_that_was_never_stored_goes_to_the_quarantine(filled: Stores) -> None:
     execute(filled, f"UPDATE vn_daily SET time = time + 86400000 WHERE ticker = 'VCB' AND time = {FIRST_DAY}")
     _, done, _ = repaired(filled)
-    assert done.settled[SeriesKey(Mode.VN, "VCB", DAY)].quarantined == 1
+    assert done.reconciled[SeriesKey(Mode.VN, "VCB", DAY)].quarantined == 1
     assert_in_step(filled, "VCB", bars_of("VCB", DAY))
     kept = Quarantine(filled.settings).path(Mode.VN).read_text()
     assert "in one store alone, and not in the digest of the ledger" in kept
@@ -233,12 +233,12 @@ def test_a_series_that_cannot_be_written_does_not_keep_the_others_from_it(
     for ticker in ("ACB", "VCB"):
         rot(filled, ticker)
 
-    def settle_but_one(stores: Stores, key: SeriesKey, *arguments: object) -> object:
+    def reconcile_but_one(stores: Stores, key: SeriesKey, *arguments: object) -> object:
         if key.ticker == "ACB":
             raise CsvError("read-only file system")
-        return settle(stores, key, *arguments)  # type: ignore[arg-type]
+        return reconcile_series(stores, key, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(verification, "settle", settle_but_one)
+    monkeypatch.setattr(verification, "reconcile_series", reconcile_but_one)
     _, done, left = repaired(filled)
     assert done.failed == {SeriesKey(Mode.VN, "ACB", DAY): "read-only file system"}
     assert [report.key.ticker for report in left.differing] == ["ACB"]
@@ -284,20 +284,20 @@ def test_once_stopped_nothing_more_is_done_and_nothing_recorded(filled: Stores, 
     assert not filled.in_csv("VCB").equals(bars_of("VCB", DAY))
 
 
-def test_a_stopped_start_settles_the_rest_at_the_next_one(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_start_reconciles_the_rest_at_the_next_one(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, done = threading.Event(), []
 
-    def settle_and_stop(stores: Stores, key: SeriesKey, *arguments: object, **options: object) -> object:
+    def reconcile_and_stop(stores: Stores, key: SeriesKey, *arguments: object, **options: object) -> object:
         done.append(key.ticker)
         stop.set()
-        return settle(stores, key, *arguments, **options)  # type: ignore[arg-type]
+        return reconcile_series(stores, key, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reconcile, "settle", settle_and_stop)
+    monkeypatch.setattr(reconcile, "reconcile_series", reconcile_and_stop)
     for ticker in TICKERS:
         csv_path(filled, ticker).touch()
-    settle_out_of_step(filled, Mode.VN, NOW, stop)
+    reconcile_out_of_step(filled, Mode.VN, NOW, stop)
     assert done == ["ACB"]
-    settle_out_of_step(filled, Mode.VN, NOW)
+    reconcile_out_of_step(filled, Mode.VN, NOW)
     assert done == ["ACB", "FPT", "VCB"]
 
 
@@ -323,7 +323,7 @@ def grow(stores: Stores, stop: threading.Event) -> None:
 
 @pytest.mark.slow
 def test_a_writer_at_work_makes_no_difference(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_look, "_BETWEEN_COMPARISONS_S", 0.02)
+    monkeypatch.setattr(recheck, "_BETWEEN_CHECKS_S", 0.02)
     filled.save("VIC", make_bars(3_000).take(slice(99)))
     stop = threading.Event()
     writer = threading.Thread(target=grow, args=(filled, stop))
@@ -360,7 +360,7 @@ def test_a_repair_and_a_save_of_the_same_series_take_turns(filled: Stores) -> No
     writer.start()
     try:
         for _ in range(30):
-            settle(filled, SeriesKey(Mode.VN, "VIC", DAY), NOW)
+            reconcile_series(filled, SeriesKey(Mode.VN, "VIC", DAY), NOW)
     finally:
         stop.set()
         writer.join()

@@ -10,19 +10,19 @@ from stockapi.logs import key_values
 from stockapi.models.mode import Mode
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.catch_up import catch_up
-from stockapi.services.upkeep.reconcile import DAMAGE, settle_out_of_step
+from stockapi.services.upkeep.reconcile import DAMAGE, reconcile_out_of_step
 from workers.clocks import Clocks
 from workers.loop import REPAIRING
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S: Final = 1.0
+_CHECK_EVERY_S: Final = 1.0
 _AGAIN_AFTER_TIMES: Final = 10
-"""The wait after a series that could not be settled: ten times as long as the attempt, which may have read it all."""
+"""The wait after a failed attempt is ten times as long as the attempt: it may have read a whole series."""
 
 
-class CatchingUp:
-    """The work of a thread: it looks every second for series in which SQLite is behind, until `stop` is set."""
+class CatchUpLoop:
+    """The work of a thread: it checks every second for series in which SQLite is behind, until `stop` is set."""
 
     def __init__(self, stores: Stores, modes: Sequence[Mode], stop: threading.Event, clocks: Clocks) -> None:
         self._modes = modes
@@ -34,13 +34,13 @@ class CatchingUp:
 
     def run(self) -> None:
         try:
-            while not self._stop.wait(_LOOK_EVERY_S):
-                self.look()
+            while not self._stop.wait(_CHECK_EVERY_S):
+                self.run_once()
         finally:
             self._stores.db_manager.close_readers()
 
-    def look(self) -> None:
-        """Look once. An error does not end the thread. Errors are logged, except the one that it waits for."""
+    def run_once(self) -> None:
+        """Reconcile these series once. Errors do not end the thread. They are logged, except the one it waits for."""
         for mode in self._modes:
             started = self._monotonic()
             if started < self._not_before[mode]:
@@ -65,7 +65,7 @@ class CatchingUp:
         if not REPAIRING[mode].acquire(blocking=False):
             return
         try:
-            settle_out_of_step(self._stores, mode, self._clock(), self._stop)
+            reconcile_out_of_step(self._stores, mode, self._clock(), self._stop)
         except AppError as exc:
             log.error("the %s database could not be repaired: %s", mode.value, exc)
         finally:
