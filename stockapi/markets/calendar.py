@@ -6,11 +6,11 @@ bar. Where the exchanges did otherwise, `_NO_SESSION` has the day. For what is d
 settings EXTRA_HOLIDAYS and EXTRA_SESSIONS.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from holidays import country_holidays
@@ -19,18 +19,22 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models.bars import Int
 
 _SATURDAY: Final = 5
+_LONGEST_BREAK: Final = timedelta(days=60)
+"""No market is closed for so long. Tet takes nine days at most, with its weekends."""
 
+_HOSE_FAILED: Final = "Failure of the trading system of HOSE"
 _NO_SESSION: Final[Mapping[str, Mapping[date, str]]] = {
     "VN": {
-        date(2008, 5, 27): "HOSE: failure of the trading system, no session for three days",
-        date(2008, 5, 28): "HOSE: as the day before",
-        date(2008, 5, 29): "HOSE: as the day before",
-        date(2018, 1, 23): "HOSE: failure of the trading system; sources carry flat bars with volume 0",
-        date(2018, 1, 24): "HOSE: as the day before",
-        date(2026, 1, 2): "government, late swap of a working day; HNX and HOSE had their second session on 6 January",
+        date(2008, 5, 27): _HOSE_FAILED,
+        date(2008, 5, 28): _HOSE_FAILED,
+        date(2008, 5, 29): _HOSE_FAILED,
+        date(2018, 1, 23): _HOSE_FAILED,  # sources carry flat bars with volume 0
+        date(2018, 1, 24): _HOSE_FAILED,
+        # A late decree of the government. HNX and HOSE had their second session of the year on 6 January.
+        date(2026, 1, 2): "Day off, exchanged for another working day",
     }
 }
-"""Days without a session that the package does not have, by country, each with its source."""
+"""Days without a session that the package does not have, by country, each with its reason."""
 
 _Days = frozenset[date]
 _extra: tuple[_Days, _Days] = frozenset(), frozenset()
@@ -48,16 +52,49 @@ class Session:
     """A session on Monday to Friday, except on the public holidays of a country. Times are local.
 
     `closes`: the first moment after the session. The whole session is within one day of UTC.
+    `lunch`: the first moment of the break at noon, and the first after it; None without one.
     `country`: its code in ISO 3166.
     """
 
     opens: time
     closes: time
+    lunch: tuple[time, time] | None
     country: str
 
     @property
     def seconds(self) -> int:
         return _second_of_day(self.closes) - _second_of_day(self.opens)
+
+
+class Hours(NamedTuple):
+    """When a market is open on one local date, in Unix seconds. The session ends before `close`, the break before
+    `lunch_end`.
+    """
+
+    date: date
+    open: int
+    close: int
+    lunch_start: int | None
+    lunch_end: int | None
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """The parts of the session, each with its first moment and the first one after it."""
+        if self.lunch_start is None or self.lunch_end is None:
+            return [(self.open, self.close)]
+        return [(self.open, self.lunch_start), (self.lunch_end, self.close)]
+
+
+class Now(NamedTuple):
+    """Whether a market is open, and when that changes, in Unix seconds; None for never.
+
+    The lunch break counts as closed here.
+    """
+
+    is_open: bool
+    is_lunch_break: bool
+    next_open: int | None
+    next_close: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +120,7 @@ class Calendar:
         return 7 if self.session is None else _SATURDAY
 
     def is_trading_hours(self, now: datetime) -> bool:
-        """Whether the market is open. The lunch break counts as open.
+        """Whether the market is open. The lunch break counts as open: the bars of the day are not complete.
 
         :raises ValueError: for a time without a zone.
         """
@@ -106,10 +143,50 @@ class Calendar:
 
     def holidays(self, years: Iterable[int]) -> list[str]:
         """The dates of those years on which a session is missing, weekends not counted: ISO 8601, ascending."""
+        return [day.isoformat() for day in self.named_holidays(years)]
+
+    def named_holidays(self, years: Iterable[int]) -> dict[date, str | None]:
+        """The reasons of the dates of `holidays`, ascending. None: a day of EXTRA_HOLIDAYS."""
         if self.session is None:
-            return []
-        days = [day for year in years for day in _closed(self.session.country, year, _extra)]
-        return sorted(day.isoformat() for day in days if day.weekday() < _SATURDAY)
+            return {}
+        country = self.session.country
+        days = sorted(day for year in years for day in _closed(country, year, _extra) if day.weekday() < _SATURDAY)
+        names = _NO_SESSION.get(country, {})
+        return {day: names.get(day) or _public_holidays(country, day.year).get(day) for day in days}
+
+    def hours(self, first: date, last: date) -> Iterator[Hours]:
+        """The hours of each day with a session, from the first date to the last. A market that is always open has days
+        of 24 hours.
+        """
+        for number in range(first.toordinal(), last.toordinal() + 1):
+            day = date.fromordinal(number)
+            if self.is_trading_day(day):
+                yield self._hours_of(day)
+
+    def _hours_of(self, day: date) -> Hours:
+        if self.session is None:
+            midnight = self._moment(day, time())
+            return Hours(day, midnight, midnight + SECONDS_PER_DAY, None, None)
+        lunch = self.session.lunch or (None, None)
+        begin, end = (None if clock is None else self._moment(day, clock) for clock in lunch)
+        return Hours(day, self._moment(day, self.session.opens), self._moment(day, self.session.closes), begin, end)
+
+    def _moment(self, day: date, clock: time) -> int:
+        return int(datetime.combine(day, clock, self.zone).timestamp())
+
+    def at(self, now: datetime) -> Now:
+        """Whether the market is open at that moment (with a time zone)."""
+        if self.session is None:
+            return Now(is_open=True, is_lunch_break=False, next_open=None, next_close=None)
+        second, today = now.timestamp(), now.astimezone(self.zone).date()
+        days = list(self.hours(today, today + _LONGEST_BREAK))
+        parts = [part for day in days for part in day.parts]
+        return Now(
+            is_open=any(begin <= second < end for begin, end in parts),
+            is_lunch_break=any((day.lunch_start or 0) <= second < (day.lunch_end or 0) for day in days),
+            next_open=next((begin for begin, _ in parts if begin > second), None),
+            next_close=next((end for _, end in parts if end > second), None),
+        )
 
     def trading_days(self, first: int, last: int) -> Int:
         """The days with a session, from the day of `first` to the day of `last` (Unix seconds), ascending.
@@ -180,11 +257,13 @@ def _is_working_day(days: Int, country: str) -> np.ndarray[tuple[int], np.dtype[
 @lru_cache(maxsize=256)
 def _closed(country: str, year: int, extra: tuple[_Days, _Days]) -> _Days:
     """The days of the year without a session, but for weekends."""
-    known = _public_holidays(country, year).union(_NO_SESSION.get(country, {}), extra[0])
+    known = frozenset(_public_holidays(country, year)).union(_NO_SESSION.get(country, {}), extra[0])
     return frozenset(day for day in known if day.year == year) - extra[1]
 
 
 @lru_cache(maxsize=256)
-def _public_holidays(country: str, year: int) -> frozenset[date]:
-    # The object of the package changes when it is read, so threads must not share it. They may share a frozen copy.
-    return frozenset(country_holidays(country, years=year))
+def _public_holidays(country: str, year: int) -> Mapping[date, str]:
+    """The public holidays of a year, with their English names."""
+    # The object of the package changes when it is read, so threads must not share it. They may share a copy. Without a
+    # language the names would be in the language of the machine.
+    return dict(country_holidays(country, years=year, language="en_US"))

@@ -51,12 +51,12 @@ VN: Final = Market(
     has_legacy_prices=True,
     ticks=((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
     index_tick=0.01,
-    # The lunch break, 11:30 to 13:00, counts as trading hours, because the bars of the day are not complete.
     calendar=Calendar(
         zone=HO_CHI_MINH,
         zone_name="Asia/Ho_Chi_Minh",
         clock_name="UTC+7, Ho Chi Minh City",
-        session=Session(opens=time(9), closes=time(15), country="VN"),
+        # After 14:45 there is no auction any more, but HNX, UPCOM and put-through deals go on until 15:00.
+        session=Session(opens=time(9), closes=time(15), lunch=(time(11, 30), time(13)), country="VN"),
     ),
     hour_grid_origin_s=2 * 3_600,  # 09:00 in Ho Chi Minh City; the afternoon session opens at 13:00, which is 06:00 UTC
     quiet_from=time(2, tzinfo=HO_CHI_MINH),

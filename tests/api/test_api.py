@@ -337,7 +337,7 @@ def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
     assert json_of(answer) == {
         "error": "there is nothing at this path; "
         "allowed: /adjustments, /analysis/ma-scores-by-sector, /analysis/top-performers, /analysis/volume-profile, "
-        "/docs, /explorer, /health, /livez, /metrics, /openapi.json, /readyz, "
+        "/calendar, /clock, /docs, /explorer, /health, /livez, /metrics, /openapi.json, /readyz, "
         "/tickers, /tickers/coverage, /tickers/group, /tickers/name, /tickers/names"
     }
 

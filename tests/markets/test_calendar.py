@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockapi.markets import VN, cache_max_age_s, calendar
+from stockapi.markets import CRYPTO, VN, cache_max_age_s, calendar
 from stockapi.markets.vn import HO_CHI_MINH
 from stockapi.models import Mode
 
@@ -180,3 +181,98 @@ def test_what_is_declared_late_is_a_setting(day: str, as_set: bool) -> None:
     finally:
         calendar.correct_sessions([], [])
     assert VN.calendar.is_trading_day(which) is not as_set
+
+
+# Hours, and what is next
+
+
+def texts(now: datetime) -> tuple[bool, bool, str | None, str | None]:
+    """The state of the Vietnamese market, with local times."""
+    state = VN.calendar.at(now)
+    assert state.next_open is not None
+    assert state.next_close is not None
+    moments = [datetime.fromtimestamp(each, HO_CHI_MINH) for each in (state.next_open, state.next_close)]
+    opens, closes = (f"{each:%Y-%m-%d %H:%M:%S}" for each in moments)
+    return state.is_open, state.is_lunch_break, opens, closes
+
+
+@pytest.mark.parametrize(
+    ("now", "is_open", "is_lunch", "next_open", "next_close"),
+    [
+        ("2025-06-02T08:59:59.9", False, False, "2025-06-02 09:00:00", "2025-06-02 11:30:00"),
+        ("2025-06-02T09:00:00", True, False, "2025-06-02 13:00:00", "2025-06-02 11:30:00"),
+        ("2025-06-02T11:29:59.9", True, False, "2025-06-02 13:00:00", "2025-06-02 11:30:00"),
+        ("2025-06-02T11:30:00", False, True, "2025-06-02 13:00:00", "2025-06-02 15:00:00"),
+        ("2025-06-02T12:59:59.9", False, True, "2025-06-02 13:00:00", "2025-06-02 15:00:00"),
+        ("2025-06-02T13:00:00", True, False, "2025-06-03 09:00:00", "2025-06-02 15:00:00"),
+        ("2025-06-02T15:00:00", False, False, "2025-06-03 09:00:00", "2025-06-03 11:30:00"),
+        ("2025-06-06T20:00:00", False, False, "2025-06-09 09:00:00", "2025-06-09 11:30:00"),  # Friday evening
+        ("2026-02-13T15:00:00", False, False, "2026-02-23 09:00:00", "2026-02-23 11:30:00"),  # over Tet
+        ("2026-02-17T12:00:00", False, False, "2026-02-23 09:00:00", "2026-02-23 11:30:00"),  # noon of a holiday
+    ],
+)
+def test_what_the_market_does_next(now: str, is_open: bool, is_lunch: bool, next_open: str, next_close: str) -> None:
+    assert texts(local(now)) == (is_open, is_lunch, next_open, next_close)
+
+
+def test_a_market_that_never_closes() -> None:
+    assert CRYPTO.calendar.at(local("2026-02-17T12:00:00")) == (True, False, None, None)
+    days = list(CRYPTO.calendar.hours(date(2024, 2, 28), date(2024, 3, 1)))
+    assert [each.date.isoformat() for each in days] == ["2024-02-28", "2024-02-29", "2024-03-01"]
+    assert all(each.parts == [(seconds(each.date), seconds(each.date) + 86_400)] for each in days)
+    assert CRYPTO.calendar.named_holidays([2024]) == {}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.datetimes(datetime(2010, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_the_state_changes_when_it_is_said_to_and_not_before(now: datetime) -> None:
+    state = VN.calendar.at(now)
+    assert state.next_open is not None
+    assert state.next_close is not None
+    assert not (state.is_open and state.is_lunch_break)
+    assert min(state.next_open, state.next_close) > now.timestamp()
+    assert (state.next_close < state.next_open) is state.is_open
+    for moment, is_open in ((state.next_open, True), (state.next_close, False)):
+        assert VN.calendar.at(datetime.fromtimestamp(moment, UTC)).is_open is is_open
+        assert VN.calendar.at(datetime.fromtimestamp(moment - 1, UTC)).is_open is not is_open
+    # Trading hours are the session with its lunch break.
+    assert VN.calendar.is_trading_hours(now) is (state.is_open or state.is_lunch_break)
+
+
+def test_hours_follow_daylight_saving_time() -> None:
+    session = calendar.Session(opens=time(9, 30), closes=time(16), lunch=None, country="US")
+    zone = ZoneInfo("America/New_York")
+    new_york = calendar.Calendar(zone=zone, zone_name="America/New_York", clock_name="New York", session=session)
+    hours = list(new_york.hours(date(2026, 3, 6), date(2026, 3, 9)))  # the clocks change on the 8th
+    utc = [[datetime.fromtimestamp(each, UTC).hour for each in day[1:3]] for day in hours]
+    assert utc == [[14, 21], [13, 20]]
+
+
+@pytest.mark.parametrize(
+    ("day", "name"),
+    [
+        ("2026-01-01", "New Year's Day"),
+        ("2026-02-17", "Lunar New Year"),
+        ("2026-04-30", "Liberation Day/Reunification Day"),
+        ("2018-01-23", "Failure of the trading system of HOSE"),
+        ("2026-01-02", "Day off, exchanged for another working day"),
+    ],
+)
+def test_a_holiday_has_its_name_in_english(day: str, name: str) -> None:
+    found = date.fromisoformat(day)
+    assert VN.calendar.named_holidays([found.year])[found] == name
+
+
+def test_names_do_not_depend_on_the_language_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "vi")
+    calendar._public_holidays.cache_clear()
+    assert VN.calendar.named_holidays([2026])[date(2026, 1, 1)] == "New Year's Day"
+
+
+def test_a_holiday_of_the_settings_has_no_name() -> None:
+    try:
+        calendar.correct_sessions([date(2026, 6, 10)], [])
+        assert VN.calendar.named_holidays([2026])[date(2026, 6, 10)] is None
+    finally:
+        calendar.correct_sessions([], [])
+    assert date(2026, 6, 10) not in VN.calendar.named_holidays([2026])

@@ -46,7 +46,7 @@ FRUIT: Final = Market(
         zone=NEW_YORK,
         zone_name="America/New_York",
         clock_name="New York",
-        session=Session(opens=time(9, 30), closes=time(16), country="US"),
+        session=Session(opens=time(9, 30), closes=time(16), lunch=None, country="US"),
     ),
     hour_grid_origin_s=14 * 3_600,
     quiet_from=time(1, tzinfo=NEW_YORK),

@@ -296,6 +296,8 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
     ("/tickers/name", "", {"mode": MARKET_OR_ALL}),
     ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "mode": MARKET}),
     ("/adjustments", "", {"mode": MARKET, "since": MOMENT}),
+    ("/calendar", "", {"start_date": DAY, "end_date": DAY, "mode": MARKET}),
+    ("/clock", "", {"mode": MARKET}),
     (
         "/analysis/top-performers",
         "",
@@ -391,6 +393,26 @@ COMBINED = [
         "/analysis/volume-profile",
         "symbol=VCB&date=2024-01-31&start_date=2024-01-31",
         f"date is given together with start_date or end_date; {_TOGETHER}",
+    ),
+    (
+        "/calendar",
+        "start_date=1969-12-31&end_date=1970-01-05",
+        "1969-12-31 to 1970-01-05 is outside of the calendar; allowed: days from 1970-01-01 to 2100-12-31",
+    ),
+    (
+        "/calendar",
+        "start_date=2026-01-01&end_date=9999-12-31",
+        "2026-01-01 to 9999-12-31 is outside of the calendar; allowed: days from 1970-01-01 to 2100-12-31",
+    ),
+    (
+        "/calendar",
+        "start_date=0001-01-01",
+        "0001-01-01 to 0001-01-30 is outside of the calendar; allowed: days from 1970-01-01 to 2100-12-31",
+    ),
+    (
+        "/calendar",
+        "start_date=2016-01-01&end_date=2026-01-08",
+        "2016-01-01 to 2026-01-08 has 3661 days; allowed: at most 3660",
     ),
     (
         "/tickers",

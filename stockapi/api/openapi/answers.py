@@ -123,6 +123,36 @@ class CoverageSchema(Schema):
     gaps = several(GapSchema, "runs of trading days (of coins: days) without any bar")
 
 
+class SessionSchema(Schema):
+    date = text("local date of the market", format="date")
+    open = moment("first moment of the session")
+    close = moment("first moment after it")
+    lunch_start = moment("first moment of the lunch break; null without one", null=True)
+    lunch_end = moment("first moment after the lunch break; null without one", null=True)
+
+
+class HolidaySchema(Schema):
+    date = text("local date of the market", format="date")
+    name = text("in English; null for a day that the settings name", null=True)
+
+
+class CalendarAnswerSchema(Schema):
+    mode = text("the market")
+    timezone = text("of its local dates, as in the time zone database")
+    sessions = several(SessionSchema, "ascending; of a market that never closes, days of 24 hours")
+    holidays = several(HolidaySchema, "ascending: Mondays to Fridays without a session")
+
+
+class ClockSchema(Schema):
+    mode = text("the market")
+    timezone = text("where it is, as in the time zone database")
+    time = moment("the server's clock")
+    is_open = flag("whether the market is open at that time; it is not in the lunch break")
+    is_lunch_break = flag("whether it is closed for lunch only")
+    next_open = moment("when it opens next, after the lunch break too; null where it never closes", null=True)
+    next_close = moment("when it closes next, for the lunch break too; null where it never closes", null=True)
+
+
 # The state of the service
 
 

@@ -13,7 +13,7 @@ from marshmallow import Schema
 
 from stockapi.api.openapi import answers as answers
 from stockapi.api.pages import docs
-from stockapi.api.queries import analysis_schemas, schemas
+from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
 from stockapi.api.queries.parameters import QuerySchema
 
 JsonSchema = Mapping[str, Any]
@@ -160,6 +160,43 @@ _BARS: Final = (
         answer="Adjustments by day, then symbol.",
         content={_JSON: answers.AdjustmentsAnswerSchema},
         errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+    ),
+    Operation(
+        path="/calendar",
+        tag="Reference",
+        summary="The sessions and holidays of a market",
+        description=(
+            "Every day with a session from `start_date` to `end_date`, and every Monday to Friday without one. At most "
+            "3,660 days, from 1970 to 2100. The hours are those known today, for past years too."
+        ),
+        query=reference_schemas.CalendarSchema,
+        answer="Sessions and holidays, ascending.",
+        content={_JSON: answers.CalendarAnswerSchema},
+        example={"start_date": "2026-11-20", "end_date": "2026-11-24"},
+        sample={
+            "mode": "vn",
+            "timezone": "Asia/Ho_Chi_Minh",
+            "sessions": [
+                {
+                    "date": "2026-11-20",
+                    "open": "2026-11-20T02:00:00Z",
+                    "close": "2026-11-20T08:00:00Z",
+                    "lunch_start": "2026-11-20T04:30:00Z",
+                    "lunch_end": "2026-11-20T06:00:00Z",
+                }
+            ],
+            "holidays": [{"date": "2026-11-24", "name": "Vietnam Cultural Day"}],
+        },
+    ),
+    Operation(
+        path="/clock",
+        tag="Reference",
+        summary="Whether a market is open now",
+        description="And when it opens and closes next. The lunch break counts as closed.",
+        query=reference_schemas.ClockSchema,
+        answer="The state of the market.",
+        content={_JSON: answers.ClockSchema},
+        is_conditional=False,
     ),
 )
 

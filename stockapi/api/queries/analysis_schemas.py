@@ -13,6 +13,7 @@ from stockapi.api.queries.parameters import (
     QuerySchema,
     boolean,
     choice,
+    day,
     load,
     market,
     refusal,
@@ -27,7 +28,7 @@ from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
-from stockapi.models.timestamps import format_time, parse_time, with_two_digits
+from stockapi.models.timestamps import format_time
 
 LATEST = "latest"
 BINS = (2, 200)
@@ -37,7 +38,6 @@ VALUE_AREA_PCT = (60.0, 90.0)
 _MAX_VOLUME = 1_000_000_000_000_000
 _MAX_SCORE = 1_000_000.0
 _MAX_AGE_DAYS = 36_500
-_DAY_LENGTH = len("2024-01-31")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,22 +87,6 @@ class VolumeProfileQuery:
         minutes = replace(self.minutes, start=first, end=end_of_day(last), limit=None)
         dates = format_day(first) if first == last else f"{format_day(first)} to {format_day(last)}"
         return replace(self, minutes=minutes, dates=dates)
-
-
-def day(*, description: str) -> Parameter:
-    """A date as the Unix seconds of its midnight, UTC; None when not given."""
-
-    def parse(name: str, text: str) -> int:
-        date = with_two_digits(text)
-        try:
-            if len(date) == _DAY_LENGTH:
-                return parse_time(date)
-        except ValueError:
-            pass
-        raise refusal(name, text, "a date such as 2024-01-31, in the years 1 to 9999")
-
-    schema = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
-    return Parameter(parse, description=description, schema=schema)
 
 
 def day_or_latest(*, description: str) -> Parameter:

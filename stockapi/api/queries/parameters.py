@@ -26,6 +26,7 @@ EVERY_MARKET: Markets = tuple(Mode)
 
 _MAX_VALUE_LENGTH = 64
 _SHOWN_LENGTH = 32
+_DAY_LENGTH = len("2024-01-31")
 _MARKET_DESCRIPTION = "market, by its name or an alias, in any case"
 _SYMBOL_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$"}
 
@@ -186,6 +187,22 @@ def moment(*, is_end: bool = False, default: int | None = None, description: str
         "examples": ["2024-01-31", "2024-01-31T09:15:00Z"],
     }
     return Parameter(parse, default=default, description=description, schema=schema)
+
+
+def day(*, description: str) -> Parameter:
+    """A date as the Unix seconds of its midnight, UTC; None when not given."""
+
+    def parse(name: str, text: str) -> int:
+        date = with_two_digits(text)
+        try:
+            if len(date) == _DAY_LENGTH:
+                return parse_time(date)
+        except ValueError:
+            pass
+        raise refusal(name, text, "a date such as 2024-01-31, in the years 1 to 9999")
+
+    schema = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
+    return Parameter(parse, description=description, schema=schema)
 
 
 def market() -> Parameter:

@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from stockapi import create_app
 from stockapi.api.openapi import document as openapi
 from stockapi.api.openapi.operations import OPERATIONS, Operation
-from stockapi.api.queries import analysis_schemas, schemas
+from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
 from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
 from tests.support import api_market
 from tests.support.server import ROOT
@@ -73,7 +73,7 @@ EXAMPLES = list(each_example())
 def schemas_that_parse() -> set[type[QuerySchema]]:
     return {
         value
-        for module in (schemas, analysis_schemas)
+        for module in (schemas, analysis_schemas, reference_schemas)
         for _, value in inspect.getmembers(module, inspect.isclass)
         if issubclass(value, QuerySchema) and value.__module__ == module.__name__
     }
