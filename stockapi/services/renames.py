@@ -61,6 +61,7 @@ class Renames:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._paths = {mode: settings.data_dir(mode) / FILE_NAME for mode in Mode}
         self._read: dict[Mode, tuple[FileState, Names]] = {}
 
     def of(self, mode: Mode) -> Names:
@@ -68,7 +69,7 @@ class Renames:
 
         :raises CsvError: when the file cannot be read, or is not of that form.
         """
-        path = self._path(mode)
+        path = self._paths[mode]
         # Of a directory that is none, the stores tell.
         with csv_errors(path), suppress(FileNotFoundError, NotADirectoryError):
             state = FileState.of(path.stat())
@@ -83,7 +84,7 @@ class Renames:
 
         :raises CsvError: when the file cannot be written.
         """
-        path = self._path(mode)
+        path = self._paths[mode]
         with csv_errors(path):
             make_directory(path.parent)
             text = json.dumps({"renamed": names.renamed, "at_source": names.at_source}, indent=1, sort_keys=True)
@@ -97,9 +98,6 @@ class Renames:
         """
         names = self.of(mode)
         return {group: names.current(symbols) for group, symbols in groups_for(mode, self._settings).items()}
-
-    def _path(self, mode: Mode) -> Path:
-        return self._settings.data_dir(mode) / FILE_NAME
 
 
 def _parsed(path: Path, data: bytes) -> Names:

@@ -1,10 +1,7 @@
 """Find the series in which SQLite is behind CSV, in the state of the database that a reader sees."""
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Protocol
-
-import orjson
 
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -51,20 +48,18 @@ def behind(
     connection: sqlite3.Connection,
     mode: Mode,
     interval: Interval,
-    symbols: Sequence[str] | None,
     comparison: Comparison,
     database: DatabaseFile,
 ) -> frozenset[str]:
-    """The requested tickers (None: all) in which SQLite, in the state of this connection, is behind CSV."""
-    if comparison is NO_COMPARISON or (symbols is None and comparison.are_in_step(mode, interval, database)):
+    """All tickers in which SQLite, in the state of this connection, is behind CSV."""
+    if comparison.are_in_step(mode, interval, database):
         return frozenset()
-    named = None if symbols is None else orjson.dumps(symbols).decode()
-    held = connection.execute(SELECT_STAMPS, {"interval": interval.value, "symbols": named}).fetchall()
+    held = connection.execute(SELECT_STAMPS, (interval.value,)).fetchall()
     found = frozenset(
         ticker
         for ticker, stamp, last_time in held
         if is_symbol(str(ticker)) and comparison.is_behind(SeriesKey(mode, ticker, interval), stamp, last_time)
     )
-    if symbols is None and not found:
+    if not found:
         comparison.found_in_step(mode, interval, database)
     return found

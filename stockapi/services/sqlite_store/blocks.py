@@ -14,7 +14,6 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-import numpy as np
 import orjson
 import xxhash
 
@@ -24,7 +23,9 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
+from stockapi.models.series import SeriesKey
 from stockapi.models.window import MIN_TIME, Window
+from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison
 from stockapi.services.sqlite_store.block_format import BARS_PER_BLOCK, decode, encode
 from stockapi.services.sqlite_store.tables import choose_tickers
 
@@ -46,22 +47,26 @@ class _Block(NamedTuple):
     @classmethod
     def of(cls, ticker: str, bars: Bars, until: int | None) -> "_Block":
         place = int(bars.time[0]), until, len(bars)
-        bare, indicators = encode(bars)
-        return cls(*place, _check(ticker, place, bare), bare, _check(ticker, place, indicators), indicators)
+        seed, (bare, indicators) = _seed(ticker, place), encode(bars)
+        return cls(*place, _check(seed, bare), bare, _check(seed, indicators), indicators)
 
     def is_sound(self, ticker: str) -> bool:
         """Whether the checksums are those of a block of this ticker. In a damaged block any value may have any type."""
-        place, pairs = self[:3], (self[3:5], self[5:7])
-        return all(
-            isinstance(data, bytes) and check == _check(ticker, place, data)
-            for check, data in pairs
-            if data is not None
-        )
+        seed = _seed(ticker, self[:3])
+        is_sound = isinstance(self.bars, bytes) and self.bars_check == _check(seed, self.bars)
+        if self.indicators is None:
+            return is_sound
+        own = self.indicators
+        return is_sound and isinstance(own, bytes) and self.indicators_check == _check(seed, own)
 
 
-def _check(ticker: str, place: tuple[object, ...], data: bytes) -> int:
+def _seed(ticker: str, place: tuple[object, ...]) -> int:
+    return xxhash.xxh3_64_intdigest(f"{ticker} {place}".encode())
+
+
+def _check(seed: int, data: bytes) -> int:
     """A checksum of 63 bits, because SQLite's integers have a sign."""
-    return xxhash.xxh3_64_intdigest(data, xxhash.xxh3_64_intdigest(f"{ticker} {place}".encode())) >> 1
+    return xxhash.xxh3_64_intdigest(data, seed) >> 1
 
 
 def _joined(ticker: str, blocks: Sequence[_Block], mode: Mode) -> Bars | None:
@@ -103,23 +108,28 @@ class BlockTable:
         return _TABLES[mode, interval]
 
     def read(
-        self, connection: sqlite3.Connection, symbols: Sequence[str] | None, window: Window
+        self,
+        connection: sqlite3.Connection,
+        symbols: Sequence[str] | None,
+        window: Window,
+        comparison: Comparison = NO_COMPARISON,
     ) -> Iterator[tuple[str, Bars | None]]:
         """Yield the window of each requested ticker (None: all) that the ledger knows, in alphabetical order.
 
         The bars are None when blocks are missing or damaged. The bars of the warm-up have indicators if the others have
-        them.
+        them. Tickers in which SQLite is behind are left out.
 
         :raises SqliteError: when the ledger holds an impossible ticker, or cannot be read.
         """
         values: dict[str, object] = {"interval": self.interval.value, **_parameters(window)}
         which, chosen = choose_tickers(symbols)
         found = connection.execute(self.select[which, window.indicators], values | chosen)
-        for (ticker, first, last), rows in groupby(found, key=itemgetter(0, 1, 2)):
+        for (ticker, stamp, first, last), rows in groupby(found, key=itemgetter(0, 1, 2, 3)):
             if not is_symbol(str(ticker)):
                 raise SqliteError(f"the ledger knows a ticker {ticker!r}, which is none", SqliteFault.CORRUPT)
-            blocks = [_Block(*row[3:]) for row in rows if row[3] is not None]
-            yield ticker, self._window(ticker, first, last, blocks, window)
+            blocks = [_Block(*row[4:]) for row in rows if row[4] is not None]
+            if not comparison.is_behind(SeriesKey(self.mode, ticker, self.interval), stamp, last):
+                yield ticker, self._window(ticker, first, last, blocks, window)
 
     def _window(self, ticker: str, first: object, last: object, blocks: list[_Block], window: Window) -> Bars | None:
         """The window of one ticker; None when the blocks do not hold all of it.
@@ -133,11 +143,11 @@ class BlockTable:
         bars = _joined(ticker, blocks, self.mode)
         if bars is None:
             return None
-        stop = int(np.searchsorted(bars.time, end, side="right"))
+        stop = int(bars.time.searchsorted(end, side="right"))
         if window.start is None and window.limit is not None:
             begin, reaches_start = stop - window.limit, True
         else:
-            begin, reaches_start = int(np.searchsorted(bars.time, start)), blocks[0].first_time <= start
+            begin, reaches_start = int(bars.time.searchsorted(start)), blocks[0].first_time <= start
             begin = max(begin, stop - window.at_most(stop))
         if begin < stop:
             begin -= window.warmup
@@ -230,12 +240,14 @@ def _table(mode: Mode, interval: Interval) -> BlockTable:
 
 def _windows(name: str, columns: str, condition: str) -> str:
     """The SELECT of blocks. For each series of the ledger that meets the condition it gives a row for each block, with
-    the oldest and newest time of the series. A series without blocks gives one row with NULLs.
+    the stamp, the oldest and the newest time of the series. A series without blocks gives one row with NULLs.
 
     Blocks come in the order of their index. An ORDER BY would sort them again. `_is_chain` rejects another order.
     """
+    wanted = ", ".join(f"held.{column}" for column in columns.split(", "))
+    wanted = ", ".join(f"held.{column}" for column in columns.split(", "))
     return f"""
-        SELECT ledger.ticker, ledger.first_time, ledger.last_time, {", ".join(f"held.{c}" for c in columns.split(", "))}
+        SELECT ledger.ticker, csv_stamp, ledger.first_time, last_time, {wanted}
         FROM ledger LEFT JOIN {name} AS held ON ledger.copies_digest = ledger.digest AND held.ticker = ledger.ticker
             AND held.first_time BETWEEN coalesce((
                 SELECT first_time FROM {name} AS earlier WHERE earlier.ticker = ledger.ticker AND first_time <= :pivot

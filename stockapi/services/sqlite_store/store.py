@@ -104,12 +104,15 @@ class SqliteStore:
         with self._db.snapshot(mode, deadline) as connection:
             if row_budget is not None:
                 check_budget(connection, table, symbols, window, row_budget)
+            left_out, comparison = self._left_out(connection, mode, interval, symbols, comparison)
             if from_rows:
-                entries = ledger_entries(connection, interval, symbols)
-                found: Iterable[tuple[str, Bars | None]] = ((entry.ticker, None) for entry in entries)
+                found: Iterable[tuple[str, Bars | None]] = (
+                    (each.ticker, None)
+                    for each in ledger_entries(connection, interval, symbols)
+                    if not comparison.is_behind(SeriesKey(mode, each.ticker, interval), each.csv_stamp, each.last_time)
+                )
             else:
-                found = BlockTable.of(mode, interval).read(connection, symbols, window)
-            left_out = self._behind(connection, mode, interval, symbols, comparison)
+                found = BlockTable.of(mode, interval).read(connection, symbols, window, comparison)
             for ticker, bars in found:
                 if ticker in left_out:
                     continue
@@ -134,12 +137,10 @@ class SqliteStore:
         :raises TooManyRowsError, SqliteError, DeadlineError: as `read_each`.
         """
         found: dict[str, PrerenderedText] = {}
-        rows, left_out = 0, frozenset[str]()
+        rows = 0
         with self._db.reading(mode, limits.deadline) as connection:
             texts = PrerenderedTable.of(mode, interval)
-            if symbols is None:  # of few, their own rows have the stamps
-                left_out = self._behind(connection, mode, interval, None, comparison)
-                comparison = NO_COMPARISON
+            left_out, comparison = self._left_out(connection, mode, interval, symbols, comparison)
             for ticker, text in texts.read(connection, form, symbols, window, comparison):
                 if ticker in left_out:
                     continue
@@ -166,7 +167,7 @@ class SqliteStore:
         :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
         with self._db.snapshot(mode, deadline) as connection:
-            left_out = self._behind(connection, mode, interval, None, comparison)
+            left_out, _ = self._left_out(connection, mode, interval, None, comparison)
             section, without = read_last_of_each(connection, mode, interval, MAX_TIME if end is None else end)
         if not left_out:
             return section, without
@@ -215,16 +216,14 @@ class SqliteStore:
         :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
         with self._db.snapshot(mode, deadline) as connection:
-            left_out = self._behind(connection, mode, interval, symbols, comparison)
+            left_out, comparison = self._left_out(connection, mode, interval, symbols, comparison)
+            entries = {
+                SeriesKey(mode, each.ticker, interval): each for each in ledger_entries(connection, interval, symbols)
+            }
             return {
-                each.ticker: Extent(
-                    each.first_time,
-                    each.last_time,
-                    each.rows,
-                    read_days(connection, SeriesKey(mode, each.ticker, interval)),
-                )
-                for each in ledger_entries(connection, interval, symbols)
-                if each.ticker not in left_out
+                key.ticker: Extent(each.first_time, each.last_time, each.rows, read_days(connection, key))
+                for key, each in entries.items()
+                if key.ticker not in left_out and not comparison.is_behind(key, each.csv_stamp, each.last_time)
             }
 
     def ledger(self, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
@@ -260,15 +259,21 @@ class SqliteStore:
             (rows,) = connection.execute(ABOUT_ROWS, values).fetchone()
         return int(rows)
 
-    def _behind(
+    def _left_out(
         self,
         connection: sqlite3.Connection,
         mode: Mode,
         interval: Interval,
         symbols: Sequence[str] | None,
         comparison: Comparison,
-    ) -> frozenset[str]:
-        return behind(connection, mode, interval, symbols, comparison, self._db.opened_file(mode))
+    ) -> tuple[frozenset[str], Comparison]:
+        """The tickers to leave out, and what to compare each of the other ones with.
+
+        All tickers are compared at once here. Of few tickers, each is compared when its own row is read.
+        """
+        if symbols is not None or comparison is NO_COMPARISON:
+            return frozenset(), comparison
+        return behind(connection, mode, interval, comparison, self._db.opened_file(mode)), NO_COMPARISON
 
     def recorded(self, key: SeriesKey) -> Recorded:
         """Everything that is stored of the series, read in one transaction.
