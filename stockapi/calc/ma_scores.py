@@ -7,8 +7,7 @@ from operator import attrgetter
 
 from stockapi.calc.cross_section import CrossSection, or_none
 from stockapi.models.fields import SCORE_DECIMALS, ma_field, score_field
-from stockapi.models.interval import Interval
-from stockapi.models.timestamps import format_times
+from stockapi.models.timestamps import TimeStyle, written_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,7 @@ class Stock:
     """The last bar of one stock, with its average and its score."""
 
     symbol: str
-    time: str
+    time: str | int
     close: float
     volume: int | float
     ma_value: float | None
@@ -36,12 +35,15 @@ class Sector:
     top_stocks: list[Stock]
 
 
-def scored_stocks(section: CrossSection, ma_period: int) -> dict[str, Stock]:
-    """The stocks that have a score for this average, by symbol; empty when there are none."""
+def scored_stocks(section: CrossSection, ma_period: int, times: TimeStyle = TimeStyle.DATE) -> dict[str, Stock]:
+    """The stocks that have a score for this average, by symbol; empty when there are none.
+
+    `times`: how the times of their bars are written.
+    """
     bars = section.bars
     columns = (
         section.symbols,
-        format_times(bars.time, Interval.DAILY),
+        written_times(bars.time, times),
         bars.close.tolist(),
         bars.volume.tolist(),
         or_none(bars.indicator(ma_field(ma_period))),

@@ -9,7 +9,7 @@ from stockapi.calc.cross_section import CrossSection, or_none
 from stockapi.models.bars import Bars, Float, Int
 from stockapi.models.fields import CLOSE_CHANGED, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, VOLUME_CHANGED
 from stockapi.models.interval import Interval
-from stockapi.models.timestamps import format_time, format_times
+from stockapi.models.timestamps import TimeForm, TimeStyle, written_times
 
 VOLUME = "volume"
 VALUE = "value"
@@ -33,20 +33,20 @@ def with_volume(section: CrossSection, min_volume: int) -> CrossSection:
 
 
 def rank(
-    section: CrossSection, sectors: Mapping[str, str], ranking: Ranking, interval: Interval = Interval.DAILY
+    section: CrossSection, sectors: Mapping[str, str], ranking: Ranking, times: TimeStyle = TimeStyle.DATE
 ) -> dict[str, list[dict[str, object]]]:
     """The first `limit` in the requested direction, and in the opposite direction.
 
     Bars without the sort key are last in both. Equal bars are in alphabetical order. `sectors`: the sector of each
-    symbol that has one. `interval`: of the bars; it gives the form of their times.
+    symbol that has one. `times`: how the times of the bars are written.
     """
     # NaN is sorted last in both directions. The sort is stable, so equal bars keep their alphabetical order.
     key = _sort_key(section.bars, ranking.sort_by)
     falling, rising = np.argsort(-key, kind="stable"), np.argsort(key, kind="stable")
     first, other = (falling, rising) if ranking.is_descending else (rising, falling)
     return {
-        "performers": _performers(section, first[: ranking.limit], sectors, interval),
-        "worst_performers": _performers(section, other[: ranking.limit], sectors, interval),
+        "performers": _performers(section, first[: ranking.limit], sectors, times),
+        "worst_performers": _performers(section, other[: ranking.limit], sectors, times),
     }
 
 
@@ -56,34 +56,37 @@ def _sort_key(bars: Bars, name: str) -> Int | Float:
     return bars.column(name)
 
 
-def rank_hours(series: Mapping[str, Bars], sectors: Mapping[str, str], ranking: Ranking) -> list[dict[str, object]]:
+def rank_hours(
+    series: Mapping[str, Bars], sectors: Mapping[str, str], ranking: Ranking, form: TimeForm = TimeForm.PLAIN
+) -> list[dict[str, object]]:
     """`rank` for each hour that has a bar, ascending; empty when there is none.
 
     `series`: the hourly bars of one day, by symbol in alphabetical order.
     """
+    times = TimeStyle.of(Interval.HOURLY, form)
     return [
-        {"hour": format_time(time, Interval.HOURLY), **rank(section, sectors, ranking, Interval.HOURLY)}
-        for time, section in _by_time(series)
+        {"hour": written_times(section.bars.time[:1], times)[0], **rank(section, sectors, ranking, times)}
+        for section in _by_time(series)
     ]
 
 
-def _by_time(series: Mapping[str, Bars]) -> Iterator[tuple[int, CrossSection]]:
+def _by_time(series: Mapping[str, Bars]) -> Iterator[CrossSection]:
     if not series:
         return
     bars = Bars.concatenate(list(series.values()))
     every = CrossSection([symbol for symbol, own in series.items() for _ in range(len(own))], bars)
     for time in np.unique(bars.time).tolist():
-        yield time, every.take(np.flatnonzero(bars.time == time))
+        yield every.take(np.flatnonzero(bars.time == time))
 
 
 def _performers(
-    section: CrossSection, where: Int, sectors: Mapping[str, str], interval: Interval
+    section: CrossSection, where: Int, sectors: Mapping[str, str], times: TimeStyle
 ) -> list[dict[str, object]]:
     chosen = section.take(where)
     symbols, bars = chosen.symbols, chosen.bars
     columns: dict[str, Sequence[object]] = {
         "symbol": symbols,
-        "time": format_times(bars.time, interval),
+        "time": written_times(bars.time, times),
         "close": bars.close.tolist(),
         "volume": bars.volume.tolist(),
         **{name: or_none(bars.indicator(name)) for name in (CLOSE_CHANGED, VOLUME_CHANGED, *MA_FIELDS, *SCORE_FIELDS)},

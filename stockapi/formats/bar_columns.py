@@ -8,7 +8,7 @@ import numpy as np
 from stockapi.formats import digits
 from stockapi.formats.digits import Flags, Style, Text
 from stockapi.models.bars import Bars
-from stockapi.models.interval import AnyInterval
+from stockapi.models.timestamps import TimeStyle
 
 Styles = Sequence[tuple[Sequence[str], Style]]
 """Names in the order of the fields, with the style of their numbers. A whole volume needs no style."""
@@ -22,7 +22,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(
-    names: Sequence[Text], bars: Bars, interval: AnyInterval, columns: Mapping[str, int], styles: Styles
+    names: Sequence[Text], bars: Bars, times: TimeStyle, columns: Mapping[str, int], styles: Styles
 ) -> Columns:
     """The columns of at least one bar.
 
@@ -31,7 +31,7 @@ def columns_of(
     """
     texts = [*names]
     if "time" in columns:
-        texts.append(digits.times(bars.time, columns["time"], interval))
+        texts.append(digits.times(bars.time, columns["time"], times))
     if "volume" in columns and bars.has_whole_volume:
         texts.append(digits.whole(bars.volume.astype(np.int64, copy=False), columns["volume"]))
     present = list[tuple[int, Flags]]()

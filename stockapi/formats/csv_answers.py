@@ -12,8 +12,7 @@ from stockapi.formats.digits import Text
 from stockapi.formats.json_format import BARS_AT_ONCE, NAMING_FIELDS, parts
 from stockapi.formats.word_lines import Lines, separated_by_commas
 from stockapi.models.bars import Bars
-from stockapi.models.interval import AnyInterval
-from stockapi.models.timestamps import format_times
+from stockapi.models.timestamps import TimeStyle, written_times
 
 Named = tuple[Mapping[str, str], Bars]
 """The values of NAMING_FIELDS, and the bars of a series."""
@@ -31,7 +30,7 @@ def columns(fields: Iterable[str]) -> tuple[str, ...]:
     return (*({"symbol"} & chosen), *values, *({"mode"} & chosen))
 
 
-def csv_rows(series: Iterable[Named], interval: AnyInterval, fields: tuple[str, ...]) -> Iterator[bytes]:
+def csv_rows(series: Iterable[Named], times: TimeStyle, fields: tuple[str, ...]) -> Iterator[bytes]:
     """Yield the lines of all series, in their order, some thousand lines at a time.
 
     Numbers have no exponents. An absent indicator is an empty field. All prices and volumes must be finite.
@@ -40,19 +39,19 @@ def csv_rows(series: Iterable[Named], interval: AnyInterval, fields: tuple[str, 
     """
     for batch in _batches(series):
         if len(fields) > 1 and sum(len(bars) for _, bars in batch) >= _FAST_FROM_ROWS:
-            yield fast_rows(batch, interval, fields)
+            yield fast_rows(batch, times, fields)
         else:
-            yield from (plain_rows(names, bars, interval, fields) for names, bars in batch)
+            yield from (plain_rows(names, bars, times, fields) for names, bars in batch)
 
 
-def fast_rows(series: Sequence[Named], interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
+def fast_rows(series: Sequence[Named], times: TimeStyle, fields: tuple[str, ...]) -> bytes:
     """The lines of series, with at least two fields. Either all series have whole volumes, or none has."""
     bars = Bars.concatenate([each for _, each in series])
     position = {name: number for number, name in enumerate(fields)}
-    texts = {"time", *NAMING_FIELDS} | ({"volume"} if bars.has_whole_volume else set())
-    numbers = [name for name in fields if name not in texts]
+    others = {"time", *NAMING_FIELDS} | ({"volume"} if bars.has_whole_volume else set())
+    numbers = [name for name in fields if name not in others]
     named = [_name_column(series, name, position[name]) for name in NAMING_FIELDS if name in fields]
-    written = columns_of(named, bars, interval, position, [(numbers, digits.SHORTEST)])
+    written = columns_of(named, bars, times, position, [(numbers, digits.SHORTEST)])
     lines = Lines(separated_by_commas(len(fields)), written.texts, len(bars))
     for column, is_present in written.present:
         lines.leave_out(column, is_present, with_text=False)
@@ -64,17 +63,17 @@ def _name_column(series: Sequence[Named], name: str, column: int) -> Text:
     return Text(text.columns, np.repeat(text.words, [len(bars) for _, bars in series], axis=-1))
 
 
-def plain_rows(names: Mapping[str, str], bars: Bars, interval: AnyInterval, fields: Sequence[str]) -> bytes:
+def plain_rows(names: Mapping[str, str], bars: Bars, times: TimeStyle, fields: Sequence[str]) -> bytes:
     """The same lines, written number by number."""
-    cells = (_texts(name, names, bars, interval) for name in fields)
+    cells = (_texts(name, names, bars, times) for name in fields)
     return "".join(f"{','.join(row) or _EMPTY_ROW}\n" for row in zip(*cells, strict=True)).encode()
 
 
-def _texts(name: str, names: Mapping[str, str], bars: Bars, interval: AnyInterval) -> list[str]:
+def _texts(name: str, names: Mapping[str, str], bars: Bars, times: TimeStyle) -> list[str]:
     if name in NAMING_FIELDS:
         return [names[name]] * len(bars)
     if name == "time":
-        return format_times(bars.time, interval)
+        return list(map(str, written_times(bars.time, times)))
     # Only NaN is not equal to itself.
     return ["" if value != value else shortest(value) for value in bars.column(name).tolist()]
 

@@ -18,6 +18,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.fields import CSV_FIELDS, INDICATORS, PRICES
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
+from stockapi.models.timestamps import TimeStyle
 
 _MOST_WORDS: Final = 3
 """The number of further words of decimals that are tried before Python writes a number."""
@@ -33,7 +34,7 @@ def lines(key: SeriesKey, bars: Bars) -> str:
     """As `csv_format.format_rows`, for at least one bar."""
     layout = _layout(key.mode, bars.has_whole_volume)
     ticker = digits.of_text(key.ticker.encode(), layout.columns["ticker"])
-    columns = columns_of([ticker], bars, key.interval, layout.columns, layout.styles)
+    columns = columns_of([ticker], bars, TimeStyle.of(key.interval), layout.columns, layout.styles)
     table = Lines(layout.parts, columns.texts, len(bars))
     for column, is_present in columns.present:
         table.leave_out(column, is_present, with_text=False)

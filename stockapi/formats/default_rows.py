@@ -6,6 +6,7 @@ from stockapi.formats.csv_answers import columns, csv_rows
 from stockapi.formats.json_format import DEFAULT_FIELDS, json_objects
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
+from stockapi.models.timestamps import TimeStyle
 
 _COLUMNS = columns(DEFAULT_FIELDS)
 
@@ -36,7 +37,7 @@ def default_rows(form: TextForm, key: SeriesKey, bars: Bars) -> list[str]:
     """One text for each bar, with all fields of DEFAULT_FIELDS. Joined they are what the writers of answers make of the
     bars, byte for byte.
     """
-    names = {"symbol": key.ticker}
+    names, times = {"symbol": key.ticker}, TimeStyle.of(key.interval)
     if form is TextForm.JSON:
-        return json_objects(names, bars, key.interval, DEFAULT_FIELDS)
-    return b"".join(csv_rows([(names, bars)], key.interval, _COLUMNS)).decode().splitlines(keepends=True)
+        return json_objects(names, bars, times, DEFAULT_FIELDS)
+    return b"".join(csv_rows([(names, bars)], times, _COLUMNS)).decode().splitlines(keepends=True)

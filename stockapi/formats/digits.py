@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.formats.csv_numbers import shortest
 from stockapi.models.bars import Float, Int
-from stockapi.models.interval import AnyInterval
-from stockapi.models.timestamps import format_times
+from stockapi.models.timestamps import TimeStyle, numbered_times, written_times
 
 Words = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
@@ -75,7 +74,7 @@ def _decimal_words(least: int) -> Words:
 _WHOLE: Final = _digit_words(WORD_BYTES, b"", b"0")
 _WHOLE_WITH_POINT: Final = _digit_words(WORD_BYTES - 1, b".", b"0")
 _HIGHER: Final = _digit_words(WORD_BYTES, b"", b"")
-_POINT, _MINUS, _TEE = _words([b"\0\0\0.", b"\0\0\0-", b"\0\0\0T"])
+_POINT, _MINUS, _TEE, _ZED = _words([b"\0\0\0.", b"\0\0\0-", b"\0\0\0T", b"Z"])
 _LIMITS: Final = {False: (0.0, 1e4, 1e8, 1e12), True: (0.0, 1e3, 1e7, 1e11)}
 """At each of these limits a number needs one more word of whole digits. The key says whether the last word has a point.
 """
@@ -148,15 +147,20 @@ def whole(values: Int, column: int) -> Text:
     return Text([column], words)
 
 
-def times(values: Int, column: int, interval: AnyInterval) -> Text:
-    """Write Unix seconds as `format_times` does."""
+def times(values: Int, column: int, style: TimeStyle) -> Text:
+    """Write Unix seconds as `written_times` does."""
+    if style.is_number:
+        return whole(numbered_times(values, style), column)
     days = values // SECONDS_PER_DAY
     if int(np.maximum.reduce(days.view(np.uint64))) >= _DATES:  # or before 1970
-        return of_texts([text.encode() for text in format_times(values, interval)], column)
+        return of_texts([str(text).encode() for text in written_times(values, style)], column)
     words = _dates().take(days, axis=0)
-    if interval.is_intraday:
+    if style is not TimeStyle.DATE:
         words[:, -1] += _TEE
-        words = np.concatenate([words, _clock().take(values - days * SECONDS_PER_DAY, axis=0)], axis=1)
+        parts = [words, _clock().take(values - days * SECONDS_PER_DAY, axis=0)]
+        if style is TimeStyle.CLOCK_WITH_Z:
+            parts.append(np.full((len(values), 1), _ZED))
+        words = np.concatenate(parts, axis=1)
     return Text([column], words.T[:, np.newaxis])
 
 

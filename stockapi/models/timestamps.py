@@ -2,6 +2,8 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,49 @@ _TIMESTAMP = re.compile(
 )
 
 _SHORT_DATE = re.compile(r"^(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)", re.ASCII)
+
+MS_PER_SECOND: Final = 1_000
+
+
+class TimeForm(Enum):
+    """The form in which a client asks for the times of bars. The value is its name in requests.
+
+    A day has a date in PLAIN and ISO; as a number it is its 00:00 UTC.
+    """
+
+    PLAIN = "plain"
+    """The time of an intraday bar has no zone: 2024-01-31T02:15:00. It is UTC, but browsers take it for local time."""
+    ISO = "iso"
+    """The same with a Z."""
+    UNIX = "unix"
+    """Seconds since 1970-01-01T00:00:00Z."""
+    MS = "ms"
+    """Milliseconds since then."""
+
+
+class TimeStyle(Enum):
+    """How the times of the bars of an answer or a file are written: a form, for days or for intraday bars."""
+
+    DATE = "2024-01-31"
+    CLOCK = "2024-01-31T02:15:00"
+    CLOCK_WITH_Z = "2024-01-31T02:15:00Z"
+    SECONDS = "1706667300"
+    MILLISECONDS = "1706667300000"
+
+    @property
+    def is_number(self) -> bool:
+        return self in (TimeStyle.SECONDS, TimeStyle.MILLISECONDS)
+
+    @classmethod
+    def of(cls, interval: AnyInterval, form: TimeForm = TimeForm.PLAIN) -> "TimeStyle":
+        if form is TimeForm.UNIX:
+            return cls.SECONDS
+        if form is TimeForm.MS:
+            return cls.MILLISECONDS
+        if not interval.is_intraday:
+            return cls.DATE
+        return cls.CLOCK if form is TimeForm.PLAIN else cls.CLOCK_WITH_Z
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -68,11 +113,28 @@ def with_two_digits(text: str) -> str:
     return _SHORT_DATE.sub(lambda parts: f"{parts[1]}-{parts[2]:0>2}-{parts[3]:0>2}", text)
 
 
+def numbered_times(time: NDArray[np.int64], style: TimeStyle) -> NDArray[np.int64]:
+    """The times (Unix seconds) as numbers of a style that `is_number`."""
+    return time * MS_PER_SECOND if style is TimeStyle.MILLISECONDS else time
+
+
+def written_times(time: NDArray[np.int64], style: TimeStyle) -> list[str] | list[int]:
+    """The times (Unix seconds) in a style."""
+    if style.is_number:
+        numbers: list[int] = numbered_times(time, style).tolist()
+        return numbers
+    return _time_texts(time, style)
+
+
+def _time_texts(time: NDArray[np.int64], style: TimeStyle) -> list[str]:
+    stamps: NDArray[np.datetime64] = time.astype("datetime64[s]")
+    texts: list[str] = np.datetime_as_string(stamps, unit="D" if style is TimeStyle.DATE else "s").tolist()
+    return [f"{text}Z" for text in texts] if style is TimeStyle.CLOCK_WITH_Z else texts
+
+
 def format_times(time: NDArray[np.int64], interval: AnyInterval) -> list[str]:
     """Texts `YYYY-MM-DD` for days and longer bars, `YYYY-MM-DDTHH:MM:SS` for intraday bars."""
-    stamps: NDArray[np.datetime64] = time.astype("datetime64[s]")
-    texts: list[str] = np.datetime_as_string(stamps, unit="s" if interval.is_intraday else "D").tolist()
-    return texts
+    return _time_texts(time, TimeStyle.of(interval))
 
 
 def format_moment(seconds: int) -> str:

@@ -14,25 +14,24 @@ from stockapi.formats import csv_answers, digits
 from stockapi.formats.csv_answers import Named
 from stockapi.formats.csv_numbers import shortest
 from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
-from stockapi.models import AggregatedInterval, Bars, Interval, Mode
+from stockapi.models import Bars, Interval, Mode
 from stockapi.models.bars import Float
 from stockapi.models.fields import INDICATOR_FIELDS
-from stockapi.models.interval import AnyInterval
+from stockapi.models.timestamps import TimeForm, TimeStyle
 from tests.formats.some_bars import some_bars
 from tests.support.stores import make_bars
 
 NAMES = {"symbol": "A.B-C_9", "mode": "vn"}
 NAN = float("nan")
-INTERVALS: tuple[AnyInterval, ...] = (*Interval, *AggregatedInterval)
 FIELDS = [DEFAULT_FIELDS, BAR_FIELDS, BARE_FIELDS, ("time", "close"), ("ma10", "ma20"), ("volume", "mode")]
 
 
-def plain(series: list[Named], interval: AnyInterval, fields: tuple[str, ...]) -> bytes:
-    return b"".join(csv_answers.plain_rows(names, bars, interval, fields) for names, bars in series)
+def plain(series: list[Named], times: TimeStyle, fields: tuple[str, ...]) -> bytes:
+    return b"".join(csv_answers.plain_rows(names, bars, times, fields) for names, bars in series)
 
 
-def rows(series: list[Named], fields: tuple[str, ...], interval: AnyInterval = Interval.DAILY) -> bytes:
-    return b"".join(csv_answers.csv_rows(series, interval, csv_answers.columns(fields)))
+def rows(series: list[Named], fields: tuple[str, ...], times: TimeStyle = TimeStyle.DATE) -> bytes:
+    return b"".join(csv_answers.csv_rows(series, times, csv_answers.columns(fields)))
 
 
 @pytest.mark.parametrize(
@@ -75,17 +74,17 @@ def test_the_symbol_comes_first_and_the_market_last(fields: tuple[str, ...], col
 
 
 @settings(max_examples=300, deadline=None)
-@given(some_bars(), st.sampled_from(INTERVALS), st.sampled_from(FIELDS))
-def test_both_writers_write_the_same(bars: Bars, interval: AnyInterval, fields: tuple[str, ...]) -> None:
+@given(some_bars(), st.sampled_from(TimeStyle), st.sampled_from(FIELDS))
+def test_both_writers_write_the_same(bars: Bars, times: TimeStyle, fields: tuple[str, ...]) -> None:
     columns = csv_answers.columns(fields)
-    assert csv_answers.fast_rows([(NAMES, bars)], interval, columns) == plain([(NAMES, bars)], interval, columns)
+    assert csv_answers.fast_rows([(NAMES, bars)], times, columns) == plain([(NAMES, bars)], times, columns)
 
 
 @settings(max_examples=100, deadline=None)
 @given(some_bars())
 def test_every_number_comes_back_as_it_was(bars: Bars) -> None:
     columns = csv_answers.columns(DEFAULT_FIELDS)
-    for text in (csv_answers.fast_rows([(NAMES, bars)], Interval.MINUTE, columns), rows([(NAMES, bars)], columns)):
+    for text in (csv_answers.fast_rows([(NAMES, bars)], TimeStyle.CLOCK, columns), rows([(NAMES, bars)], columns)):
         for position, row in enumerate(csv.DictReader(io.StringIO(text.decode()), columns)):
             assert "e" not in text.decode().lower().replace("t", "")
             for name in ("open", "volume", *INDICATOR_FIELDS):
@@ -99,7 +98,9 @@ def test_a_series_from_its_first_bar_on(mode: Mode, interval: Interval) -> None:
     """The first 200 bars lack one average after the other."""
     series = [(NAMES, make_bars(300, interval, mode))]
     columns = csv_answers.columns(DEFAULT_FIELDS)
-    assert rows(series, DEFAULT_FIELDS, interval) == plain(series, interval, columns)
+    for form in TimeForm:
+        times = TimeStyle.of(interval, form)
+        assert rows(series, DEFAULT_FIELDS, times) == plain(series, times, columns)
 
 
 @pytest.mark.parametrize("price", [0.00000000128, 1.25e-9, 123456.789, 9e12])
@@ -108,7 +109,7 @@ def test_prices_of_very_different_size_in_one_series(price: float) -> None:
     close = price * (1 + np.arange(260) % 7)
     bars = enhance(Bars.of(time, np.tile(close, (4, 1)), np.linspace(0.1, 1e9, 260)), Mode.CRYPTO, is_index=False)
     assert rows([(NAMES, bars)], DEFAULT_FIELDS) == plain(
-        [(NAMES, bars)], Interval.DAILY, csv_answers.columns(DEFAULT_FIELDS)
+        [(NAMES, bars)], TimeStyle.DATE, csv_answers.columns(DEFAULT_FIELDS)
     )
 
 
@@ -121,7 +122,7 @@ def test_many_series_make_the_lines_of_each(counts: tuple[int, ...]) -> None:
         for mode, count in zip(modes, counts, strict=False)
     ]
     columns = csv_answers.columns(BAR_FIELDS)
-    assert rows(series, BAR_FIELDS, Interval.MINUTE) == plain(series, Interval.MINUTE, columns)
+    assert rows(series, BAR_FIELDS, TimeStyle.CLOCK) == plain(series, TimeStyle.CLOCK, columns)
 
 
 @pytest.mark.parametrize("count", [1, 100])
@@ -140,4 +141,4 @@ def test_without_a_look_at_the_exactness_of_the_decimals_the_text_would_differ(m
         return original(np.round(values, 4), *rest)
 
     monkeypatch.setattr(digits, "_decimals", careless)
-    assert rows([(NAMES, bars)], DEFAULT_FIELDS) != plain([(NAMES, bars)], Interval.DAILY, columns)
+    assert rows([(NAMES, bars)], DEFAULT_FIELDS) != plain([(NAMES, bars)], TimeStyle.DATE, columns)

@@ -12,11 +12,10 @@ from stockapi.formats import csv_fast_writer, csv_format, digits
 from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
 from stockapi.formats.digits import Text
 from stockapi.formats.word_lines import Lines
-from stockapi.models import AggregatedInterval, Bars, Interval, Mode
+from stockapi.models import Bars, Interval, Mode
 from stockapi.models.bars import Float
-from stockapi.models.interval import AnyInterval
 from stockapi.models.series import SeriesKey
-from stockapi.models.timestamps import format_times
+from stockapi.models.timestamps import TimeStyle, written_times
 
 NAN = float("nan")
 
@@ -120,11 +119,11 @@ def test_whole_numbers(values: list[int]) -> None:
     assert lines([digits.whole(np.array(values, dtype=np.int64), 0)], len(values)) == [*map(str, values)]
 
 
-@pytest.mark.parametrize("interval", [*Interval, *AggregatedInterval])
+@pytest.mark.parametrize("style", TimeStyle)
 @given(st.lists(st.integers(MIN_TIME, MAX_TIME), min_size=1, max_size=6))
-def test_times_are_those_of_the_plain_way(interval: AnyInterval, values: list[int]) -> None:
+def test_times_are_those_of_the_plain_way(style: TimeStyle, values: list[int]) -> None:
     column = np.array(values, dtype=np.int64)
-    assert lines([digits.times(column, 0, interval)], len(values)) == format_times(column, interval)
+    assert lines([digits.times(column, 0, style)], len(values)) == [*map(str, written_times(column, style))]
 
 
 @given(st.lists(st.text("abc0.-", min_size=1, max_size=9), min_size=1, max_size=6))

@@ -249,6 +249,7 @@ INTERVAL = Kind(
         "0m",
     ],
 )
+TIME_FORM = choice("plain, iso, unix, ms", "ISO8601", "seconds", "s", "1", "utc", "iso ", "unix,ms", "Asia/Ho_Chi_Minh")
 STORED_INTERVAL = choice("1D, 1H, 1m", "5m", "15m", "30m", "2h", "4h", "1W", "2W", "1M", "1D ", "1D\n", "1D,1H")
 BOOLEAN = choice("true, 1, false, 0", *NO_BOOLEAN)
 MOMENT = Kind(
@@ -289,12 +290,13 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "ema": BOOLEAN,
             "columns": COLUMNS,
             "shape": choice("rows, columns", "row", "column", "rows ", "table", "rows,columns"),
+            "time": TIME_FORM,
         },
     ),
     ("/tickers/group", "", {"mode": MARKET}),
     ("/tickers/names", "", {"mode": MARKET_OR_ALL}),
     ("/tickers/name", "", {"mode": MARKET_OR_ALL}),
-    ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "mode": MARKET}),
+    ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "time": TIME_FORM, "mode": MARKET}),
     ("/adjustments", "", {"mode": MARKET, "since": MOMENT}),
     ("/calendar", "", {"start_date": DAY, "end_date": DAY, "mode": MARKET}),
     ("/clock", "", {"mode": MARKET}),
@@ -309,6 +311,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "min_volume": whole(1_000_000_000_000_000),
             "max_age_days": whole(36_500),
             "with_hour": BOOLEAN,
+            "time": TIME_FORM,
             "mode": MARKET,
         },
     ),
@@ -325,6 +328,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             ),
             "above_threshold_only": BOOLEAN,
             "top_per_sector": whole(50),
+            "time": TIME_FORM,
             "mode": MARKET,
         },
     ),
@@ -349,7 +353,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
 PASS = {("value_area_pct", "1e1000")}
 """A number that is too large for a float: it is clamped like any other."""
 
-TICKERS = "symbol, interval, start_date, end_date, limit, legacy, ma, ema, columns, format, shape, cache, mode"
+TICKERS = "symbol, interval, start_date, end_date, limit, legacy, ma, ema, columns, format, shape, time, cache, mode"
 _TOGETHER = "allowed: either date, or start_date with or without end_date"
 COMBINED = [
     ("/tickers", "ma=false&ema=true", "ma=false and ema=true do not go together; allowed: one of them"),

@@ -16,8 +16,8 @@ from stockapi.formats import csv_answers
 from stockapi.formats.json_fast_writer import json_rows
 from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_times
 from stockapi.models.bars import Bars
-from stockapi.models.interval import AnyInterval
 from stockapi.models.mode import Mode
+from stockapi.models.timestamps import TimeStyle
 from stockapi.services.data_store import DataSource, PrerenderedText
 
 JSON_TYPE = "application/json"
@@ -51,7 +51,7 @@ class KeyedBars(NamedTuple, Generic[_Rows_co]):
 Rows = Sequence[KeyedBars[Bars | PrerenderedText]]
 
 
-def json_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+def json_body(series: Rows, times: TimeStyle, fields: Sequence[str]) -> Iterator[bytes]:
     """An object of arrays of bars, in the order given.
 
     `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order; what is text already has the default ones.
@@ -59,40 +59,36 @@ def json_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Ite
     before = b"{"
     for each in series:  # few pieces, because for one bar of each ticker they are most of the work
         yield before + orjson.dumps(each.key) + b":["
-        yield from _separated((text,) for text in _json_rows(each, interval, fields))
+        yield from _separated((text,) for text in _json_rows(each, times, fields))
         before = b"],"
     yield b"{}" if before == b"{" else b"]}"
 
 
-def json_columns_body(
-    series: Iterable[KeyedBars[Bars]], interval: AnyInterval, fields: Sequence[str]
-) -> Iterator[bytes]:
+def json_columns_body(series: Iterable[KeyedBars[Bars]], times: TimeStyle, fields: Sequence[str]) -> Iterator[bytes]:
     """An object of objects: an array for each field, with null where absent; before them the market as a text."""
-    return _object((each.key, _object(_columns(each, interval, fields))) for each in series)
+    return _object((each.key, _object(_columns(each, times, fields))) for each in series)
 
 
-def ndjson_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+def ndjson_body(series: Rows, times: TimeStyle, fields: Sequence[str]) -> Iterator[bytes]:
     """One line for each bar: an object with the fields of `json_body`."""
     # The texts in a row are times, markets and symbols; none of them contains a brace.
-    return (text.replace(b"},{", b"}\n{") + b"\n" for each in series for text in _json_rows(each, interval, fields))
+    return (text.replace(b"},{", b"}\n{") + b"\n" for each in series for text in _json_rows(each, times, fields))
 
 
-def csv_body(series: Rows, interval: AnyInterval, fields: Sequence[str]) -> Iterator[bytes]:
+def csv_body(series: Rows, times: TimeStyle, fields: Sequence[str]) -> Iterator[bytes]:
     """The header line, and the bars of the series in their order."""
     columns = csv_answers.columns(fields)
     yield f"{','.join(columns)}\n".encode()
     # In one answer either all series are pre-rendered, or none is.
     yield from (each.bars.text for each in series if isinstance(each.bars, PrerenderedText))
     bars = ((each.names, each.bars) for each in series if isinstance(each.bars, Bars))
-    yield from csv_answers.csv_rows(bars, interval, columns)
+    yield from csv_answers.csv_rows(bars, times, columns)
 
 
-def _json_rows(
-    series: KeyedBars[Bars | PrerenderedText], interval: AnyInterval, fields: Sequence[str]
-) -> Iterable[bytes]:
+def _json_rows(series: KeyedBars[Bars | PrerenderedText], times: TimeStyle, fields: Sequence[str]) -> Iterable[bytes]:
     if isinstance(series.bars, PrerenderedText):
         return (series.bars.text,)
-    return json_rows(series.names, series.bars, interval, fields)
+    return json_rows(series.names, series.bars, times, fields)
 
 
 def _object(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
@@ -116,14 +112,12 @@ def _separated(groups: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
         yield from group
 
 
-def _columns(
-    series: KeyedBars[Bars], interval: AnyInterval, fields: Sequence[str]
-) -> Iterator[tuple[str, Iterable[bytes]]]:
+def _columns(series: KeyedBars[Bars], times: TimeStyle, fields: Sequence[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
     if "mode" in fields:
         yield "mode", [orjson.dumps(series.mode.value)]
     for name in fields:
         if name == "time":
-            yield name, _array(json_times(series.bars, interval))
+            yield name, _array(json_times(series.bars, times))
         elif name not in NAMING_FIELDS:
             yield name, [json_numbers(name, series.bars)]
 

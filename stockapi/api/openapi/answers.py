@@ -19,7 +19,8 @@ from stockapi.models.fields import (
 from stockapi.models.mode import Mode
 from stockapi.services.status.worker_status import Condition
 
-_TIME: Final = "open of the bar, UTC: YYYY-MM-DD for 1D, 1W, 2W and 1M, YYYY-MM-DDTHH:MM:SS for the others"
+_OPEN: Final = "open of the bar, UTC: YYYY-MM-DD for 1D, 1W, 2W and 1M, YYYY-MM-DDTHH:MM:SS for the others"
+_FORM: Final = "another form with `time`"
 _MEANING: Final = {field.name: field.meaning for field in INDICATORS}
 
 
@@ -29,6 +30,12 @@ def text(description: str, *, null: bool = False, required: bool = True, **schem
 
 def moment(description: str, *, null: bool = False) -> fields.String:
     return text(description, null=null, format="date-time")
+
+
+def bar_time(description: str, *, required: bool = True) -> fields.Raw:
+    """The time of a bar: a text, or a number with `time=unix` and `time=ms`."""
+    metadata = {"description": f"{description}; {_FORM}", "type": ["string", "integer"]}
+    return fields.Raw(required=required, metadata=metadata)
 
 
 def number(description: str, *, null: bool = False, required: bool = True) -> fields.Float:
@@ -70,7 +77,7 @@ class ErrorSchema(Schema):
 
 BarSchema = Schema.from_dict(
     {
-        "time": text(_TIME, required=False),
+        "time": bar_time(_OPEN, required=False),
         **{field.name: number(field.meaning, required=False) for field in PRICES},
         "volume": number("shares, or units of the coin; whole numbers for vn", required=False),
         "symbol": text("the ticker", required=False),
@@ -84,7 +91,7 @@ BarSchema = Schema.from_dict(
 BarColumnsSchema = Schema.from_dict(
     {
         "mode": text("market, where mode=all asks for every one", required=False, enum=[mode.value for mode in Mode]),
-        "time": array(text(_TIME)),
+        "time": array(bar_time(_OPEN)),
         **{field.name: array(number(field.meaning)) for field in PRICES},
         "volume": array(number("shares, or units of the coin")),
         **{field.name: array(number(field.meaning, null=True)) for field in INDICATORS},
@@ -116,8 +123,8 @@ class GapSchema(Schema):
 
 
 class CoverageSchema(Schema):
-    first = text("time of the first bar")
-    last = text("time of the last bar")
+    first = bar_time("time of the first bar")
+    last = bar_time("time of the last bar")
     idle_days = count("trading days (of coins: days) that have ended since the day of the last bar")
     count = count("bars stored")
     gaps = several(GapSchema, "runs of trading days (of coins: days) without any bar")
@@ -249,7 +256,7 @@ class ReadySchema(Schema):
 
 _SNAPSHOT: dict[str, fields.Field[Any]] = {
     "symbol": text("the ticker"),
-    "time": text("of its bar, UTC: YYYY-MM-DD, and of an hour YYYY-MM-DDTHH:MM:SS"),
+    "time": bar_time("of its bar, UTC: YYYY-MM-DD, and of an hour YYYY-MM-DDTHH:MM:SS"),
     "close": number("closing price"),
     "volume": number("shares, or units of the coin"),
 }
@@ -273,7 +280,7 @@ class TopPerformersSchema(Schema):
 
 
 class HourSchema(TopPerformersSchema):
-    hour = text("open of the hour, UTC: YYYY-MM-DDTHH:MM:SS")
+    hour = bar_time("open of the hour, UTC: YYYY-MM-DDTHH:MM:SS")
 
 
 class TopPerformersDataSchema(TopPerformersSchema):
@@ -282,7 +289,7 @@ class TopPerformersDataSchema(TopPerformersSchema):
 
 class StockSchema(Schema):
     symbol = text("the ticker")
-    time = text("of its bar, UTC", format="date")
+    time = bar_time("of its bar, UTC: YYYY-MM-DD")
     close = number("closing price")
     volume = number("shares, or units of the coin")
     ma_value = number("the average", null=True)

@@ -18,6 +18,7 @@ from stockapi.api.queries.parameters import (
     market,
     refusal,
     required_symbol,
+    time_form,
     whole,
 )
 from stockapi.calc.top_performers import SORT_KEYS, Ranking
@@ -28,7 +29,7 @@ from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
-from stockapi.models.timestamps import format_time
+from stockapi.models.timestamps import TimeForm, format_time
 
 LATEST = "latest"
 BINS = (2, 200)
@@ -53,6 +54,7 @@ class TopPerformersQuery:
     min_volume: int
     max_age_days: int
     with_hour: bool
+    times: TimeForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class SectorScoresQuery:
     min_score: float
     above_threshold_only: bool
     top_per_sector: int
+    times: TimeForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +171,7 @@ class TopPerformersSchema(QuerySchema):
     min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
     max_age_days = _max_age_days()
     with_hour = boolean(default=False, description="rank the hours of the day too")
+    time = time_form()
     mode = market()
 
     @post_load
@@ -180,6 +184,7 @@ class TopPerformersSchema(QuerySchema):
             min_volume=data["min_volume"],
             max_age_days=data["max_age_days"],
             with_hour=data["with_hour"],
+            times=data["time"],
         )
 
 
@@ -197,11 +202,12 @@ class SectorScoresSchema(QuerySchema):
         default=False, description="show only stocks above the threshold, and only sectors that have one"
     )
     top_per_sector = whole(50, default=10, description="stocks shown of each sector, at most 50")
+    time = time_form()
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> SectorScoresQuery:
-        return SectorScoresQuery(day=_day_of(data.pop("date")), **data)
+        return SectorScoresQuery(day=_day_of(data.pop("date")), times=data.pop("time"), **data)
 
 
 class VolumeProfileSchema(QuerySchema):

@@ -17,6 +17,7 @@ _OTHER_NAMES: Final = {
     "end_date": ("to", "until"),
     "limit": ("count", "size"),
     "columns": ("fields",),
+    "time": ("timestamp", "time_format", "time_form", "date_format", "time_unit"),
     "mode": ("market",),
     "sort_by": ("order_by", "sorting"),
     "direction": ("order",),

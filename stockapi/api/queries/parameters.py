@@ -18,7 +18,7 @@ from stockapi.models.interval import ALLOWED_INTERVALS, AnyInterval, Interval, p
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
-from stockapi.models.timestamps import parse_range_end, parse_time, with_two_digits
+from stockapi.models.timestamps import TimeForm, parse_range_end, parse_time, with_two_digits
 
 Markets = tuple[Mode, ...]
 """The enabled markets, at least one. The first is the default."""
@@ -203,6 +203,18 @@ def day(*, description: str) -> Parameter:
 
     schema = {"type": "string", "format": "date", "examples": ["2024-01-31"]}
     return Parameter(parse, description=description, schema=schema)
+
+
+def time_form() -> Parameter:
+    """The form of the times of bars."""
+    return choice(
+        {each.value: each for each in TimeForm},
+        default=TimeForm.PLAIN,
+        description=(
+            "how times of bars are written: 2024-01-31T02:15:00, the same with a Z (iso), as Unix seconds or as "
+            "milliseconds; a day is a date or the number of its 00:00 UTC"
+        ),
+    )
 
 
 def market() -> Parameter:

@@ -23,6 +23,7 @@ from stockapi.api.queries.parameters import (
     refusal,
     stored_interval,
     symbols,
+    time_form,
     whole,
 )
 from stockapi.constants import DEFAULT_LIMIT
@@ -34,6 +35,7 @@ from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.timestamps import TimeStyle
 
 MAX_LIMIT = 1_000_000
 """More bars of one symbol than an answer may have by default. Computations with limits stay far below 64 bits."""
@@ -77,6 +79,7 @@ class TickersQuery:
 
     `fields`: the fields of each bar, a part of BAR_FIELDS in its order.
     `every_market`: all enabled markets if the query is for all; () if it is for the market in `parameters`.
+    `times`: how the times of the bars are written.
     """
 
     parameters: QueryParameters
@@ -84,6 +87,7 @@ class TickersQuery:
     shape: Shape = Shape.ROWS
     fields: tuple[str, ...] = _AVAILABLE_FIELDS[False, True]
     every_market: Markets = ()
+    times: TimeStyle = TimeStyle.DATE
 
     @property
     def is_every_market(self) -> bool:
@@ -104,8 +108,12 @@ class TickersQuery:
 
     @property
     def text_form(self) -> TextForm | None:
-        """The form of its rows, where they are those of a default answer; None for other fields, and for columns."""
+        """The form of its rows, where they are those of a default answer; None for other fields or times, and for
+        columns.
+        """
         if self.shape is Shape.COLUMNS or self.fields != DEFAULT_FIELDS or self.is_every_market:
+            return None
+        if self.times is not TimeStyle.of(self.parameters.interval):
             return None
         return TextForm.CSV if self.format is Format.CSV else TextForm.JSON
 
@@ -125,6 +133,7 @@ class CoverageQuery:
     mode: Mode
     interval: Interval
     symbols: tuple[str, ...] | None
+    times: TimeStyle
 
 
 def _columns() -> ListParameter:
@@ -163,6 +172,7 @@ class TickersSchema(QuerySchema):
         default=Shape.ROWS,
         description="of JSON: rows is one object per bar, columns one array per field",
     )
+    time = time_form()
     cache = boolean(default=True, description="false reads the CSV files and not SQLite")
     mode = market_or_all()
 
@@ -189,7 +199,8 @@ class TickersSchema(QuerySchema):
             use_sqlite=data["cache"],
         )
         every_market = self.markets if data["mode"] is None else ()
-        return TickersQuery(parameters, data["format"], data["shape"], fields, every_market)
+        times = TimeStyle.of(data["interval"], data["time"])
+        return TickersQuery(parameters, data["format"], data["shape"], fields, every_market, times)
 
 
 def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: bool) -> tuple[str, ...]:
@@ -246,11 +257,13 @@ class NamesSchema(QuerySchema):
 class CoverageSchema(QuerySchema):
     symbol = symbols(description="symbols, repeated or separated by commas; all when absent")
     interval = stored_interval()
+    time = time_form()
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> CoverageQuery:
-        return CoverageQuery(data["mode"], data["interval"], data["symbol"])
+        times = TimeStyle.of(data["interval"], data["time"])
+        return CoverageQuery(data["mode"], data["interval"], data["symbol"], times)
 
 
 def parse_tickers_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> TickersQuery:

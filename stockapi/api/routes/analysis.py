@@ -28,6 +28,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import QueryParameters
+from stockapi.models.timestamps import TimeStyle
 from stockapi.services.data_store import DataSource, LastBars, QueryResult
 
 blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
@@ -43,11 +44,11 @@ def top_performers() -> Response:
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
     if query.sector is not None:
         section = section.keep(sectors.__contains__)
-    data: dict[str, object] = {**rank(section, sectors, query.ranking), "hourly": None}
+    data: dict[str, object] = {**rank(section, sectors, query.ranking, _of_days(query)), "hourly": None}
     sources = [result.source]
     if query.with_hour:
         hours = _hours(query, section)
-        data["hourly"] = rank_hours(hours.bars, sectors, query.ranking) if hours else []
+        data["hourly"] = rank_hours(hours.bars, sectors, query.ranking, query.times) if hours else []
         sources += [hours.source] if hours else []
     return _answer("top_performers", format_day(query.day), len(section.symbols), data, DataSource.of_all(sources))
 
@@ -59,7 +60,7 @@ def sector_scores() -> Response:
     result = _last_bars(query)
     groups = services().stores.renames.groups(query.mode)
     grouped = result.section.keep(sector_of(groups).__contains__)
-    stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period)
+    stocks = scored_stocks(_without_indices(grouped, query.mode), query.ma_period, _of_days(query))
     sectors = ma_scores_by_sector(
         stocks,
         groups,
@@ -109,6 +110,10 @@ def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:
     end = now if query.day is None else min(end_of_day(query.day), now)
     last = services().data_store.get_last_bars(query.mode, end, limits.current())
     return LastBars(last.section.of_newest_days(query.max_age_days), last.source)
+
+
+def _of_days(query: TopPerformersQuery | SectorScoresQuery) -> TimeStyle:
+    return TimeStyle.of(Interval.DAILY, query.times)
 
 
 def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult[Bars] | None:

@@ -8,9 +8,8 @@ from stockapi.api.http import admission, limits, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
 from stockapi.markets import market_of
-from stockapi.models.interval import Interval
 from stockapi.models.query import QueryParameters
-from stockapi.models.timestamps import format_times
+from stockapi.models.timestamps import TimeStyle, written_times
 from stockapi.services.data_store.coverage import TickerCoverage
 
 blueprint = Blueprint("coverage", __name__)
@@ -27,16 +26,16 @@ def coverage() -> Response:
     lasts = np.array([each.last for each in result.tickers.values()], dtype=np.int64)
     idle = market_of(query.mode).calendar.idle_days(lasts, int(services().clock().timestamp()))
     entries = zip(result.tickers.items(), idle.tolist(), strict=True)
-    body = orjson.dumps({symbol: _entry(each, query.interval, days) for (symbol, each), days in entries})
+    body = orjson.dumps({symbol: _entry(each, query.times, days) for (symbol, each), days in entries})
     response = responses.of_bars([body], responses.JSON_TYPE, result.source)
     return responses.with_names(response, query.mode, query.symbols)
 
 
-def _entry(ticker: TickerCoverage, interval: Interval, idle_days: int) -> dict[str, object]:
-    first, last = _texts([ticker.first, ticker.last], interval)
+def _entry(ticker: TickerCoverage, times: TimeStyle, idle_days: int) -> dict[str, object]:
+    first, last = _written([ticker.first, ticker.last], times)
     # Always dates: a date as start_date or end_date means the whole day, but a midnight means only its first second.
-    begins = _texts([gap.first for gap in ticker.gaps], Interval.DAILY)
-    ends = _texts([gap.last for gap in ticker.gaps], Interval.DAILY)
+    begins = _written([gap.first for gap in ticker.gaps], TimeStyle.DATE)
+    ends = _written([gap.last for gap in ticker.gaps], TimeStyle.DATE)
     gaps = [
         {"first": begin, "last": end, "days": gap.days}
         for begin, end, gap in zip(begins, ends, ticker.gaps, strict=True)
@@ -44,5 +43,5 @@ def _entry(ticker: TickerCoverage, interval: Interval, idle_days: int) -> dict[s
     return {"first": first, "last": last, "count": ticker.count, "idle_days": idle_days, "gaps": gaps}
 
 
-def _texts(times: list[int], interval: Interval) -> list[str]:
-    return format_times(np.array(times, dtype=np.int64), interval)
+def _written(seconds: list[int], times: TimeStyle) -> list[str] | list[int]:
+    return written_times(np.array(seconds, dtype=np.int64), times)

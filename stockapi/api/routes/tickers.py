@@ -86,7 +86,7 @@ def _answer(query: TickersQuery, left: Limits) -> _Answer:
     results = {each.mode: store.get_data_smart_sqlite(each, left) for each in query.of_each_market}
     series = _series(results)
     if query.shape is Shape.COLUMNS:
-        pieces = responses.json_columns_body(series, query.parameters.interval, query.fields)
+        pieces = responses.json_columns_body(series, query.times, query.fields)
         return _Answer.of(results.values(), pieces, responses.JSON_TYPE, left)
     pieces, content_type = _rows(query, series)
     return _Answer.of(results.values(), pieces, content_type, left)
@@ -104,16 +104,16 @@ def _series(results: Mapping[Mode, QueryResult[_Rows]]) -> list[KeyedBars[_Rows]
 
 
 def _rows(query: TickersQuery, series: list[KeyedBars[_Rows]]) -> tuple[Iterator[bytes], str]:
-    interval, fields = query.parameters.interval, query.fields
+    times, fields = query.times, query.fields
     # In lines, unlike in an object, a symbol of both markets stands where its name belongs.
     by_symbol = sorted(series, key=lambda each: each.symbol)
     match query.format:
         case Format.CSV:
-            return responses.csv_body(by_symbol, interval, fields), responses.CSV_TYPE
+            return responses.csv_body(by_symbol, times, fields), responses.CSV_TYPE
         case Format.NDJSON:
-            return responses.ndjson_body(by_symbol, interval, fields), responses.NDJSON_TYPE
+            return responses.ndjson_body(by_symbol, times, fields), responses.NDJSON_TYPE
         case Format.JSON:
-            return responses.json_body(series, interval, fields), responses.JSON_TYPE
+            return responses.json_body(series, times, fields), responses.JSON_TYPE
 
 
 def _log_performance(query: TickersQuery, answer: _Answer, response: Response, started: float) -> None:

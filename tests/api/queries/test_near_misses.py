@@ -34,6 +34,8 @@ TICKERS = ROUTES["/tickers"]
         *((name, "legacy") for name in ("legcy", "Legacy")),
         *((name, "cache") for name in ("cahe", "caches", "chache")),
         *((name, "mode") for name in ("Mode", "modes", "mod", "market")),
+        *((name, "time") for name in ("times", "Time", "tim", "time_format", "timeFormat", "timestamp", "timestamps")),
+        *((name, "interval") for name in ("timeframe", "time_frame")),
         *((name, "ma") for name in ("MA", "ma[]")),
         *(
             (name, "")

@@ -234,6 +234,24 @@ def test_the_hours_of_the_newest_day(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "day", "hour"),
+    [
+        ("plain", "2024-01-05", "2024-01-05T02:00:00"),
+        ("iso", "2024-01-05", "2024-01-05T02:00:00Z"),
+        ("unix", 1_704_412_800, 1_704_420_000),
+        ("ms", 1_704_412_800_000, 1_704_420_000_000),
+    ],
+)
+def test_times_of_bars_in_the_form_asked_for(client: FlaskClient, form: str, day: object, hour: object) -> None:
+    data = ok(client.get(f"{TOP}?with_hour=true&time={form}"))["data"]
+    assert {each["time"] for each in data["performers"]} == {day}
+    first = data["hourly"][0]
+    assert (first["hour"], first["performers"][0]["time"]) == (hour, hour)
+    sectors = ok(client.get(f"{SECTORS}?time={form}"))["data"]["sectors"]
+    assert {stock["time"] for sector in sectors for stock in sector["top_stocks"]} == {day}
+
+
+@pytest.mark.parametrize(
     ("query", "count"),
     [
         ("date=2024-01-07", 3),  # a Sunday: the hours are Friday's

@@ -64,6 +64,23 @@ def test_first_last_count_and_gaps_of_every_ticker(client: FlaskClient) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("query", "first", "last"),
+    [
+        ("interval=1m&time=iso", "2024-03-04T02:15:00Z", "2024-03-06T02:15:00Z"),
+        ("interval=1m&time=unix", 1_709_518_500, 1_709_691_300),
+        ("interval=1m&time=ms", 1_709_518_500_000, 1_709_691_300_000),
+        ("time=iso", "2024-03-04", "2024-03-14"),
+        ("time=unix", 1_709_510_400, 1_710_374_400),
+    ],
+)
+def test_times_of_bars_in_the_form_asked_for(client: FlaskClient, query: str, first: object, last: object) -> None:
+    """The days of gaps stay dates."""
+    found = answer(client, f"/tickers/coverage?symbol=VCB&{query}")["VCB"]
+    assert (found["first"], found["last"]) == (first, last)
+    assert found["gaps"][0] == gap("2024-03-05", "2024-03-05", 1)
+
+
 @pytest.mark.parametrize("interval", ["1m", "minute"])
 def test_minutes_have_times_and_their_gaps_days(client: FlaskClient, interval: str) -> None:
     assert answer(client, f"/tickers/coverage?interval={interval}") == {

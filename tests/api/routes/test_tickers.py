@@ -5,8 +5,10 @@ import gzip
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
-from functools import cache
+from datetime import UTC, datetime
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,12 @@ def test_the_default_csv_answer(client: FlaskClient) -> None:
         ),
         ("columns=time,mode,symbol,close&mode=all&format=csv", "symbol,time,close,mode\nHAND,2024-01-11,11000,vn\n"),
         ("ma=false&mode=all&format=csv&limit=1&columns=mode", "mode\nvn\n"),
+        ("time=iso&columns=time", '{"HAND":[{"time":"2024-01-11"}]}'),
+        ("time=unix&columns=time", '{"HAND":[{"time":1704931200}]}'),
+        ("time=ms&columns=time", '{"HAND":[{"time":1704931200000}]}'),
+        ("time=MS&columns=time&interval=1M&format=csv", "time\n1704067200000\n"),
+        ("time=unix&columns=time,close&shape=columns", '{"HAND":{"time":[1704931200],"close":[11000.0]}}'),
+        ("time=plain&columns=time", '{"HAND":[{"time":"2024-01-11"}]}'),
         ("legacy=true&columns=close,ma10", '{"HAND":[{"close":11.0,"ma10":10.1}]}'),
         ("legacy=true&columns=close,ma10&ema=true", '{"HAND":[{"close":11.0,"ma10":10.18182}]}'),
     ],
@@ -291,6 +299,31 @@ def test_csv_files_give_the_same_answers(client: FlaskClient, mode: str) -> None
             fast, slow = get(client, f"{query}&{form}"), get(client, f"{query}&{form}&cache=false")
             assert fast.data == slow.data, query
             assert slow.headers["X-Data-Source"] == "csv"
+
+
+@MODES
+@pytest.mark.parametrize("form", ["format=json", "format=ndjson", "format=csv", "shape=columns"])
+@pytest.mark.parametrize("window", ["interval=1m&limit=0&legacy=true", "interval=5m", "interval=1D", "interval=1W"])
+def test_times_in_another_form_and_nothing_else(client: FlaskClient, mode: str, form: str, window: str) -> None:
+    """The default answer with its times replaced, byte for byte."""
+    for query in (f"mode={mode}&{window}&{form}", f"mode={mode}&{window}&{form}&columns=time,symbol,ma10"):
+        default = get(client, query)
+        for time in ("iso", "unix", "ms"):
+            answer = get(client, f"{query}&time={time}")
+            assert answer.text == TIME.sub(partial(in_form, time, "csv" not in form), default.text)
+            assert (answer.headers["ETag"] == default.headers["ETag"]) is (answer.text == default.text)
+            assert get(client, f"{query}&time={time}&cache=false").data == answer.data
+
+
+TIME = re.compile(r'"?(\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\d)?"?')
+
+
+def in_form(form: str, has_quotes: bool, match: re.Match[str]) -> str:
+    moment = datetime.fromisoformat(match[1] + (match[2] or "")).replace(tzinfo=UTC)
+    if form != "iso":
+        return str(int(moment.timestamp()) * (1 if form == "unix" else 1000))
+    text = moment.strftime("%Y-%m-%dT%H:%M:%SZ") if match[2] else match[1]
+    return f'"{text}"' if has_quotes else text
 
 
 def test_exponential_averages(client: FlaskClient) -> None:
