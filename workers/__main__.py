@@ -15,10 +15,12 @@ from stockapi.errors import AppError, ConfigError, CsvError
 from stockapi.logs import configure_logging, key_values
 from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
+from stockapi.services.csv_enhancer import csv_alone_if_allowed
 from stockapi.services.ingest.named_source import NamedSource
 from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.changes import finish_change
+from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from stockapi.services.writer_lock import require_held, writer_lock
 from workers.catch_up_loop import CatchUpLoop
@@ -109,6 +111,8 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
 def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -> None:
     """Reconcile the stores. A signal ends it after the current series; the next start does the rest."""
     recovery = stores.csv_store.recover(mode)
+    with csv_alone_if_allowed(stores, mode.value):
+        DatabaseUtils(stores.db_manager).clear_up(mode, now)
     finish_change(stores, mode, now)
     reconciled = reconcile_out_of_step(stores, mode, now, stop)
     # Again, when SQLite had to be repaired before it could take the change.

@@ -26,7 +26,8 @@ _LONGEST_PAUSE_S: Final = 1.0
 
 
 def is_due(mode: Mode, last_done: int | None, now: datetime) -> bool:
-    """Whether a quiet hour has begun since the last verification (Unix seconds; None: there was none).
+    """Whether a quiet hour has begun since the last verification (Unix seconds; None: there was none). A time to come
+    was recorded by a clock that was ahead; it does not count.
 
     If no worker ran at the quiet hour, the verification is due later, while the market is closed. If the market never
     closes, it is due at any time.
@@ -36,7 +37,7 @@ def is_due(mode: Mode, last_done: int | None, now: datetime) -> bool:
     quiet = datetime.combine(local.date(), market.quiet_from)
     if quiet > local:
         quiet -= timedelta(days=1)
-    if last_done is not None and last_done >= quiet.timestamp():
+    if last_done is not None and quiet.timestamp() <= last_done <= now.timestamp():
         return False
     return market.calendar.session is None or not market.calendar.is_trading_hours(now)
 

@@ -56,7 +56,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "stockapi.errors",
         "stockapi.services.database_manager.*",
         "stockapi.services.sqlite_store.*",
-        "stockapi.services.upkeep.database_utils",
+        "stockapi.services.upkeep.checked_copy",
     ),
     "gunicorn": ("stockapi.api.server.*",),
     "flask": (*HTTP_LAYER, *COMMAND_LINE),

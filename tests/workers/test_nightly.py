@@ -40,6 +40,11 @@ def at(text: str) -> datetime:
         (VN, "2026-03-02T14:00", "2026-03-03T01:00", False),
         (VN, "2026-02-01T02:05", "2026-03-03T00:30", True),
         (VN, "2026-03-06T02:05", "2026-03-07T10:00", True),  # a Saturday
+        # Recorded by a clock that was ahead: by seconds, by years.
+        (VN, "2026-03-03T02:00", "2026-03-03T01:59", True),
+        (VN, "2036-03-03T02:05", "2026-03-03T02:05", True),
+        (VN, "2036-03-03T02:05", "2026-03-03T10:00", False),
+        (CRYPTO, "2036-03-03T02:05", "2026-03-03T10:00", True),
         (VN, None, "2026-03-03T10:00", False),
         (VN, None, "2026-03-03T20:00", True),
         (CRYPTO, "2026-03-02T04:05", "2026-03-03T03:59", False),

@@ -38,6 +38,7 @@ class TableInfo:
     select_range_bare: str
     select_latest: str
     select_latest_bare: str
+    count: str
     count_range: str
     bounds_since: str
     select_days: str
@@ -96,6 +97,7 @@ def _table(mode: Mode, interval: Interval) -> TableInfo:
         select_range_bare=f"SELECT {bare} FROM {name} WHERE {in_range} ORDER BY time",  # noqa: S608
         select_latest=f"SELECT {columns} FROM {name} WHERE {latest}",  # noqa: S608
         select_latest_bare=f"SELECT {bare} FROM {name} WHERE {latest}",  # noqa: S608
+        count=f"SELECT count(*) FROM {name}",  # noqa: S608
         count_range=f"SELECT count(*) FROM {name} WHERE {in_range}",  # noqa: S608
         bounds_since=f"SELECT count(*), min(time), max(time) FROM {name} WHERE ticker = ? AND time >= ?",  # noqa: S608
         select_days=_FIRST_OF_EACH_DAY.format(name=name) if interval.is_intraday else _EVERY_DAY.format(name=name),

@@ -1,39 +1,43 @@
 """Upkeep of a database file: check it, make it small and quick, back it up, restore it."""
 
-import os
-import sqlite3
+import logging
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from threading import Event
+from typing import Final
 
-from stockapi.errors import SqliteError, SqliteFault, StoreError, os_errors, sqlite_errors
-from stockapi.models.interval import Interval
+from stockapi.errors import SqliteError, SqliteFault, StoreError, cannot_open, os_errors, sqlite_errors
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import moment_in_name
-from stockapi.services.database_manager import NEVER, DatabaseManager, uri
-from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_migrations
+from stockapi.services.database_manager import NEVER, DatabaseManager
 from stockapi.services.durable import fsync_directory, make_directory
-from stockapi.services.sqlite_store.tables import TableInfo
 from stockapi.services.upkeep import backup_files
+from stockapi.services.upkeep.checked_copy import (
+    DATABASE_FILES,
+    Contents,
+    beside,
+    copy_checked,
+    files_of,
+    integrity_of,
+    require_restorable,
+)
+
+log = logging.getLogger(__name__)
+
+REBUILDING: Final = ".rebuilding"
+_RESTORING: Final = ".restoring"
+_PARTIAL: Final = ".partial"
+_CHECKED: Final = ".checked"
+"""Names of new databases beside the live one. A checked one takes its place next."""
 
 _RECORD_MAINTENANCE = """
 INSERT INTO maintenance (name, done_at, result) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at, result = excluded.result
 """
-DATABASE_FILES = ("", "-wal", "-shm")
-"""The suffixes of the files of a database: the file itself, and those that SQLite keeps beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a checked copy holds. `rows`: the bars of all series together."""
-
-    schema_version: int
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class DatabaseUtils:
         """
         try:
             with self._db.snapshot(mode, float("inf"), stop) as connection:
-                return _integrity_of(connection)
+                return integrity_of(connection)
         except SqliteError as exc:
             if exc.fault is not SqliteFault.CORRUPT:
                 raise
@@ -126,8 +130,8 @@ class DatabaseUtils:
             make_directory(directory)
             with backup_files.alone_in(directory):
                 target = backup_files.new_file(directory, mode, now)
-                contents = _copy(source, backup_files.partial_file(directory, mode), target, mode)
-                removed = backup_files.remove_older(directory, mode, keep, target)
+                contents = copy_checked(source, backup_files.partial_file(directory, mode), target, mode)
+                removed = backup_files.remove_older(directory, mode, keep, target, now)
         return Backup(target, contents, tuple(removed))
 
     def restore(self, modes: Collection[Mode], source: Path, now: datetime) -> dict[Mode, Restored]:
@@ -140,7 +144,7 @@ class DatabaseUtils:
             changed.
         """
         with _store_errors(source), ExitStack() as leftovers:
-            chosen = _chosen(modes, source)
+            chosen = _chosen(modes, source, now)
             staged = {}
             for mode, path in chosen.items():
                 staged[mode] = self._stage(mode, path)
@@ -152,10 +156,10 @@ class DatabaseUtils:
         """A checked copy of the backup, on the file system of the live database."""
         live = self._db.settings.database_path(mode)
         self._require_not_live(source)
-        _require_restorable(source, mode)
+        require_restorable(source, mode)
         live.parent.mkdir(parents=True, exist_ok=True)
-        staged = beside(live, ".restoring")
-        _copy(source, beside(staged, ".partial"), staged, mode)
+        staged = beside(live, _RESTORING)
+        copy_checked(source, beside(staged, _PARTIAL), staged, mode)
         return staged
 
     def swap_in(self, mode: Mode, staged: Path, suffix: str) -> Path | None:
@@ -165,18 +169,39 @@ class DatabaseUtils:
         :raises OSError: when the files cannot be renamed.
         """
         live = self._db.settings.database_path(mode)
+        checked = beside(live, _CHECKED)
         self._db.close()
         with self._db.out_of_use(mode):
+            staged.rename(checked)
             aside = _unused(beside(live, f".{suffix}"))
             was_there = live.exists()
             # SQLite would replay an old log into the restored database, even the log of a database that is gone.
             for side in DATABASE_FILES:
                 if beside(live, side).exists():
                     beside(live, side).rename(beside(aside, side))
-            staged.rename(live)
+            checked.rename(live)
             fsync_directory(live.parent)
         self._db.upgrade(mode)
         return aside if was_there else None
+
+    def clear_up(self, mode: Mode, now: datetime) -> None:
+        """Finish, or undo, what a killed restore or rebuild has left unfinished. Only the one writer may call it.
+
+        The databases that they keep under another name are not touched.
+
+        :raises SqliteError: when the system refuses.
+        """
+        live = self._db.settings.database_path(mode)
+        checked, staged = beside(live, _CHECKED), beside(live, _RESTORING)
+        with os_errors(cannot_open, f"{live} is out of reach"):
+            if checked.exists() and not live.exists():  # the old one has its other name already
+                self.swap_in(mode, checked, f"before-restore-{moment_in_name(now)}")
+                log.warning("%s is the new database that a killed process had checked", live)
+            for new in (checked, staged, beside(staged, _PARTIAL), beside(live, REBUILDING)):
+                for file in files_of(new):
+                    if file.exists():
+                        file.unlink()
+                        log.warning("%s is removed: a killed process left it", file)
 
     def _require_not_live(self, path: Path) -> None:
         if path.resolve() in self._live():
@@ -201,102 +226,14 @@ def _store_errors(path: Path) -> Iterator[None]:
         yield
 
 
-def _chosen(modes: Collection[Mode], source: Path) -> dict[Mode, Path]:
+def _chosen(modes: Collection[Mode], source: Path, now: datetime) -> dict[Mode, Path]:
     """The file to restore, for each market."""
     if source.is_dir():
-        return {mode: backup_files.newest_in(source, mode) for mode in modes}
+        return {mode: backup_files.newest_in(source, mode, now) for mode in modes}
     if len(modes) != 1:
         choices = " or ".join(f"--mode {mode.value}" for mode in modes)
         raise StoreError(f"{source} is one file; say which market it is to be: {choices}")
     return dict.fromkeys(modes, source)
-
-
-def _copy(source: Path, partial: Path, target: Path, mode: Mode) -> Contents:
-    """Copy a database, live or not, into a single file, check the copy, and give it its name."""
-    files = [beside(partial, suffix) for suffix in (*DATABASE_FILES, "-journal")]
-    for file in files:
-        file.unlink(missing_ok=True)
-    try:
-        with (
-            closing(sqlite3.connect(uri(source, "ro"), uri=True)) as original,
-            closing(sqlite3.connect(partial, isolation_level=None)) as copy,
-        ):
-            # All pages in one step, which is one snapshot: with more steps, each commit between them would restart the
-            # copy.
-            original.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # a file without a log can be moved alone
-            contents = _checked(copy, mode, source)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.rename(target)
-    except BaseException:
-        for file in files:
-            file.unlink(missing_ok=True)
-        raise
-    fsync_directory(target.parent)
-    return contents
-
-
-def _checked(copy: sqlite3.Connection, mode: Mode, source: Path) -> Contents:
-    """What a copy of `source` holds.
-
-    :raises StoreError: when it is damaged, has a schema that this program does not know, or the ledger gives another
-        number of bars, first or last time than its rows. A series without a ledger entry is just being written for the
-        first time.
-    """
-    result = _integrity_of(copy)
-    if result != "ok":
-        raise StoreError(f"{source} is damaged, its copy fails the integrity check: {result}")
-    (version,) = copy.execute(SCHEMA_VERSION).fetchone()
-    if version > (newest := known_migrations(mode)[-1].version):
-        raise StoreError(f"{source} has schema version {version}, {_newer_than(newest)}")
-    for interval in Interval:
-        table = TableInfo.of(mode, interval)
-        found = copy.execute(table.first_unlike_ledger, (interval.value,)).fetchone()
-        if found is not None:
-            ticker, expected, held = found
-            raise StoreError(
-                f"{source} is out of step with itself: {table.name} holds {held} rows of {ticker}, its ledger says "
-                f"{expected}, or others; run flask data verify --mode {mode.value} --repair"
-            )
-    (rows,) = copy.execute("SELECT coalesce(sum(rows), 0) FROM ledger").fetchone()
-    return Contents(version, rows)
-
-
-def _require_restorable(source: Path, mode: Mode) -> None:
-    """:raises StoreError: for a file that is not a backup of a database of this market and schema."""
-    if not source.is_file():
-        raise StoreError(f"there is no backup {source}")
-    try:
-        with closing(sqlite3.connect(uri(source, "ro"), uri=True)) as connection:
-            (version,) = connection.execute(SCHEMA_VERSION).fetchone()
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    except sqlite3.DatabaseError as exc:
-        raise StoreError(f"{source} is not a backup of a {mode.value} database: {exc}") from exc
-    if f"{mode.value}_daily" not in tables:
-        raise StoreError(f"{source} is not a backup of a {mode.value} database")
-    newest = known_migrations(mode)[-1].version
-    if version > newest:
-        raise StoreError(f"the backup {source} has schema version {version}, {_newer_than(newest)}")
-    if version < newest:
-        raise StoreError(
-            f"the backup {source} has schema version {version}, this program needs {newest}; bring it up first: "
-            f"{mode.value.upper()}_DATABASE_PATH={source} flask db upgrade --mode {mode.value}"
-        )
-
-
-def _newer_than(newest: int) -> str:
-    return f"this program knows up to {newest}; use the version of the program that made it, or a newer one"
-
-
-def _integrity_of(connection: sqlite3.Connection) -> str:
-    (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    return str(result)
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """The path with `suffix` added to the name."""
-    return path.with_name(path.name + suffix)
 
 
 def _unused(path: Path) -> Path:

@@ -29,7 +29,8 @@ from stockapi.services.database_manager import NEVER
 from stockapi.services.database_manager.migrations import known_migrations, newer_schema, newer_version
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
 from stockapi.services.stores import Stores
-from stockapi.services.upkeep.database_utils import DATABASE_FILES, DatabaseUtils, beside
+from stockapi.services.upkeep.checked_copy import DATABASE_FILES, beside
+from stockapi.services.upkeep.database_utils import REBUILDING, DatabaseUtils
 from stockapi.services.upkeep.recheck import recheck_suspect
 from stockapi.services.upkeep.table_recovery import recover_tables
 
@@ -103,7 +104,7 @@ def rebuild(stores: Stores, mode: Mode, now: datetime, stop: Event = NEVER) -> d
     """
     _require_known_schema(stores, mode)
     live = stores.settings.database_path(mode)
-    building = beside(live, ".rebuilding")
+    building = beside(live, REBUILDING)
     with _out_of_reach(live):
         is_there = live.exists()
         for suffix in DATABASE_FILES:

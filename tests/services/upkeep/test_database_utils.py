@@ -1,6 +1,7 @@
 """Upkeep of a database file: integrity, optimise, backup while it is written, restore while it is read."""
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -25,9 +26,10 @@ from stockapi.services.data_store import DataStore
 from stockapi.services.database_manager import migrations
 from stockapi.services.database_manager.migrations import known_migrations
 from stockapi.services.sqlite_store.tables import TableInfo, upserts
-from stockapi.services.upkeep import database_utils
+from stockapi.services.upkeep import checked_copy, database_utils
 from stockapi.services.upkeep.backup_files import LOCK_FILE, partial_file
-from stockapi.services.upkeep.database_utils import Backup, Contents, DatabaseUtils, Restored
+from stockapi.services.upkeep.checked_copy import Contents
+from stockapi.services.upkeep.database_utils import Backup, DatabaseUtils, Restored
 from stockapi.services.upkeep.reconcile import reconcile_out_of_step, verify
 from tests.support.server import clean_environment
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
@@ -219,7 +221,40 @@ def come_from_the_future(live: Path) -> str:
     return f"{live} has schema version 9999, this program knows up to "
 
 
-@pytest.mark.parametrize("spoil", [damage, lose_rows, swap_a_row, lose_series, come_from_the_future])
+def double_closes(live: Path) -> str:
+    """As many rows at the same times, with other values."""
+    execute(live, "UPDATE vn_daily SET close = close * 2")
+    return f"{live} is out of step with itself: the values of vn VCB 1D are not those that its ledger recorded; run"
+
+
+def double_one_close(live: Path) -> str:
+    execute(live, "UPDATE vn_daily SET close = close * 2 WHERE id = 1000")
+    return f"{live} is out of step with itself: the values of vn VCB 1D are not those that its ledger recorded; run"
+
+
+def spoil_blocks(live: Path) -> str:
+    """What answers are made of."""
+    execute(live, "UPDATE vn_daily_blocks SET bars = (SELECT bars FROM vn_daily_blocks ORDER BY first_time LIMIT 1)")
+    return f"{live} is out of step with itself: the blocks or texts of vn VCB 1D are not those of its rows; run flask"
+
+
+def spoil_texts(live: Path) -> str:
+    execute(live, "UPDATE vn_daily_texts SET csv = replace(csv, '1', '2')")
+    return f"{live} is out of step with itself: the blocks or texts of vn VCB 1D are not those of its rows; run flask"
+
+
+def forget_the_digest(live: Path) -> str:
+    execute(live, "UPDATE ledger SET digest = '0000000000000001', copies_digest = '0000000000000001'")
+    return f"{live} is out of step with itself: the values of vn VCB 1D are not those that its ledger recorded; run"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(damage, lose_rows, swap_a_row, lose_series, come_from_the_future),
+        *(double_closes, double_one_close, spoil_blocks, spoil_texts, forget_the_digest),
+    ],
+)
 def test_a_database_that_is_not_sound_is_not_backed_up_and_the_older_backups_stay(
     stores: Stores, tmp_path: Path, spoil: Callable[[Path], str]
 ) -> None:
@@ -261,6 +296,27 @@ def test_a_database_that_is_still_to_be_upgraded_can_be_backed_up(stores: Stores
         connection.execute("DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)")
     made = utils(another(stores)).backup(Mode.VN, tmp_path / "backup", NOW, keep=1)
     assert made.contents == Contents(known_migrations(Mode.VN)[-1].version - 1, 10)
+
+
+def test_a_database_of_the_first_schema_is_copied_as_it_is(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no ledger."""
+    with monkeypatch.context() as at_first:
+        at_first.setattr(migrations, "known_migrations", lambda mode: known_migrations(mode)[:1])
+        stores.db_manager.upgrade(Mode.VN)
+    with closing(sqlite3.connect(checkpointed(stores))) as connection, connection:
+        for statement, rows in upserts(TableInfo.of(Mode.VN, Interval.DAILY), "VCB", make_bars(5), 0):
+            connection.executemany(statement, rows)
+    made = utils(another(stores)).backup(Mode.VN, tmp_path / "backup", NOW, keep=1)
+    assert made.contents == Contents(1, 5)
+
+
+def test_a_database_whose_digests_an_upgrade_has_made_void_can_be_backed_up(stores: Stores, tmp_path: Path) -> None:
+    """As after the migration that adds a field, before the worker's start has written it."""
+    stores.save("VCB", make_bars(10))
+    execute(checkpointed(stores), "UPDATE ledger SET csv_stamp = '', copies_digest = '', digest = '0'")
+    assert utils(stores).backup(Mode.VN, tmp_path / "backup", NOW, keep=1).contents.rows == 10
 
 
 def test_older_backups_go_when_the_new_one_is_there(stores: Stores, tmp_path: Path) -> None:
@@ -349,7 +405,7 @@ def test_without_the_check_a_damaged_copy_drives_the_good_one_out(
     stores.save("VCB", make_bars(2_000))
     older = back_up(stores)
     damage_index(checkpointed(stores))
-    monkeypatch.setattr(database_utils, "_checked", lambda *_: Contents(1, 2_000))
+    monkeypatch.setattr(checked_copy, "_checked", lambda *_: Contents(1, 2_000))
     assert utils(stores).backup(Mode.VN, older.parent, NOW, keep=1).removed == (older,)
 
 
@@ -552,6 +608,10 @@ def break_ledger(backup: Path) -> None:
     execute(backup, "DELETE FROM vn_daily WHERE time = (SELECT max(time) FROM vn_daily)")
 
 
+def break_values(backup: Path) -> None:
+    execute(backup, "UPDATE vn_daily SET close = close * 2")
+
+
 def break_age(backup: Path) -> None:
     execute(backup, "DELETE FROM schema_migrations WHERE version > 1")
 
@@ -569,6 +629,7 @@ def break_future(backup: Path) -> None:
         (damage_index, "^{backup} is damaged, its copy fails the integrity check: "),
         (break_length, "^({backup} is not a backup of a vn database|SQLite error): database disk image is malformed$"),
         (break_ledger, "^{backup} is out of step with itself: vn_daily holds 1999 rows of VCB, its ledger says 2000"),
+        (break_values, "^{backup} is out of step with itself: the values of vn VCB 1D are not those that its ledger"),
         (
             break_age,
             r"^the backup {backup} has schema version 1, this program needs \d+; bring it up first: "
@@ -680,6 +741,74 @@ def test_bars_that_only_the_backup_has_left_come_back_to_csv(stores: Stores, tmp
     reconcile_out_of_step(stores, Mode.VN, NOW)
     assert stores.in_sqlite("VCB").equals(make_bars(50))
     assert stores.in_csv("VCB").equals(make_bars(50))
+
+
+class Killed(BaseException):
+    """In place of a `kill -9`: nothing is tidied up after it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, call: int, work: Callable[[], object]) -> bool:
+    """Do the work and end it at its so-manyeth rename of a file. :returns: False when it had fewer."""
+    done, rename_of_path = 0, Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        nonlocal done
+        if done == call:
+            raise Killed
+        done += 1
+        return rename_of_path(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        try:
+            work()
+        except Killed:
+            return True
+    return False
+
+
+def leftovers(directory: Path) -> set[str]:
+    return {
+        each.name for each in directory.iterdir() if re.search(r"\.(restoring|rebuilding|checked|partial)", each.name)
+    }
+
+
+@pytest.mark.parametrize("is_cleared", [True, False], ids=["cleared up", "control"])
+def test_a_restore_that_is_killed_at_any_rename_leaves_the_old_or_the_new_database(
+    make_stores: MakeStores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cleared: bool
+) -> None:
+    stores = make_stores()
+    stores.save("VCB", make_bars(10))
+    copy = back_up(stores)
+    found = []
+    for call in range(20):
+        stores.save("VCB", make_bars(30))
+        if not killed_at(monkeypatch, call, lambda: utils(stores).restore(VN, copy, NOW)):
+            break
+        stores.db_manager.close()
+        if is_cleared:
+            utils(stores).clear_up(Mode.VN, NOW)
+        found.append((stores.settings.vn_database_path.exists(), leftovers(tmp_path) != set()))
+        if found[-1][0]:
+            assert len(stores.in_sqlite("VCB")) in (10, 30)
+            assert utils(stores).check_integrity(Mode.VN, NOW) == "ok"
+        reconcile_out_of_step(stores, Mode.VN, NOW)
+        assert stores.in_sqlite("VCB").equals(make_bars(30))
+    assert len(found) >= 4
+    assert (set(found) == {(True, False)}) is is_cleared
+
+
+def test_what_a_killed_rebuild_or_restore_has_left_is_removed_and_nothing_else(stores: Stores, tmp_path: Path) -> None:
+    stores.save("VCB", make_bars(10))
+    live = stores.settings.vn_database_path
+    kept = [f"{live}.before-restore-20260101T000000Z", f"{live}.damaged-20260101T000000Z", f"{live}.old"]
+    left = [f"{live}{end}" for end in (".restoring", ".restoring.partial-journal", ".rebuilding-wal", ".checked")]
+    for name in (*kept, *left):
+        Path(name).write_bytes(b"x")
+    utils(stores).clear_up(Mode.VN, NOW)
+    assert [Path(name).exists() for name in (*kept, *left)] == [True] * 3 + [False] * 4
+    assert stores.in_sqlite("VCB").equals(make_bars(10))
 
 
 def test_sizes_of_a_database_that_is_not_there(stores: Stores) -> None:
