@@ -26,6 +26,7 @@ import numpy as np
 from stockapi.constants import LARGEST_INT64, SECONDS_PER_DAY
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
+from stockapi.models.fields import PRICE_FIELDS
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.mode import Mode
 
@@ -67,16 +68,12 @@ def combined(bars: Bars, starts: Int, mode: Mode) -> Bars:
     is_whole = market_of(mode).has_whole_volume
     if not len(bars):
         return Bars.empty(whole_volume=is_whole)
-    first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
-    last = np.append(first[1:], len(bars)) - 1
-    prices = np.stack(
-        [
-            bars.open[first],
-            np.maximum.reduceat(bars.high, first),
-            np.minimum.reduceat(bars.low, first),
-            bars.close[last],
-        ]
-    )
+    changes = np.flatnonzero(starts[1:] != starts[:-1])
+    first, last = np.append(0, changes + 1), np.append(changes, len(bars) - 1)
+    prices = np.empty((len(PRICE_FIELDS), len(first)))
+    prices[0], prices[3] = bars.open[first], bars.close[last]
+    np.maximum.reduceat(bars.high, first, out=prices[1])
+    np.minimum.reduceat(bars.low, first, out=prices[2])
     volume = _whole_sums(bars.volume, first) if is_whole else _exact_sums(bars.volume, first)
     return Bars.of(starts[first], prices, volume)
 
@@ -96,7 +93,8 @@ def bucket_start(time: Int, interval: AggregatedInterval, mode: Mode) -> Int:
         return time.astype("datetime64[s]").astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
     if interval is AggregatedInterval.WEEK_2:
         return _fortnight_start(time)
-    return time - (time - _grid_origin_s(interval, mode)) % _longest_bucket_s(interval)
+    origin, length = _grid_origin_s(interval, mode), _longest_bucket_s(interval)
+    return (time - origin) // length * length + origin  # the remainder would take three times as long
 
 
 def bucket_bounds(moment: int, interval: AggregatedInterval, mode: Mode) -> tuple[int, int]:

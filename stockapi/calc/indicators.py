@@ -4,8 +4,11 @@ Each number depends on its bar and at most the `WARMUP_BARS` bars before it (exp
 So the last part of a series, with this warm-up before it, gets exactly the same numbers as the whole series.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 
@@ -17,9 +20,11 @@ from stockapi.models.fields import (
     MA_FIELDS,
     MA_PERIODS,
     MONEY_FIELD,
+    PRICE_FIELDS,
     SCORE_FIELDS,
     VOLUME_CHANGED,
     WARMUP_BARS,
+    Field,
     Scale,
 )
 from stockapi.models.mode import Mode
@@ -61,18 +66,20 @@ def round_half_even(values: Float, decimals: int) -> Float:
     scale = 10.0**decimals
     with np.errstate(invalid="ignore", over="ignore"):
         product = values * scale
-        nearest = np.rint(product)
-        is_tie = np.abs(product - nearest) == 0.5
+        rounded = np.rint(product)
+        is_tie = np.abs(product - rounded) == 0.5
         if is_tie.any():
             error = _product_error(values[is_tie], scale, product[is_tie])
             tied = product[is_tie]
-            nearest[is_tie] = np.where(error == 0.0, nearest[is_tie], np.floor(tied) + (error > 0.0))
-        rounded = nearest / scale
+            rounded[is_tie] = np.where(error == 0.0, rounded[is_tie], np.floor(tied) + (error > 0.0))
+        rounded /= scale
+        rounded += 0.0
     # A product above 2^52 has no fraction to round by. Such numbers are rare, so Python rounds them one by one.
-    large = (np.abs(product) >= _EXACT_LIMIT) & np.isfinite(values)
-    if large.any():
-        rounded[large] = [round(value, decimals) for value in values[large].tolist()]
-    return np.where(np.isfinite(values), rounded + 0.0, values)
+    is_large = ~(np.abs(product) < _EXACT_LIMIT)
+    if is_large.any():
+        is_large &= np.isfinite(values)
+        rounded[is_large] = [round(value, decimals) for value in values[is_large].tolist()]
+    return rounded
 
 
 def round_prices(values: Float, mode: Mode) -> Float:
@@ -148,9 +155,13 @@ def _fast_two_sum(a: Float, b: Float) -> tuple[Float, Float]:
 def window_sums(values: Float) -> dict[int, Float]:
     """For each averaging period N, the sums of N consecutive values: shape (len - N + 1,), first window first.
 
-    Each sum equals `math.fsum` of its window: a second float64 carries the rounding errors, and the pair is rounded to
-    one float64 at the end. A running total would collect errors, and would depend on the start of the series.
+    Each sum equals `math.fsum` of its window. Running totals give it where they are exact; otherwise a second float64
+    carries the rounding errors, and the pair is rounded to one float64 at the end.
     """
+    totals = _exact_totals(values)
+    if totals is not None:
+        high, low = totals
+        return {period: (high[period:] - high[:-period]) + (low[period:] - low[:-period]) for period in MA_PERIODS}
     windows: dict[int, tuple[Float, Float]] = {1: (values, np.zeros_like(values))}
     for size, newer, older in _WINDOW_CHAIN:
         count = max(0, len(values) - size + 1)
@@ -161,6 +172,27 @@ def window_sums(values: Float) -> dict[int, Float]:
     return {period: windows[period][0] for period in MA_PERIODS}
 
 
+def _exact_totals(values: Float) -> Float | None:
+    """Two running totals from 0.0 on, shape (2, len + 1): of the high part of each value, and of the low part. None
+    when one of them would be rounded.
+
+    The high parts are multiples of a power of two, and so large that no total needs more than 53 bits. The low parts
+    are the rest. Their totals need no more than 53 bits if no value is much smaller than the largest one. So all
+    totals and their differences are exact, and only the sum of a high and a low difference is rounded, once.
+    """
+    size = np.abs(values)
+    most, least = float(size.max(initial=0.0)), float(size.min(initial=math.inf, where=size > 0.0))
+    is_narrow = most * len(values) ** 2 <= least * _EXACT_LIMIT < math.inf  # False for NaN
+    unit = math.ldexp(1.0, math.frexp(most * len(values))[1] - 52) if is_narrow else 0.0
+    if unit == 0.0:
+        return None
+    totals = np.zeros((2, len(values) + 1))
+    high = np.rint(values / unit) * unit
+    np.cumsum(high, out=totals[0, 1:])
+    np.cumsum(values - high, out=totals[1, 1:])
+    return totals
+
+
 def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
     """The same bars with prices rounded to the decimals of the market, and all indicators computed from these prices.
 
@@ -169,15 +201,15 @@ def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
     bars and cut them off afterwards.
     """
     prices = round_prices(bars.prices, mode)
-    rounded = Bars.of(bars.time, prices, bars.volume)
+    close = prices[PRICE_FIELDS.index("close")]
     with np.errstate(all="ignore"):
         values = {
-            **_averages_and_scores(rounded.close, _moving_averages(rounded.close)),
-            CLOSE_CHANGED: _percent_change(rounded.close),
+            **_averages_and_scores(close, _moving_averages(close)),
+            CLOSE_CHANGED: _percent_change(close),
             VOLUME_CHANGED: _percent_change(bars.volume.astype(np.float64)),
-            MONEY_FIELD: _delta(rounded.close) * (0.0 if is_index else bars.volume),
+            MONEY_FIELD: _delta(close) * (0.0 if is_index else bars.volume),
         }
-        return rounded.with_indicators(_rounded(values, mode))
+        return Bars.of(bars.time, prices, bars.volume, _rounded(values, INDICATORS, mode))
 
 
 def with_exponential_averages(bars: Bars, mode: Mode) -> Bars:
@@ -188,7 +220,9 @@ def with_exponential_averages(bars: Bars, mode: Mode) -> Bars:
     """
     with np.errstate(all="ignore"):
         values = _averages_and_scores(bars.close, _exponential_averages(bars.close))
-        return bars.with_indicators(_rounded(values, mode))
+        fields = [field for field in INDICATORS if field.name in values]
+        rounded = _rounded(values, fields, mode)
+        return bars.with_indicators(dict(zip([field.name for field in fields], rounded, strict=True)))
 
 
 def enhance_from(bars: Bars, first: int, mode: Mode, *, is_index: bool) -> Bars:
@@ -204,18 +238,17 @@ def _averages_and_scores(close: Float, averages: Float) -> dict[str, Float]:
     return dict(zip((*MA_FIELDS, *SCORE_FIELDS), (*averages, *scores), strict=True))
 
 
-def _rounded(values: Mapping[str, Float], mode: Mode) -> dict[str, Float]:
-    """Each indicator rounded to the decimals of its scale; NaN where it is not finite."""
-    result: dict[str, Float] = {}
-    for scale in Scale:
-        names = [field.name for field in INDICATORS if field.scale is scale and field.name in values]
-        if names:
-            rows = np.array([values[name] for name in names])
-            decimals = market_of(mode).decimals(scale)
-            rows = round_prices(rows, mode) if scale is Scale.PRICE else round_half_even(rows, decimals)
-            rows[~np.isfinite(rows)] = np.nan
-            result |= zip(names, rows, strict=True)
-    return result
+def _rounded(values: Mapping[str, Float], fields: Sequence[Field], mode: Mode) -> Float:
+    """One row for each field, rounded to the decimals of its scale; NaN where it is not finite."""
+    rows = np.array([values[field.name] for field in fields])
+    end = 0
+    for scale, alike in groupby(fields, attrgetter("scale")):
+        begin, end = end, end + len(list(alike))
+        own = rows[begin:end]
+        is_price = scale is Scale.PRICE
+        own[...] = round_prices(own, mode) if is_price else round_half_even(own, market_of(mode).decimals(scale))
+    rows[~np.isfinite(rows)] = np.nan
+    return rows
 
 
 def _moving_averages(close: Float) -> Float:
@@ -259,10 +292,20 @@ def _decaying_sums(terms: Float, decay: float) -> Float:
 
 
 def _delta(values: Float) -> Float:
-    return np.concatenate([np.full(min(1, len(values)), np.nan), np.diff(values)])
+    """The difference from the value before; NaN for the first value."""
+    return values - _previous(values)
 
 
 def _percent_change(values: Float) -> Float:
     """(value - previous) / previous x 100; NaN for the first value, and where the previous value is zero or less."""
-    previous = np.concatenate([np.full(min(1, len(values)), np.nan), values[:-1]])
-    return np.where(previous > 0.0, (values - previous) / previous * 100.0, np.nan)
+    previous = _previous(values)
+    previous[previous <= 0.0] = np.nan
+    return (values - previous) / previous * 100.0
+
+
+def _previous(values: Float) -> Float:
+    """The value before each value; NaN before the first."""
+    previous = np.empty_like(values)
+    previous[:1] = np.nan
+    previous[1:] = values[:-1]
+    return previous

@@ -13,6 +13,7 @@ from stockapi.models.fields import INDICATOR_FIELDS, PRICE_FIELDS
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
+_ABSENT = np.float64(np.nan).tobytes()
 _INDICATOR_ROW = {name: row for row, name in enumerate(INDICATOR_FIELDS)}
 
 
@@ -44,8 +45,8 @@ class Bars:
     def of(cls, time: Int, prices: Float, volume: Int | Float, indicators: Float | None = None) -> Self:
         """Bars made of columns. Without `indicators`, all indicators are absent."""
         if indicators is None:
-            # A view of one NaN: a real array of 13 columns would take longer to make than all the other columns.
-            indicators = np.broadcast_to(np.nan, (len(INDICATOR_FIELDS), len(time)))
+            # One NaN for all: a real array of 13 columns would take longer to make than all the other columns.
+            indicators = np.ndarray((len(INDICATOR_FIELDS), len(time)), np.float64, _ABSENT, strides=(0, 0))
         return cls(time, prices, volume, indicators)
 
     @classmethod
