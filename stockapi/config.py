@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Self
@@ -354,8 +355,8 @@ class Settings:
         return symbols
 
     def is_index(self, ticker: str, mode: Mode) -> bool:
-        symbols = self.indices(mode)
-        return ticker in symbols or any(symbol[-1] == "*" and ticker.startswith(symbol[:-1]) for symbol in symbols)
+        names, beginnings = _index_names(self.indices(mode))
+        return ticker in names or ticker.startswith(beginnings)
 
     def source(self, mode: Mode) -> str:
         """The name of the source of the market's bars."""
@@ -426,6 +427,12 @@ def _read_dotenv(path: Path) -> dict[str, str]:
             line = binding.original.line + raw[: -len(raw.lstrip())].count("\n")
             raise ConfigError(f"{path} line {line} is not a setting; allowed: NAME=value, with quotes closed")
     return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
+
+
+@cache
+def _index_names(symbols: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The names among these tickers, and what stands before a `*`. An analysis asks for 287 tickers."""
+    return frozenset(symbols), tuple(symbol[:-1] for symbol in symbols if symbol[-1] == "*")
 
 
 @dataclass(frozen=True, slots=True)
