@@ -5,21 +5,32 @@ from datetime import UTC, time
 from typing import Final
 
 from stockapi.markets.calendar import Calendar
-from stockapi.markets.market import Market, Schedule, SettingNames, Which
+from stockapi.markets.market import Market, PriceUnit, Schedule, SettingNames, Which
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
 
 def _always(worker: str, tickers: Which, intervals: tuple[Interval, ...], every_s: int) -> Schedule:
-    return Schedule(worker=worker, tickers=tickers, intervals=intervals, every_s=every_s, every_s_when_closed=every_s)
+    fields = ("crypto_last_sync", "crypto_iteration_count")
+    return Schedule(
+        worker=worker,
+        health_fields=fields,
+        tickers=tickers,
+        intervals=intervals,
+        every_s=every_s,
+        every_s_when_closed=every_s,
+    )
 
 
 CRYPTO: Final = Market(
     mode=Mode.CRYPTO,
     aliases=("cryptos",),
     title="Crypto",
+    instruments="crypto coins",
     first_symbol="BTC",
-    price_unit="usd",
+    sample_symbols=("BTC", "ETH"),
+    sample_names=("Bitcoin", "Ethereum"),
+    price_unit=PriceUnit.USD,
     price_decimals=8,
     price_digits=6,  # a coin at 0.00000000128 dollars must survive
     money_decimals=2,

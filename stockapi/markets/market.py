@@ -16,6 +16,17 @@ from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
 
+class PriceUnit(Enum):
+    """The units of prices. The explorer shows prices in each of them; a new one needs its form in `format.js`."""
+
+    DONG = "dong"
+    USD = "usd"
+
+    @property
+    def in_words(self) -> str:
+        return {PriceUnit.DONG: "full dong", PriceUnit.USD: "US dollars"}[self]
+
+
 class Which(Enum):
     """A choice among the tickers of a source: all, those of `Market.priority_tickers`, or the rest."""
 
@@ -29,10 +40,12 @@ class Schedule:
     """One job of the worker: which series it updates, and how often.
 
     `worker`: the name in its reports. No two markets use the same name.
+    `health_fields`: the fields of /health for older clients that include this worker; () for none.
     `every_s`, `every_s_when_closed`: seconds from the start of one cycle to the start of the next.
     """
 
     worker: str
+    health_fields: tuple[str, ...]
     tickers: Which
     intervals: tuple[Interval, ...]
     every_s: int
@@ -59,8 +72,10 @@ class SettingNames:
 class Market:
     """Every fact of one market.
 
-    Names. Requests may use `aliases` instead of the name of the mode. The explorer shows `title` and `price_unit`
-    ("dong", "usd"). It begins with the ticker `first_symbol`.
+    Names. Requests may use `aliases` instead of the name of the mode. The explorer shows `title` and begins with the
+    ticker `first_symbol`.
+    `instruments`: what the tickers of the market are, in the plural.
+    `sample_symbols`, `sample_names`: tickers for the examples of the documentation, and their names.
 
     Numbers.
     `price_decimals`: for prices and averages.
@@ -95,9 +110,12 @@ class Market:
     mode: Mode
     aliases: tuple[str, ...]
     title: str
+    instruments: str
     first_symbol: str
+    sample_symbols: tuple[str, ...]
+    sample_names: tuple[str, ...]
 
-    price_unit: str
+    price_unit: PriceUnit
     price_decimals: int
     price_digits: int
     money_decimals: int

@@ -5,7 +5,7 @@ from datetime import time, timedelta, timezone
 from typing import Final
 
 from stockapi.markets.calendar import Calendar, Session
-from stockapi.markets.market import Market, Schedule, SettingNames, Which
+from stockapi.markets.market import Market, PriceUnit, Schedule, SettingNames, Which
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
@@ -27,9 +27,10 @@ _INDICES: Final = (
 """Shares have three characters and bonds longer names (VND122013), so no shorter rule than a list tells them apart."""
 
 
-def _all(worker: str, interval: Interval, *, every_s: int, every_s_when_closed: int) -> Schedule:
+def _all(worker: str, counted: str, interval: Interval, every_s: int, every_s_when_closed: int) -> Schedule:
     return Schedule(
         worker=worker,
+        health_fields=(f"{worker}_last_sync", f"{counted}_iteration_count"),
         tickers=Which.ALL,
         intervals=(interval,),
         every_s=every_s,
@@ -41,8 +42,11 @@ VN: Final = Market(
     mode=Mode.VN,
     aliases=("stock", "stocks"),
     title="Vietnam",
+    instruments="Vietnamese stocks",
     first_symbol="VNINDEX",
-    price_unit="dong",
+    sample_symbols=("VCB", "FPT"),
+    sample_names=("Vietcombank", "FPT Corporation"),
+    price_unit=PriceUnit.DONG,
     price_decimals=2,
     price_digits=1,
     money_decimals=0,
@@ -77,8 +81,8 @@ VN: Final = Market(
     live_sources=("vci",),
     priority_tickers=(),
     threads={
-        "daily": (_all("daily", Interval.DAILY, every_s=15, every_s_when_closed=5 * 60),),
-        "hourly": (_all("hourly", Interval.HOURLY, every_s=60, every_s_when_closed=30 * 60),),
-        "minute": (_all("minute", Interval.MINUTE, every_s=5 * 60, every_s_when_closed=30 * 60),),
+        "daily": (_all("daily", "daily", Interval.DAILY, every_s=15, every_s_when_closed=5 * 60),),
+        "hourly": (_all("hourly", "slow", Interval.HOURLY, every_s=60, every_s_when_closed=30 * 60),),
+        "minute": (_all("minute", "slow", Interval.MINUTE, every_s=5 * 60, every_s_when_closed=30 * 60),),
     },
 )

@@ -2,9 +2,12 @@
 
 import pytest
 
+from stockapi.config import Settings
 from stockapi.errors import QueryError
 from stockapi.markets import market_of, parse_mode
+from stockapi.markets.tickers import names_for, tickers_for
 from stockapi.models import Mode
+from stockapi.services.status.health import ITERATION_FIELDS, LAST_SYNC_FIELDS
 
 
 @pytest.mark.parametrize(
@@ -34,3 +37,18 @@ def test_the_market_decides_how_numbers_are_rounded(
     market = market_of(mode)
     assert (market.price_decimals, market.price_digits) == (price, digits)
     assert (market.money_decimals, market.has_whole_volume) == (money, whole_volume)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_the_samples_for_the_documents_are_tickers_with_their_names(mode: Mode) -> None:
+    market = market_of(mode)
+    names = names_for(mode, Settings.from_mapping({}))
+    assert tuple(names[symbol] for symbol in market.sample_symbols) == market.sample_names
+    assert market.first_symbol in tickers_for(mode, Settings.from_mapping({}))
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_worker_reports_in_fields_that_health_has(mode: Mode) -> None:
+    known = {*LAST_SYNC_FIELDS, *ITERATION_FIELDS}
+    schedules = [schedule for thread in market_of(mode).threads.values() for schedule in thread]
+    assert {field for schedule in schedules for field in schedule.health_fields} <= known

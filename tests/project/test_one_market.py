@@ -12,7 +12,7 @@ from flask import Flask
 from stockapi import create_app
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
-from stockapi.markets import mode_names
+from stockapi.markets import market_of, mode_names
 from stockapi.models import Mode
 from tests.support.server import clean_environment
 from tests.support.stores import environment
@@ -28,6 +28,8 @@ ROUTES = (
     "/tickers/name?",
     "/tickers/coverage?",
     "/adjustments?",
+    "/calendar?",
+    "/clock?",
     "/analysis/top-performers?min_volume=0",
     "/analysis/ma-scores-by-sector?",
     "/analysis/volume-profile?symbol={ticker}&date=2026-11-20",
@@ -150,7 +152,13 @@ def test_the_documents_know_it_alone(alone: Alone) -> None:
     assert len(shown) == len(ROUTES)
     assert {each["default"] for each in shown} == {alone.mode.value}
     assert {name for each in shown for name in each["enum"]} == {*NAMED[alone.mode], "all"}
+    of_other = market_of(alone.other)
+    words = (of_other.instruments, of_other.price_unit.in_words, *of_other.sample_symbols, *of_other.sample_names)
+    texts = client.get("/openapi.json").text
+    assert [word for word in (*words, f'"{alone.other.value}"', "both markets") if word in texts] == []
+    assert market_of(alone.mode).instruments in texts
     page = client.get("/explorer").text
+    assert f"symbol={of_other.first_symbol}" not in page
     assert f'value="{alone.mode.value}"' in page
     assert f'value="{alone.other.value}"' not in page
 

@@ -22,7 +22,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from stockapi.markets.calendar import Calendar, Session
-from stockapi.markets.market import Market, Schedule, SettingNames, Which
+from stockapi.markets.market import Market, PriceUnit, Schedule, SettingNames, Which
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
@@ -32,8 +32,11 @@ FRUIT: Final = Market(
     mode=Mode.FRUIT,
     aliases=("fruits",),
     title="Fruit",
+    instruments="stocks of New York",
     first_symbol="APPL",
-    price_unit="usd",
+    sample_symbols=("APPL", "PEAR"),
+    sample_names=("Appl", "Pear"),
+    price_unit=PriceUnit.USD,
     price_decimals=4,
     price_digits=1,
     money_decimals=1,
@@ -70,6 +73,7 @@ FRUIT: Final = Market(
         "fruit": (
             Schedule(
                 worker="fruit",
+                health_fields=(),
                 tickers=Which.ALL,
                 intervals=tuple(Interval),
                 every_s=60,

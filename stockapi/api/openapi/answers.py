@@ -16,7 +16,6 @@ from stockapi.models.fields import (
     SCORE_FIELDS,
     VOLUME_CHANGED,
 )
-from stockapi.models.mode import Mode
 from stockapi.services.status.worker_status import Condition
 
 _OPEN: Final = "open of the bar, UTC: YYYY-MM-DD for 1D, 1W, 2W and 1M, YYYY-MM-DDTHH:MM:SS for the others"
@@ -79,9 +78,9 @@ BarSchema = Schema.from_dict(
     {
         "time": bar_time(_OPEN, required=False),
         **{field.name: number(field.meaning, required=False) for field in PRICES},
-        "volume": number("shares, or units of the coin; whole numbers for vn", required=False),
+        "volume": number("quantity traded; a whole number where only whole ones are traded", required=False),
         "symbol": text("the ticker", required=False),
-        "mode": text("market, where mode=all asks for every one", required=False, enum=[mode.value for mode in Mode]),
+        "mode": text("the market, where mode=all asks for every one", required=False),
         **{field.name: number(field.meaning, required=False) for field in INDICATORS},
     },
     name="Bar",
@@ -90,10 +89,10 @@ BarSchema = Schema.from_dict(
 
 BarColumnsSchema = Schema.from_dict(
     {
-        "mode": text("market, where mode=all asks for every one", required=False, enum=[mode.value for mode in Mode]),
+        "mode": text("the market, where mode=all asks for every one", required=False),
         "time": array(bar_time(_OPEN)),
         **{field.name: array(number(field.meaning)) for field in PRICES},
-        "volume": array(number("shares, or units of the coin")),
+        "volume": array(number("quantity traded")),
         **{field.name: array(number(field.meaning, null=True)) for field in INDICATORS},
     },
     name="BarColumns",
@@ -119,15 +118,15 @@ class AdjustmentsAnswerSchema(Schema):
 class GapSchema(Schema):
     first = text("first day without a bar", format="date")
     last = text("last day without a bar", format="date")
-    days = count("trading days (of coins: days) without a bar")
+    days = count("trading days without a bar; of a market that never closes, days")
 
 
 class CoverageSchema(Schema):
     first = bar_time("time of the first bar")
     last = bar_time("time of the last bar")
-    idle_days = count("trading days (of coins: days) that have ended since the day of the last bar")
+    idle_days = count("trading days that have ended since the day of the last bar")
     count = count("bars stored")
-    gaps = several(GapSchema, "runs of trading days (of coins: days) without any bar")
+    gaps = several(GapSchema, "runs of trading days without any bar")
 
 
 class SessionSchema(Schema):
@@ -214,17 +213,17 @@ class HealthSchema(Schema):
     daily_iteration_count = count("cycles of the daily worker")
     slow_iteration_count = count("cycles of the hourly and minute workers")
     crypto_iteration_count = count("cycles of the crypto workers")
-    is_trading_hours = flag("whether the Vietnamese market is open now")
+    is_trading_hours = flag("whether the default market is open now")
     trading_hours_timezone = text("where those hours are")
     memory_usage_bytes = count("resident memory of the answering process")
     memory_usage_mb = number("the same, MiB")
     memory_limit_mb = count("what the machine or its control group allows, whole MiB")
     memory_usage_percent = number("share of the limit")
-    total_tickers_count = count("tickers of both markets")
+    total_tickers_count = count("tickers of all markets")
     active_tickers_count = count("those with a recent bar")
-    daily_records_count = count("daily bars of both markets")
-    hourly_records_count = count("hourly bars of both markets")
-    minute_records_count = count("minute bars of both markets")
+    daily_records_count = count("daily bars of all markets")
+    hourly_records_count = count("hourly bars of all markets")
+    minute_records_count = count("minute bars of all markets")
     disk_cache_entries = count("always 0, for older clients")
     disk_cache_size_bytes = count("always 0, for older clients")
     disk_cache_size_mb = number("always 0, for older clients")
@@ -243,7 +242,7 @@ class LiveSchema(Schema):
 
 
 class ReadySchema(Schema):
-    status = text("queries of both markets can be answered", enum=["ready"])
+    status = text("queries of every market can be answered", enum=["ready"])
     workers = fields.Dict(
         keys=fields.String(),
         values=fields.String(metadata={"enum": [each.value for each in Condition if each is not Condition.OK]}),
@@ -258,7 +257,7 @@ _SNAPSHOT: dict[str, fields.Field[Any]] = {
     "symbol": text("the ticker"),
     "time": bar_time("of its bar, UTC: YYYY-MM-DD, and of an hour YYYY-MM-DDTHH:MM:SS"),
     "close": number("closing price"),
-    "volume": number("shares, or units of the coin"),
+    "volume": number("quantity traded"),
 }
 
 PerformerSchema = Schema.from_dict(
@@ -291,7 +290,7 @@ class StockSchema(Schema):
     symbol = text("the ticker")
     time = bar_time("of its bar, UTC: YYYY-MM-DD")
     close = number("closing price")
-    volume = number("shares, or units of the coin")
+    volume = number("quantity traded")
     ma_value = number("the average", null=True)
     ma_score = number("(close - average) / average x 100")
     close_changed = number(_MEANING[CLOSE_CHANGED], null=True)
@@ -354,7 +353,7 @@ class TickLevelSchema(Schema):
 
 class VolumeProfileDataSchema(Schema):
     symbol = text("the ticker")
-    total_volume = number("of all minutes; a whole number for vn")
+    total_volume = number("of all minutes; a whole number where volumes are")
     total_minutes = count("minute bars")
     price_range = one(PriceRangeSchema, "of the minutes with volume")
     poc = one(PointOfControlSchema, "point of control")

@@ -16,10 +16,11 @@ from marshmallow.fields import Field
 
 from stockapi.api.http import responses
 from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
-from stockapi.api.openapi.answers import ErrorSchema
+from stockapi.api.openapi.answers import BarColumnsSchema, BarSchema, ErrorSchema
 from stockapi.api.openapi.operations import OPERATIONS, Content, Operation
 from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
 from stockapi.context import services
+from stockapi.markets import Market, market_of
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -28,12 +29,12 @@ VERSION: Final = "0.1.0"
 
 _MAX_AGE_S = 300
 _DESCRIPTION = """\
-OHLCV bars of Vietnamese stocks and of crypto coins, with moving averages and their scores.
+OHLCV bars of {instruments}, with moving averages and their scores.
 [Explorer](/explorer) is a page to look at them.
 
 * Every route answers `GET` and `HEAD`; another method is a 405 whose `Allow` names those there are.
-* Times are UTC. Prices of Vietnamese stocks are full dong, of coins US dollars; indices are in points.
-* Every error is `{"error": "<what was wrong, what is allowed>"}`. A parameter given more than once \
+* Times are UTC. Prices are {prices}; indices are in points.
+* Every error is `{{"error": "<what was wrong, what is allowed>"}}`. A parameter given more than once \
 (other than a list), or with a value that is not allowed, is a 400; one without a value is absent; one that nobody \
 knows is ignored, unless its name is almost that of a known one (`symbols`, `start`): that is a 400, too.
 * `ETag` and `If-None-Match` save a download; `gzip`, `br` and `zstd` make it small.
@@ -59,7 +60,7 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "X-Renamed": {
         "description": "where a symbol asked for has another name now: old and new one",
-        "schema": {"type": "string", "examples": ["MATIC=POL"]},
+        "schema": {"type": "string", "examples": ["OLD=NEW"]},
     },
     "Content-Disposition": {
         "description": "of CSV: the name of a file to save it in",
@@ -78,7 +79,8 @@ _ERRORS: Final = {
     ),
     HTTPStatus.NOT_FOUND: (
         "There is nothing of this; the text says of what.",
-        "there are no minute bars of VCB on 2024-02-10 (mode vn); allowed: a symbol, and days on which it traded",
+        "there are no minute bars of {symbol} on 2024-02-10 (mode {mode}); "
+        "allowed: a symbol, and days on which it traded",
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
         "The answer would pass the row budget; the text says how to narrow the query.",
@@ -139,14 +141,17 @@ def _text(markets: Markets) -> bytes:
 
 
 def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
-    """The OpenAPI document of all `OPERATIONS` for these enabled markets. It takes about 5 ms."""
-    plugin = _Plugin()
+    """The OpenAPI document of all `OPERATIONS` for these enabled markets. It takes about 5 ms.
+
+    Examples are of the first market.
+    """
+    plugin, market = _Plugin(), market_of(markets[0])
     spec = APISpec(
         title="stockapi",
         version=VERSION,
         openapi_version="3.1.0",
         plugins=[plugin],
-        info={"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        info={"description": _description(markets), "license": {"name": "MIT", "identifier": "MIT"}},
         servers=[{"url": "/", "description": "this server"}],
     )
     converter = cast(_Converter, plugin.converter)
@@ -155,11 +160,23 @@ def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
     for name, header in _HEADERS.items():
         spec.components.header(name, dict(header))
     for status, (description, text) in _ERRORS.items():
+        text = text.format(symbol=market.sample_symbols[0], mode=market.mode.value)
         spec.components.response(_name(status), _error(status, description, text, converter))
     for operation in OPERATIONS:
         spec.path(openapi_path(operation), operations={"get": _operation(operation, converter, markets)})
     described: dict[str, Any] = spec.to_dict()
+    for of_bars in (BarSchema, BarColumnsSchema):
+        fields = described["components"]["schemas"][of_bars.__name__.removesuffix("Schema")]["properties"]
+        fields["mode"]["enum"] = [mode.value for mode in markets]
     return described
+
+
+def _description(markets: Markets) -> str:
+    records = [market_of(mode) for mode in markets]
+    return _DESCRIPTION.format(
+        instruments=" and of ".join(each.instruments for each in records),
+        prices=", ".join(f"{each.price_unit.in_words} ({each.instruments})" for each in records),
+    )
 
 
 def openapi_path(operation: Operation) -> str:
@@ -174,7 +191,7 @@ def _operation(operation: Operation, converter: OpenAPIConverter, markets: Marke
         "summary": operation.summary,
         "description": operation.description,
         "parameters": _parameters(operation, converter, markets),
-        "responses": _responses(operation, converter),
+        "responses": _responses(operation, converter, market_of(markets[0])),
     }
 
 
@@ -185,19 +202,20 @@ def _parameters(operation: Operation, converter: OpenAPIConverter, markets: Mark
     ]
     if operation.query is not None:
         described += converter.schema2parameters(operation.query(markets), location="query")
+    example = operation.example(market_of(markets[0]))
     for parameter in described:
-        if parameter["name"] in operation.example:
-            parameter["example"] = operation.example[parameter["name"]]
+        if parameter["name"] in example:
+            parameter["example"] = example[parameter["name"]]
     return described
 
 
-def _responses(operation: Operation, converter: OpenAPIConverter) -> dict[str, Any]:
+def _responses(operation: Operation, converter: OpenAPIConverter, market: Market) -> dict[str, Any]:
     always = _CONDITIONAL_HEADERS if operation.is_conditional else ("Cache-Control",)
     described: dict[str, Any] = {
         "200": {
             "description": operation.answer,
             "headers": _header_references(*always, *operation.headers),
-            "content": _content(operation.content, converter, operation.sample),
+            "content": _content(operation.content, converter, operation.sample and operation.sample(market)),
         }
     }
     if operation.is_conditional:

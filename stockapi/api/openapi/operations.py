@@ -4,8 +4,9 @@
 answers and the errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,10 +16,14 @@ from stockapi.api.openapi import answers as answers
 from stockapi.api.pages import docs
 from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
 from stockapi.api.queries.parameters import QuerySchema
+from stockapi.api.routes.calendar import calendar_answer
+from stockapi.markets import Market
 
 JsonSchema = Mapping[str, Any]
 Content = Mapping[str, type[Schema] | JsonSchema]
 """For each media type: a marshmallow schema, or a JSON schema that may contain marshmallow schemas."""
+Example = Callable[[Market], Mapping[str, object]]
+"""An example is made for a market, with its symbols and its hours."""
 
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
@@ -36,7 +41,7 @@ class Operation:
     `path`: the rule of the application, with `<name>` for a variable part.
     `answer`: the description of the 200. `content`: its body.
     `example`: values of parameters that make a useful request; /docs fills them in.
-    `sample`: an example of the first body in `content`.
+    `sample`: an example of the first body in `content`. Both are those of the default market.
     `headers`: the names of the further header components of the 200.
     `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
     `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
@@ -50,8 +55,8 @@ class Operation:
     content: Content
     query: type[QuerySchema] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
-    example: Mapping[str, object] = field(default_factory=dict)
-    sample: object = None
+    example: Example = lambda _: {}
+    sample: Example | None = None
     headers: tuple[str, ...] = ()
     is_conditional: bool = True
     errors: tuple[HTTPStatus, ...] = ()
@@ -61,20 +66,46 @@ def _by_symbol(values: type[Schema] | JsonSchema) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": values}
 
 
-_BAR: Final = {
-    "time": "2026-10-01",
-    "open": 103900.0,
-    "high": 105500.0,
-    "low": 103800.0,
-    "close": 104900.0,
-    "volume": 1131700,
-    "symbol": "VCB",
-    "ma10": 102520.0,
-    "ma10_score": 2.3215,
-    "close_changed": 1.2548,
-    "volume_changed": -30.2453,
-    "total_money_changed": 1471210000.0,
-}
+def _bars(market: Market) -> Mapping[str, object]:
+    bar = {
+        "time": "2026-10-01",
+        "open": 103900.0,
+        "high": 105500.0,
+        "low": 103800.0,
+        "close": 104900.0,
+        "volume": 1131700,
+        "symbol": market.sample_symbols[0],
+        "ma10": 102520.0,
+        "ma10_score": 2.3215,
+        "close_changed": 1.2548,
+        "volume_changed": -30.2453,
+        "total_money_changed": 1471210000.0,
+    }
+    return {market.sample_symbols[0]: [bar]}
+
+
+def _coverage(market: Market) -> Mapping[str, object]:
+    return {
+        market.sample_symbols[0]: {
+            "first": "2015-01-05",
+            "last": "2026-11-20",
+            "count": 2962,
+            "idle_days": 0,
+            "gaps": [{"first": "2020-03-04", "last": "2020-03-05", "days": 2}],
+        }
+    }
+
+
+def _groups(market: Market) -> Mapping[str, object]:
+    return {market.list_group or "A_SECTOR": list(market.sample_symbols)}
+
+
+_SAMPLE_DAYS: Final = date(2026, 11, 20), date(2026, 11, 24)
+
+
+def _calendar(market: Market) -> Mapping[str, object]:
+    return calendar_answer(market.mode, market.calendar.hours(*_SAMPLE_DAYS), *_SAMPLE_DAYS)
+
 
 _NAMES: Final = Operation(
     path="/tickers/names",
@@ -84,7 +115,7 @@ _NAMES: Final = Operation(
     query=schemas.NamesSchema,
     answer="Names by symbol, alphabetical.",
     content={_JSON: _by_symbol(_TEXT)},
-    sample={"FPT": "FPT Corporation", "HPG": "Hoa Phat Group"},
+    sample=lambda market: dict(zip(market.sample_symbols, market.sample_names, strict=True)),
 )
 
 _BARS: Final = (
@@ -96,7 +127,7 @@ _BARS: Final = (
             "The newest `limit` bars of each symbol, or all of a range of days. Stored intervals are `1D`, `1H` and "
             "`1m`; the others are computed on read, with indicators that do not depend on the range asked for. "
             "A symbol nobody knows is not in the answer; nothing found is `{}`. With `mode=all` a symbol that "
-            "several markets have bars of stands under `<market>:<symbol>`, as `vn:FPT`."
+            "several markets have bars of stands under `<market>:<symbol>`."
         ),
         query=schemas.TickersSchema,
         answer="Bars by symbol, alphabetical, each list ascending; indicators that are not defined are left out.",
@@ -113,8 +144,8 @@ _BARS: Final = (
             },
             "application/x-ndjson": {"type": "string", "description": "a bar per line, as in JSON with shape=rows"},
         },
-        example={"symbol": ["VCB"], "limit": 5},
-        sample={"VCB": [_BAR]},
+        example=lambda market: {"symbol": list(market.sample_symbols), "limit": 5},
+        sample=_bars,
         headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
         errors=_BAR_ERRORS,
     ),
@@ -122,11 +153,11 @@ _BARS: Final = (
         path="/tickers/group",
         tag="Reference",
         summary="Which tickers belong together",
-        description="The sectors of Vietnamese tickers; with `mode=crypto` the ranked coins, as one group.",
+        description="The sectors of a market's tickers; of a market without sectors its ranked list, as one group.",
         query=schemas.GroupSchema,
         answer="Symbols by group.",
         content={_JSON: _by_symbol({"type": "array", "items": _TEXT})},
-        sample={"NGAN_HANG": ["ACB", "BID", "VCB"], "CONG_NGHE": ["FPT"]},
+        sample=_groups,
     ),
     _NAMES,
     replace(_NAMES, path="/tickers/name", summary="What is behind each symbol, as older clients ask"),
@@ -138,16 +169,8 @@ _BARS: Final = (
         query=schemas.CoverageSchema,
         answer="Coverage by symbol, alphabetical.",
         content={_JSON: _by_symbol(answers.CoverageSchema)},
-        example={"symbol": ["VCB"]},
-        sample={
-            "VCB": {
-                "first": "2015-01-05",
-                "last": "2026-11-20",
-                "count": 2962,
-                "idle_days": 0,
-                "gaps": [{"first": "2020-03-04", "last": "2020-03-05", "days": 2}],
-            }
-        },
+        example=lambda market: {"symbol": [market.sample_symbols[0]]},
+        sample=_coverage,
         headers=("X-Data-Source", "X-Renamed"),
         errors=(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
@@ -172,21 +195,8 @@ _BARS: Final = (
         query=reference_schemas.CalendarSchema,
         answer="Sessions and holidays, ascending.",
         content={_JSON: answers.CalendarAnswerSchema},
-        example={"start_date": "2026-11-20", "end_date": "2026-11-24"},
-        sample={
-            "mode": "vn",
-            "timezone": "Asia/Ho_Chi_Minh",
-            "sessions": [
-                {
-                    "date": "2026-11-20",
-                    "open": "2026-11-20T02:00:00Z",
-                    "close": "2026-11-20T08:00:00Z",
-                    "lunch_start": "2026-11-20T04:30:00Z",
-                    "lunch_end": "2026-11-20T06:00:00Z",
-                }
-            ],
-            "holidays": [{"date": "2026-11-24", "name": "Vietnam Cultural Day"}],
-        },
+        example=lambda _: dict(zip(("start_date", "end_date"), map(str, _SAMPLE_DAYS), strict=True)),
+        sample=_calendar,
     ),
     Operation(
         path="/clock",
@@ -212,7 +222,7 @@ _ANALYSES: Final = (
         query=analysis_schemas.TopPerformersSchema,
         answer="Both ends of the ranking.",
         content={_JSON: answers.analysis_answer("top_performers", answers.TopPerformersDataSchema)},
-        example={"limit": 5},
+        example=lambda _: {"limit": 5},
         headers=("X-Data-Source",),
         errors=_BAR_ERRORS,
     ),
@@ -224,7 +234,7 @@ _ANALYSES: Final = (
         query=analysis_schemas.SectorScoresSchema,
         answer="Sectors by falling average score.",
         content={_JSON: answers.analysis_answer("ma_scores_by_sector", answers.MaScoresDataSchema)},
-        example={"top_per_sector": 3},
+        example=lambda _: {"top_per_sector": 3},
         headers=("X-Data-Source",),
         errors=_BAR_ERRORS,
     ),
@@ -241,7 +251,7 @@ _ANALYSES: Final = (
         query=analysis_schemas.VolumeProfileSchema,
         answer="The profile, its point of control and value area.",
         content={_JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
-        example={"symbol": "VCB", "date": "latest"},
+        example=lambda market: {"symbol": market.sample_symbols[0], "date": "latest"},
         headers=("X-Data-Source", "X-Renamed"),
         errors=(HTTPStatus.NOT_FOUND, *_BAR_ERRORS),
     ),
@@ -325,7 +335,7 @@ _PAGES: Final = (
         },
         answer="The file.",
         content={"text/javascript": _TEXT, "text/css": _TEXT, "image/svg+xml": _TEXT, "image/png": _TEXT},
-        example={"bundle": docs.OWN.name, "version": docs.OWN.version, "name": "docs.js"},
+        example=lambda _: {"bundle": docs.OWN.name, "version": docs.OWN.version, "name": "docs.js"},
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )

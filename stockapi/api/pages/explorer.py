@@ -80,7 +80,7 @@ def _market(mode: Mode, settings: Settings, year: int) -> dict[str, object]:
         "mode": mode.value,
         "title": market.title,
         "firstSymbol": market.first_symbol,
-        "unit": market.price_unit,
+        "unit": market.price_unit.value,
         "indices": settings.indices(mode),
         "timeZone": market.calendar.zone_name,
         "clock": market.calendar.clock_name,

@@ -281,7 +281,7 @@ def symbols(*, description: str) -> Parameter:
     return ListParameter(
         lambda _, text: parse_symbol(text),
         description=description,
-        schema={"type": "array", "items": _SYMBOL_SCHEMA, "examples": [["VCB", "FPT"]]},
+        schema={"type": "array", "items": _SYMBOL_SCHEMA},
     )
 
 
@@ -289,7 +289,7 @@ def required_symbol(*, description: str) -> Parameter:
     return Parameter(
         lambda _, text: parse_symbol(text),
         description=description,
-        schema=_SYMBOL_SCHEMA | {"examples": ["VCB"]},
+        schema=_SYMBOL_SCHEMA,
         missing=f"symbol is missing; allowed: one symbol, {ALLOWED_SYMBOL}",
     )
 

@@ -162,7 +162,10 @@ class TickersSchema(QuerySchema):
             "newest bars of each symbol, counted back from end_date or now; 0 for all of them; ignored with start_date"
         ),
     )
-    legacy = boolean(default=False, description="prices and averages of Vietnamese stocks divided by 1000")
+    legacy = boolean(
+        default=False,
+        description="prices and averages in thousands, but not of indices; ignored where older clients have none",
+    )
     ma = boolean(default=True, description=f"false leaves out all {len(INDICATOR_FIELDS)} indicators")
     ema = boolean(default=False, description="averages are exponential, and scores are against those")
     columns = _columns()

@@ -1,5 +1,8 @@
 """GET /calendar and /clock: when a market trades."""
 
+from collections.abc import Iterable
+from datetime import date
+
 import orjson
 from flask import Blueprint, Response, request
 
@@ -8,6 +11,7 @@ from stockapi.api.queries.reference_schemas import parse_calendar_query, parse_c
 from stockapi.context import services
 from stockapi.markets import market_of
 from stockapi.markets.calendar import Hours
+from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
 
 blueprint = Blueprint("calendar", __name__)
@@ -22,13 +26,7 @@ def sessions() -> Response:
     calendar = market_of(query.mode).calendar
     first, last = query.days(services().clock().astimezone(calendar.zone).date())
     hours = limits.current().within(calendar.hours(first, last), "looking up sessions")
-    holidays = calendar.named_holidays(range(first.year, last.year + 1))
-    body = {
-        "mode": query.mode.value,
-        "timezone": calendar.zone_name,
-        "sessions": [_session(each) for each in hours],
-        "holidays": [{"date": day.isoformat(), "name": name} for day, name in holidays.items() if first <= day <= last],
-    }
+    body = calendar_answer(query.mode, hours, first, last)
     return responses.conditional([orjson.dumps(body)], responses.JSON_TYPE, _MAX_AGE_S)
 
 
@@ -49,6 +47,18 @@ def clock() -> Response:
             "next_close": _moment(state.next_close),
         }
     )
+
+
+def calendar_answer(mode: Mode, hours: Iterable[Hours], first: date, last: date) -> dict[str, object]:
+    """The body of /calendar. `hours`: those of the days from `first` to `last`, ascending."""
+    calendar = market_of(mode).calendar
+    holidays = calendar.named_holidays(range(first.year, last.year + 1))
+    return {
+        "mode": mode.value,
+        "timezone": calendar.zone_name,
+        "sessions": [_session(each) for each in hours],
+        "holidays": [{"date": day.isoformat(), "name": name} for day, name in holidays.items() if first <= day <= last],
+    }
 
 
 def _session(hours: Hours) -> dict[str, str | None]:

@@ -112,7 +112,9 @@ def _coin_of(name: str, market: Market, ends: tuple[str, ...], *, is_pair: bool)
     if separator:
         if quote in market.quotes:
             return base
-        raise ValueError(f"{shown(name)} is priced in {quote}; prices in {market.mode.value} are {market.price_unit}")
+        raise ValueError(
+            f"{shown(name)} is priced in {quote}; prices in {market.mode.value} are {market.price_unit.value}"
+        )
     found = next((end for end in ends if name.endswith(end) and name != end), None)
     if found is None and is_pair:
         raise ValueError(f"{shown(name)} is no pair with {', '.join(ends)}")

@@ -157,7 +157,7 @@ class Verification:
 
 
 class Bookkeeping:
-    """The bookkeeping tables of both databases. Every method raises SqliteError when it fails."""
+    """The bookkeeping tables of all databases. Every method raises SqliteError when it fails."""
 
     def __init__(self, db_manager: DatabaseManager) -> None:
         self._db = db_manager

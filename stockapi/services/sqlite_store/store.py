@@ -71,7 +71,7 @@ class Recorded:
 
 
 class SqliteStore:
-    """The bars of both markets in SQLite."""
+    """The bars of all markets in SQLite."""
 
     def __init__(self, db_manager: DatabaseManager) -> None:
         self._db = db_manager

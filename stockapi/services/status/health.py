@@ -30,19 +30,9 @@ _NO_DISK_CACHE = {
     "disk_cache_usage_percent": 0.0,
 }
 """Fields that older clients read. There is no such cache."""
-_COINS = ("crypto_priority", "crypto_daily", "crypto_hourly", "crypto_minute")
-_LAST_SYNCS = {
-    "daily_last_sync": ("daily",),
-    "hourly_last_sync": ("hourly",),
-    "minute_last_sync": ("minute",),
-    "crypto_last_sync": _COINS,
-}
-_ITERATION_COUNTS = {
-    "daily_iteration_count": ("daily",),
-    "slow_iteration_count": ("hourly", "minute"),
-    "crypto_iteration_count": _COINS,
-}
-"""Fields that older clients read, each with its workers. Workers of other markets are only in `workers`."""
+LAST_SYNC_FIELDS = ("daily_last_sync", "hourly_last_sync", "minute_last_sync", "crypto_last_sync")
+ITERATION_FIELDS = ("daily_iteration_count", "slow_iteration_count", "crypto_iteration_count")
+"""Fields that older clients read. `Schedule.health_fields` says which workers are in them; `workers` has all."""
 
 
 def health_report(
@@ -98,13 +88,14 @@ def _workers(stores: Stores, now: datetime) -> dict[Mode, list[Worker]]:
 
 def _sync_report(workers: Mapping[Mode, Sequence[Worker]]) -> dict[str, object]:
     """The fields that older clients read."""
-    states = {worker.name: worker.state for of_market in workers.values() for worker in of_market}
-
-    def of(names: tuple[str, ...]) -> list[WorkerState]:
-        return [states[name] for name in names if name in states]
-
-    last_syncs = {field: _last_sync(of(names)) for field, names in _LAST_SYNCS.items()}
-    return last_syncs | {field: _iterations(of(names)) for field, names in _ITERATION_COUNTS.items()}
+    states: dict[str, list[WorkerState]] = {field: [] for field in (*LAST_SYNC_FIELDS, *ITERATION_FIELDS)}
+    for mode, of_market in workers.items():
+        fields = {each.worker: each.health_fields for thread in market_of(mode).threads.values() for each in thread}
+        for worker in of_market:
+            for field in fields.get(worker.name, ()):  # a worker of an earlier program has none
+                states[field].append(worker.state)
+    last_syncs = {field: _last_sync(states[field]) for field in LAST_SYNC_FIELDS}
+    return last_syncs | {field: _iterations(states[field]) for field in ITERATION_FIELDS}
 
 
 def _last_sync(states: Sequence[WorkerState]) -> str | None:

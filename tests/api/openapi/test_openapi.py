@@ -17,6 +17,7 @@ from stockapi.api.openapi import document as openapi
 from stockapi.api.openapi.operations import OPERATIONS, Operation
 from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
 from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
+from stockapi.markets import market_of
 from tests.support import api_market
 from tests.support.server import ROOT
 
@@ -48,11 +49,15 @@ def fields_of(operation: Operation) -> dict[str, Any]:
 PARAMETERS = [(each, name) for each in OPERATIONS for name in fields_of(each)]
 
 
+def example_of(operation: Operation) -> dict[str, object]:
+    return dict(operation.example(market_of(EVERY_MARKET[0])))
+
+
 def each_example() -> Iterator[tuple[Operation, dict[str, object]]]:
     """Whole requests: the example of each operation, and with each further example of a parameter in its place."""
     document = openapi.document()
     for operation in OPERATIONS:
-        yield operation, dict(operation.example)
+        yield operation, example_of(operation)
         for parameter in described(document, operation)["parameters"]:
             for example in parameter["schema"].get("examples", []):
                 yield operation, with_example(operation, parameter["name"], example)
@@ -60,7 +65,7 @@ def each_example() -> Iterator[tuple[Operation, dict[str, object]]]:
 
 def with_example(operation: Operation, name: str, value: object) -> dict[str, object]:
     """The operation's example with another value of a parameter, and dates that go with it."""
-    request = dict(operation.example)
+    request = example_of(operation)
     if name in ("start_date", "end_date") and "date" in request:
         del request["date"]
         request["start_date"] = value
@@ -81,7 +86,7 @@ def schemas_that_parse() -> set[type[QuerySchema]]:
 
 def path_of(operation: Operation) -> str:
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", operation.path)
-    return path.format(**{name: operation.example[name] for name in operation.path_parameters})
+    return path.format(**{name: example_of(operation)[name] for name in operation.path_parameters})
 
 
 def ask(client: FlaskClient, operation: Operation, example: dict[str, object]) -> Any:
@@ -120,7 +125,7 @@ def test_it_has_every_parameter(document: dict[str, Any], operation: Operation) 
 
 @pytest.mark.parametrize(("operation", "name"), PARAMETERS, ids=lambda each: getattr(each, "path", each))
 def test_the_route_parses_what_the_document_says_it_does(client: FlaskClient, operation: Operation, name: str) -> None:
-    answer = ask(client, operation, dict(operation.example) | {name: ["x" * 100, "y"]})
+    answer = ask(client, operation, example_of(operation) | {name: ["x" * 100, "y"]})
     assert answer.status_code == 400
     assert re.search(rf"(^|; ){name} ('x|is given 2 times)", answer.json["error"])
 
@@ -203,7 +208,7 @@ def test_every_example_is_answered(client: FlaskClient, operation: Operation, ex
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.path)
 def test_an_answer_that_may_be_kept_has_a_tag_and_the_others_say_so(client: FlaskClient, operation: Operation) -> None:
-    answer = ask(client, operation, dict(operation.example))
+    answer = ask(client, operation, example_of(operation))
     again = client.get(answer.request.full_path, headers={"If-None-Match": answer.headers.get("ETag", '"-"')})
     assert ("ETag" in answer.headers, again.status_code == 304) == (operation.is_conditional, operation.is_conditional)
     assert ("no-store" in answer.headers["Cache-Control"]) is not operation.is_conditional

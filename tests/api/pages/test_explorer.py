@@ -15,6 +15,7 @@ from stockapi import create_app
 from stockapi.api.pages import explorer
 from stockapi.api.pages.assets import package_file, static_file
 from stockapi.config import Settings
+from stockapi.markets.market import PriceUnit
 from stockapi.models import AggregatedInterval, Interval, Mode
 from tests.support.stores import environment
 
@@ -194,6 +195,11 @@ def test_the_page_knows_which_tickers_are_indices(facts: dict[str, list[dict[str
         "vn": ["VNINDEX", "HNX30"],
         "crypto": [],
     }
+
+
+def test_the_page_can_show_prices_in_every_unit() -> None:
+    (known,) = re.findall(r"@typedef \{(.+)\} Unit", (FOLDER / "format.js").read_text(encoding="utf-8"))
+    assert {unit.strip('" ') for unit in known.split("|")} == {*(unit.value for unit in PriceUnit), "points"}
 
 
 def test_every_interval_can_be_chosen_the_shortest_first(page: Page, facts: dict[str, list[dict[str, Any]]]) -> None:
