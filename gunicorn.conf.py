@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stockapi.api.server import listening
+from stockapi.api.server import listening, stop_signals
 from stockapi.api.server.metrics_files import count_without_room, forget_worker, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
 from stockapi.config import Settings
@@ -80,6 +80,13 @@ logger_class = LineLogger
 
 
 on_starting = listening.on_starting
+
+stop_signals.hold_while_forking()
+
+
+def pre_exec(_server: object) -> None:
+    """gunicorn calls it in the process that becomes a new master (SIGUSR2). A mask of signals survives the exec."""
+    stop_signals.receive()
 
 
 def post_fork(_server: object, _worker: ApiWorker) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 60
-"""Twice gunicorn's `graceful_timeout`: a process that gets the signal while it starts misses it and is killed."""
+"""Twice gunicorn's `graceful_timeout`."""
 
 
 @dataclass(frozen=True)

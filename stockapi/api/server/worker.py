@@ -21,6 +21,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from stockapi.api.server import stop_signals
 from stockapi.api.server.connection_counts import ConnectionCounts
 from stockapi.api.server.paced_socket import PacedSocket, SlowReaderError
 from stockapi.logs import LineFormatter, key_values
@@ -76,6 +77,7 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
     * gunicorn accepts every connection at once. Of 8 connections opened together, one of two processes took 7 or 8 in
       half of all tries, and 255 requests a second were answered; with 4 and 4 it was 800. Here the process with fewer
       connections accepts first.
+    * gunicorn forgets a stop that reaches a worker before it has handlers of its own: see `stop_signals`.
     * gunicorn ends, with all requests in progress, when there is no file descriptor for a new connection. Here that
       connection waits in the kernel until there is one.
     """
@@ -87,6 +89,10 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
     """The counts of all processes. They are made when the master imports this module."""
 
     # All of these run in the main thread, except `handle` and `_keepalive_after`.
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        stop_signals.receive()
 
     def accept(self, listener: socket.socket) -> None:
         if self.connection_counts.lowest() < self.nr_conns:

@@ -517,6 +517,21 @@ def test_a_stop_lets_requests_finish(tmp_path: Path, directory: Path) -> None:
         assert server.stop() == 0
 
 
+def test_a_stop_while_workers_are_forked_is_not_lost(tmp_path: Path, directory: Path) -> None:
+    """A worker of gunicorn that gets SIGTERM before its own handlers are set lets the master wait for 30 seconds."""
+    slow_fork = tmp_path / "slow_fork.py"
+    slow_fork.write_text(
+        f"import runpy, time\nglobals().update(runpy.run_path({str(ROOT / 'gunicorn.conf.py')!r}))\n"
+        "def post_fork(server, worker):\n    time.sleep(0.5)\n"
+    )
+    with running_server(tmp_path, environment(directory, WEB_CONCURRENCY="2"), "--config", str(slow_fork)) as server:
+        started = time.monotonic()
+        os.kill(server.process.pid, signal.SIGTTIN)  # one worker more
+        time.sleep(0.3)
+        assert server.stop() == 0
+        assert time.monotonic() - started < 20
+
+
 # A start that must not happen
 
 
