@@ -275,7 +275,7 @@ class Settings:
         "", _dates(), "the opposite: days with a session that the calendar takes for a holiday or a weekend"
     )
     ticker_groups_file: Path | None = _setting("", _optional_file(), "sectors of VN tickers, in place of the built-in")
-    crypto_list_file: Path | None = _setting("", _optional_file(), "ranked coins, in place of the built-in top 100")
+    crypto_list_file: Path | None = _setting("", _optional_file(), "ranked coins, in place of the built-in")
     host: str = _setting(
         "0.0.0.0",  # noqa: S104
         _text("a host name or address, IPv6 without brackets", r"[\w.:-]{1,255}"),

@@ -56,7 +56,7 @@ class Schedule:
 class SettingNames:
     """The names of the fields of `Settings` that belong to one market. None: the market has no such setting.
 
-    `groups_file`: the file that replaces `Market.groups_file`.
+    `groups_file`: a file of groups that replaces the built-in ones.
     `index_tickers`: the symbols of indices.
     `source`: the choice among `Market.live_sources`.
     """
@@ -74,6 +74,7 @@ class Market:
 
     Names. Requests may use `aliases` instead of the name of the mode. The explorer shows `title` and begins with the
     ticker `first_symbol`.
+    `price_unit`, `currency`: of prices; the latter in ISO 4217.
     `instruments`: what the tickers of the market are, in the plural.
     `sample_symbols`, `sample_names`: tickers for the examples of the documentation, and their names.
 
@@ -94,12 +95,14 @@ class Market:
 
     Bars. Doctor reports two closes in a row when their ratio is at least `odd_jump`.
 
-    Tickers. `groups_file` and `names_file` are in `data/` of this project.
+    Tickers. `listings_file` is in `data/` of this project; `markets.listings` describes it.
+    `sector_aliases`: other names of sectors that requests may use.
     `indices`: the symbols whose values are points, not money: indices, and futures on them. A symbol that ends in `*`
     stands for all that begin so.
     `symbol_suffixes`: what other programs write behind a symbol of this market: VCB.VN.
     `quotes`: in other programs symbols are pairs, such as BTCUSDT, and these are worth `price_unit`; () for no pairs.
-    `list_group`: if `groups_file` is a plain list, the name of its one group; None if it is an object of groups.
+    `list_group`: if the file of the setting `groups_file` is a plain list, the name of its one group; None if it is an
+    object of groups.
 
     Sources.
     `live_sources`: their names, the default first; () when the market can only be simulated.
@@ -116,6 +119,7 @@ class Market:
     sample_names: tuple[str, ...]
 
     price_unit: PriceUnit
+    currency: str
     price_decimals: int
     price_digits: int
     money_decimals: int
@@ -134,9 +138,9 @@ class Market:
     indices: tuple[str, ...]
     symbol_suffixes: tuple[str, ...]
     quotes: tuple[str, ...]
-    groups_file: str
+    listings_file: str
+    sector_aliases: Mapping[str, str]
     list_group: str | None
-    names_file: str
     settings: SettingNames
 
     live_sources: tuple[str, ...]

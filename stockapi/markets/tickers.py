@@ -1,31 +1,33 @@
-"""The tickers of each market, their sectors, and the names of the companies and coins.
+"""The groups of each market, and the tickers that its workers follow.
 
-The tickers are in two JSON files of this project. `TICKER_GROUPS_FILE` and `CRYPTO_LIST_FILE` replace them:
+They are those of `listings`, unless `TICKER_GROUPS_FILE` or `CRYPTO_LIST_FILE` names a file. Then the groups are those
+of the file, and its symbols, no others, are followed:
 
-* `ticker_group.json`: an object from the name of a group to its symbols. It has tickers of HOSE, HNX and UPCOM. Each is
-    in one sector, in alphabetical order. The indices are in the group INDEX.
-* `crypto_top_100.json`: an array of symbols, roughly in the order of their market capitalisation at the end of 2025.
-    Stablecoins and wrapped coins are left out: their price is one dollar, or that of another coin.
+* groups: an object from the name of a group to its symbols. Indices need a group, too, to be followed.
+* coins: an array of symbols by rank.
 
-`vn_names.json` and `crypto_names.json` are objects from symbol to name, with every symbol of those two files. They have
-the common names, in English if there is one, with at most 60 characters.
+Built-in groups are the sectors under the names that clients of the old API use, with the stocks that it had in each.
+Stocks that it did not have are in no group, nor are indices. Coins whose price is that of a currency or of gold are not
+among the ranked: their chart is a line.
 
 A file of a setting is read again at each call, in about 400 microseconds. So a change of the file has effect at once.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from stockapi.errors import ConfigError
 from stockapi.machine import read_regular
 from stockapi.markets import market_of
+from stockapi.markets.listings import listing, listings
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, is_symbol
+
+log = logging.getLogger(__name__)
 
 _ALLOWED_GROUPS: Final = (
     f"a JSON object, group name to a list of different symbols, none empty; a symbol is {ALLOWED_SYMBOL}"
@@ -42,11 +44,12 @@ class FileSettings(Protocol):
 
 
 def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
-    """The symbols of each group of a market, in the order of the file. A plain list is one group, in the order of rank.
+    """The symbols of each group of a market. Built-in groups are in alphabetical order, the symbols of each as in
+    `listings`; in the file of a setting its order counts. A plain list is one group, in the order of rank.
 
     In the file of a setting, a symbol may be in several groups, but only once in each.
 
-    :raises ConfigError: when the file cannot be read, or does not have the form of the built-in one.
+    :raises ConfigError: when the file cannot be read, or does not have the form of groups, or of a list.
     """
     own = settings.groups_file(mode)
     groups = _built_in_groups(mode) if own is None else _groups_in(own, mode)
@@ -55,28 +58,34 @@ def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
 
 @cache
 def _built_in_groups(mode: Mode) -> dict[str, list[str]]:
-    """Read once for each process: to read them took 0.4 ms of every analysis."""
-    return _groups_in(built_in(market_of(mode).groups_file), mode)
+    """Made once for each process, as every analysis needs them."""
+    groups: dict[str, list[str]] = {}
+    for each in listings(mode).values():
+        if each.sector is not None:
+            groups.setdefault(each.sector, []).append(each.symbol)
+    return dict(sorted(groups.items()))
 
 
-def _groups_in(source: Traversable, mode: Mode) -> dict[str, list[str]]:
+def _groups_in(file: Path, mode: Mode) -> dict[str, list[str]]:
     market = market_of(mode)
-    name, group = (market.settings.groups_file or market.groups_file).upper(), market.list_group
+    name, group = str(market.settings.groups_file).upper(), market.list_group
     allowed = _ALLOWED_GROUPS if group is None else _ALLOWED_LIST
     try:
-        value = read_json(source)
+        value = read_json(file)
         return _groups(value) if group is None else {group: _ranked(value)}
     except OSError as exc:
-        raise ConfigError(f"{name}={str(source)!r} cannot be read: {exc.strerror}; allowed: {allowed}") from exc
+        raise ConfigError(f"{name}={str(file)!r} cannot be read: {exc.strerror}; allowed: {allowed}") from exc
     except ValueError as exc:
-        raise ConfigError(f"{name}={str(source)!r} is not allowed: {exc}; allowed: {allowed}") from exc
+        raise ConfigError(f"{name}={str(file)!r} is not allowed: {exc}; allowed: {allowed}") from exc
 
 
 def tickers_for(mode: Mode, settings: FileSettings) -> list[str]:
-    """Every symbol of the groups of the market, once, in the order of the groups.
+    """Every symbol that is followed, once: as in `listings`, or in the order of the groups of a file of the settings.
 
     :raises ConfigError: as `groups_for`.
     """
+    if settings.groups_file(mode) is None:
+        return [each.symbol for each in listings(mode).values() if each.is_followed]
     return list(sector_of(groups_for(mode, settings)))
 
 
@@ -89,29 +98,33 @@ def sector_of(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return sectors
 
 
-def names_for(mode: Mode, settings: FileSettings) -> dict[str, str]:
-    """The name of each symbol of the groups of the market, in alphabetical order of the symbols.
+def group_named(text: str, groups: Mapping[str, Sequence[str]], mode: Mode) -> str | None:
+    """The name of the group that a request means: this one, but for upper and lower case, or one that this is an alias
+    of. None without such a group. If two names differ in case alone, the one that is exactly equal is meant.
+    """
+    names = {name.casefold(): name for name in groups}
+    alias = market_of(mode).sector_aliases.get(text.upper(), "")
+    return text if text in groups else names.get(text.casefold()) or names.get(alias.casefold())
 
-    A symbol without a name in this project is left out. It can only come from the file of a setting.
+
+def names_for(mode: Mode, settings: FileSettings) -> dict[str, str]:
+    """The short name of each symbol that is followed, in alphabetical order of the symbols.
+
+    A symbol that `listings` does not know is left out. It can only come from the file of a setting.
 
     :raises ConfigError: as `groups_for`.
     """
-    names = read_json(built_in(market_of(mode).names_file))
-    return {symbol: names[symbol] for symbol in sorted(tickers_for(mode, settings)) if symbol in names}
+    known = ((symbol, listing(mode, symbol)) for symbol in sorted(tickers_for(mode, settings)))
+    return {symbol: each.short_name for symbol, each in known if each is not None}
 
 
-def built_in(name: str) -> Traversable:
-    """The path of a data file of this project."""
-    return files("stockapi") / "data" / name
-
-
-def read_json(source: Traversable) -> Any:
+def read_json(file: Path) -> Any:
     """The parsed content of a JSON file.
 
     :raises OSError: when it cannot be read.
     :raises ValueError: when it is not JSON in UTF-8, or when an object in it has the same name twice.
     """
-    text = (read_regular(source) if isinstance(source, Path) else source.read_bytes()).decode("utf-8-sig")
+    text = read_regular(file).decode("utf-8-sig")
     # Editors on Windows write a byte order mark at the start of UTF-8 files.
     return json.loads(text, object_pairs_hook=_unique_keys)
 
@@ -133,7 +146,8 @@ def _ranked(value: object) -> list[str]:
     """The symbols of a list of coins, in upper case.
 
     The list is an array of symbols. Files of the old API are taken, too: an array of objects with a `symbol`, and an
-    object that has one array (`{"data": [{"symbol": "btc"}]}`). Among objects, the first of equal symbols counts.
+    object that has one array (`{"data": [{"symbol": "btc"}]}`). Such files come from rankings of all coins. So among
+    objects the first of equal symbols counts, and those that are no symbols here are left out, with a line in the log.
     """
     if isinstance(value, dict):
         lists = [each for each in value.values() if isinstance(each, list)]
@@ -142,8 +156,21 @@ def _ranked(value: object) -> list[str]:
         value = lists[0]
     if not isinstance(value, list) or not all(isinstance(each, dict) and "symbol" in each for each in value):
         return _symbols("the list", value)
-    symbols = [each["symbol"] for each in value]
+    symbols = [each["symbol"] for each in value if _is_symbol(each["symbol"])]
+    _tell_of_others(tuple(f"{each['symbol']!r:.40}" for each in value if not _is_symbol(each["symbol"])))
     return list(dict.fromkeys(_symbols("the list", symbols, is_unique=False)))
+
+
+@cache
+def _tell_of_others(symbols: tuple[str, ...]) -> None:
+    """Once, not at each request that reads the file."""
+    if symbols:
+        log.warning("left out of the list of coins, as a symbol is %s: %s", ALLOWED_SYMBOL, ", ".join(symbols))
+
+
+def _is_symbol(item: object) -> bool:
+    """In whatever case. Upper case makes ASCII of some letters that are none, a dotless i for example."""
+    return isinstance(item, str) and item.isascii() and is_symbol(item.upper())
 
 
 def _symbols(where: str, value: object, *, is_unique: bool = True) -> list[str]:
@@ -151,7 +178,7 @@ def _symbols(where: str, value: object, *, is_unique: bool = True) -> list[str]:
     if not isinstance(value, list) or not value:
         raise ValueError(f"{where} is not an array, or an empty one")
     for item in value:
-        if not isinstance(item, str) or not item.isascii() or not is_symbol(item.upper()):
+        if not _is_symbol(item):
             raise ValueError(f"{where} holds {item!r:.40}")
     symbols = [item.upper() for item in value]
     if is_unique:

@@ -26,6 +26,18 @@ _INDICES: Final = (
 )
 """Shares have three characters and bonds longer names (VND122013), so no shorter rule than a list tells them apart."""
 
+_SECTOR_ALIASES: Final = {
+    "VAT_LIEU_XAY_DUNG": "VLXD",
+    "KHOANG_SAN": "KHAI_KHOANG",
+    "DIEN": "NANG_LUONG",
+    "THIET_BI_DIEN": "NANG_LUONG",
+    "PHAN_BON": "HOA_CHAT",
+    "GO_GIAY": "OTHERS",
+    "DUOC_PHAM": "SUC_KHOE",
+    "CANG_BIEN": "VAN_TAI",
+}
+"""Sectors that only the first lists of this project had, with those that they are part of now."""
+
 
 def _all(worker: str, counted: str, interval: Interval, every_s: int, every_s_when_closed: int) -> Schedule:
     return Schedule(
@@ -47,6 +59,7 @@ VN: Final = Market(
     sample_symbols=("VCB", "FPT"),
     sample_names=("Vietcombank", "FPT Corporation"),
     price_unit=PriceUnit.DONG,
+    currency="VND",
     price_decimals=2,
     price_digits=1,
     money_decimals=0,
@@ -68,9 +81,9 @@ VN: Final = Market(
     indices=_INDICES,
     symbol_suffixes=(".VN", ".HM", ".HN"),
     quotes=(),
-    groups_file="ticker_group.json",
+    listings_file="vn_listings.tsv",
+    sector_aliases=_SECTOR_ALIASES,
     list_group=None,
-    names_file="vn_names.json",
     settings=SettingNames(
         database_path="vn_database_path",
         data_dir="market_data_dir",

@@ -5,6 +5,7 @@ The file `names.json` in the CSV directory of the market says it:
     {"renamed": {"MATIC": "POL"}, "at_source": {"binance": {"GRAM": "TON"}}}
 
 `at_source`: the name that a source has for a ticker of ours, where it is another one.
+Without the file the former symbols of `markets.listings` are the old names, but for those that have bars of their own.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Final
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError
+from stockapi.markets.listings import former_symbols
 from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
@@ -65,10 +67,7 @@ class Renames:
         self._read: dict[Mode, tuple[FileState, Names]] = {}
 
     def of(self, mode: Mode) -> Names:
-        """Without a file no ticker has another name.
-
-        :raises CsvError: when the file cannot be read, or is not of that form.
-        """
+        """:raises CsvError: when the file cannot be read, or is not of that form."""
         path = self._paths[mode]
         # Of a directory that is none, the stores tell.
         with csv_errors(path), suppress(FileNotFoundError, NotADirectoryError):
@@ -77,7 +76,7 @@ class Renames:
             if known is None or known[0] != state:
                 self._read[mode] = known = state, _parsed(path, path.read_bytes())
             return known[1]
-        return NO_NAMES
+        return self._built_in(mode)
 
     def record(self, mode: Mode, names: Names) -> None:
         """Durably.
@@ -98,6 +97,14 @@ class Renames:
         """
         names = self.of(mode)
         return {group: names.current(symbols) for group, symbols in groups_for(mode, self._settings).items()}
+
+    def _built_in(self, mode: Mode) -> Names:
+        former = former_symbols(mode)
+        if not former:
+            return NO_NAMES
+        # Bars that were stored under a former symbol must be found until `flask data rename` moves them.
+        directory = self._settings.data_dir(mode)
+        return Names({old: new for old, new in former.items() if not (directory / old).is_dir()})
 
 
 def _parsed(path: Path, data: bytes) -> Names:

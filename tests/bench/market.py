@@ -18,7 +18,7 @@ from typing import Final
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
-from stockapi.markets.tickers import groups_for
+from stockapi.markets.tickers import tickers_for
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import parse_range_end
@@ -45,8 +45,7 @@ class WideMarket:
         self.mode = mode
         self.is_back_adjusted = False
         base = SimulatedProvider(mode, 1).tickers()
-        listed = [ticker for group in groups_for(mode, Settings.from_mapping({})).values() for ticker in group]
-        names = list(dict.fromkeys([*base, *listed]))[:size]
+        names = list(dict.fromkeys([*base, *tickers_for(mode, Settings.from_mapping({}))]))[:size]
         assert len(names) == size, f"only {len(names)} names of {mode.value} are known"
         # Beyond the simulated tickers the stocks come again, with another seed; indices do not.
         again = base[2:] if mode is Mode.VN else base

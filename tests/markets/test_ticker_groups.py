@@ -1,14 +1,13 @@
 """The lists of tickers: those that come with the project, and files put in their place."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
-from stockapi.markets.tickers import groups_for, sector_of, tickers_for
+from stockapi.markets.tickers import group_named, groups_for, sector_of, tickers_for
 from stockapi.models import Mode
 from stockapi.models.query import is_symbol
 
@@ -32,7 +31,7 @@ def test_every_built_in_symbol_is_valid_and_in_one_place_only() -> None:
 
 def test_built_in_sectors_are_alphabetical_and_stocks_have_three_characters() -> None:
     groups = groups_for(Mode.VN, DEFAULTS)
-    assert all(DEFAULTS.is_index(symbol, Mode.VN) for symbol in groups.pop("INDEX"))
+    assert not any(DEFAULTS.is_index(symbol, Mode.VN) for members in groups.values() for symbol in members)
     for sector, members in groups.items():
         assert members == sorted(members), sector
         assert {len(symbol) for symbol in members} == {3}, sector
@@ -46,24 +45,52 @@ def test_built_in_sectors_are_alphabetical_and_stocks_have_three_characters() ->
         ("VIC", "BAT_DONG_SAN"),
         ("HPG", "THEP"),
         ("FPT", "CONG_NGHE"),
-        ("VNINDEX", "INDEX"),
     ],
 )
 def test_well_known_stocks_are_in_their_sector(symbol: str, sector: str) -> None:
     assert sector_of(groups_for(Mode.VN, DEFAULTS))[symbol] == sector
 
 
-def test_built_in_coins_are_a_hundred_by_rank_without_stablecoins() -> None:
-    coins = tickers_for(Mode.CRYPTO, DEFAULTS)
+def test_built_in_coins_are_by_rank_without_stablecoins() -> None:
+    coins = groups_for(Mode.CRYPTO, DEFAULTS)["CRYPTO_TOP_100"]
     assert coins[:2] == ["BTC", "ETH"]
-    assert len(coins) == len(set(coins)) == 100
+    assert len(coins) == len(set(coins)) == 87
     assert all(map(is_symbol, coins))
-    assert {"USDT", "USDC", "DAI", "FDUSD", "TUSD", "USDE", "WBTC", "WETH", "STETH"}.isdisjoint(coins)
+    followed = tickers_for(Mode.CRYPTO, DEFAULTS)
+    assert followed[:87] == coins
+    assert {"USDT", "USDC", "DAI", "FDUSD", "TUSD", "USDE", "WBTC", "WETH", "STETH", "PAXG"}.isdisjoint(followed)
 
 
-@pytest.mark.parametrize("name", ["ticker_group.json", "crypto_top_100.json"])
-def test_built_in_files_are_plain_ascii(name: str) -> None:
-    assert (files("stockapi") / "data" / name).read_text(encoding="utf-8").isascii()
+def test_indices_are_followed_though_in_no_group() -> None:
+    assert {"VNINDEX", "VN30"} < set(tickers_for(Mode.VN, DEFAULTS))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NANG_LUONG", "NANG_LUONG"),
+        ("nang_luong", "NANG_LUONG"),
+        ("DIEN", "NANG_LUONG"),
+        ("dien", "NANG_LUONG"),
+        ("THIET_BI_DIEN", "NANG_LUONG"),
+        ("DUOC_PHAM", "SUC_KHOE"),
+        ("VAT_LIEU_XAY_DUNG", "VLXD"),
+        ("KHOANG_SAN", "KHAI_KHOANG"),
+        ("PHAN_BON", "HOA_CHAT"),
+        ("GO_GIAY", "OTHERS"),
+        ("CANG_BIEN", "VAN_TAI"),
+        ("INDEX", None),
+        ("", None),
+    ],
+)
+def test_a_sector_by_the_name_or_an_alias(text: str, expected: str | None) -> None:
+    assert group_named(text, groups_for(Mode.VN, DEFAULTS), Mode.VN) == expected
+
+
+def test_a_group_of_ones_own_comes_before_an_alias_of_its_name() -> None:
+    groups = {"Dien": ["POW"], "NANG_LUONG": ["GEG"], "Mine": ["A"], "MINE": ["B"]}
+    each = {text: group_named(text, groups, Mode.VN) for text in ("DIEN", "Mine", "MINE", "THIET_BI_DIEN", "VLXD")}
+    assert each == {"DIEN": "Dien", "Mine": "Mine", "MINE": "MINE", "THIET_BI_DIEN": "NANG_LUONG", "VLXD": None}
 
 
 def test_built_in_lists_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,3 +252,21 @@ def test_the_list_of_coins_may_be_that_of_the_old_api(tmp_path: Path, content: s
     file.write_text(content)
     settings = Settings.from_mapping({"CRYPTO_LIST_FILE": str(file)})
     assert groups_for(Mode.CRYPTO, settings) == {"CRYPTO_TOP_100": ["BTC", "ETH"]}
+
+
+def test_what_is_no_symbol_here_is_left_out_of_a_ranking_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ranking = ["1inch", "btt", "币安人生", "BTC", "$TRUMP", "b\u0131tcoin", "H", "", None, "UPPER" * 5, "1INCH", "4"]
+    (tmp_path / "coins.json").write_text(json.dumps({"data": [{"symbol": symbol, "rank": 1} for symbol in ranking]}))
+    settings = Settings.from_mapping({"CRYPTO_LIST_FILE": str(tmp_path / "coins.json")})
+    for _ in range(2):
+        assert groups_for(Mode.CRYPTO, settings) == {"CRYPTO_TOP_100": ["1INCH", "BTT", "BTC", "H", "4"]}
+    (line,) = [record.getMessage() for record in caplog.records if "list of coins" in record.getMessage()]
+    assert all(repr(symbol)[:30] in line for symbol in ("币安人生", "$TRUMP", None, "UPPER" * 5))
+
+
+def test_a_ranking_without_any_symbol_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "coins.json"
+    file.write_text('{"data": [{"symbol": "$TRUMP"}]}')
+    assert refusal("CRYPTO_LIST_FILE", file) == "the list is not an array, or an empty one"

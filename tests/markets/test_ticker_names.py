@@ -1,14 +1,13 @@
 """Names of companies and coins: one for every symbol that comes with the project."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from stockapi.config import Settings
 from stockapi.errors import ConfigError
-from stockapi.markets.tickers import groups_for, names_for, read_json, sector_of
+from stockapi.markets.tickers import names_for, tickers_for
 from stockapi.models import Mode
 
 DEFAULTS = Settings.from_mapping({})
@@ -19,10 +18,8 @@ def mode(request: pytest.FixtureRequest) -> Mode:
     return Mode(request.param)
 
 
-def test_every_symbol_that_comes_with_the_project_has_a_name_and_no_other(mode: Mode) -> None:
-    names = read_json(files("stockapi") / "data" / f"{mode.value}_names.json")
-    assert set(names) == set(sector_of(groups_for(mode, DEFAULTS)))
-    assert list(names) == sorted(names)
+def test_every_symbol_that_is_followed_has_a_name_and_no_other(mode: Mode) -> None:
+    assert list(names_for(mode, DEFAULTS)) == sorted(tickers_for(mode, DEFAULTS))
 
 
 def test_names_are_short_plain_and_different(mode: Mode) -> None:
@@ -35,11 +32,6 @@ def test_names_are_short_plain_and_different(mode: Mode) -> None:
     assert len({name.casefold() for name in names.values()}) == len(names)
 
 
-def test_names_are_in_alphabetical_order_of_the_symbols(mode: Mode) -> None:
-    names = names_for(mode, DEFAULTS)
-    assert list(names) == sorted(sector_of(groups_for(mode, DEFAULTS)))
-
-
 @pytest.mark.parametrize(
     ("mode", "symbol", "name"),
     [
@@ -47,6 +39,9 @@ def test_names_are_in_alphabetical_order_of_the_symbols(mode: Mode) -> None:
         (Mode.VN, "HPG", "Hoa Phat Group"),
         (Mode.VN, "FPT", "FPT Corporation"),
         (Mode.VN, "VNINDEX", "VN-Index"),
+        (Mode.VN, "VPL", "Vinpearl"),
+        (Mode.VN, "VPI", "Van Phu Real Estate Development"),
+        (Mode.VN, "BCM", "Becamex Investment and Industrial Development Group"),
         (Mode.CRYPTO, "BTC", "Bitcoin"),
         (Mode.CRYPTO, "ETC", "Ethereum Classic"),
     ],
@@ -65,7 +60,9 @@ def test_well_known_names(mode: Mode, symbol: str, name: str) -> None:
             {"ACB": "Asia Commercial Bank (ACB)", "VIC": "Vingroup"},
         ),
         (Mode.VN, "TICKER_GROUPS_FILE", {"LARGE": ["XYZ"]}, {}),
+        (Mode.VN, "TICKER_GROUPS_FILE", {"ANY": ["A32"]}, {"A32": "32 Joint Stock Company"}),  # of all that are listed
         (Mode.VN, "TICKER_GROUPS_FILE", {"COINS": ["BTC"]}, {}),  # a name is never that of the other market
+        (Mode.CRYPTO, "CRYPTO_LIST_FILE", ["TON"], {"TON": "Gram (Toncoin)"}),
         (Mode.CRYPTO, "CRYPTO_LIST_FILE", ["XRP", "NOSUCH", "BTC"], {"BTC": "Bitcoin", "XRP": "XRP"}),
     ],
 )

@@ -37,6 +37,7 @@ FRUIT: Final = Market(
     sample_symbols=("APPL", "PEAR"),
     sample_names=("Appl", "Pear"),
     price_unit=PriceUnit.USD,
+    currency="USD",
     price_decimals=4,
     price_digits=1,
     money_decimals=1,
@@ -57,9 +58,9 @@ FRUIT: Final = Market(
     indices=(),
     symbol_suffixes=(),
     quotes=(),
-    groups_file="fruit_groups.json",
+    listings_file="fruit_listings.tsv",
+    sector_aliases={},
     list_group=None,
-    names_file="fruit_names.json",
     settings=SettingNames(
         database_path="fruit_database_path",
         data_dir="fruit_data_dir",
@@ -83,6 +84,16 @@ FRUIT: Final = Market(
     },
 )
 '''
+LISTINGS = "".join(
+    "\t".join(cells) + "\n"
+    for cells in (
+        ("symbol", "type", "followed", "sector", "delisted", "name"),
+        *(
+            (ticker, "fruit", "yes", "SHRUBS" if ticker == "PLUM" else "TREES", "", ticker.title())
+            for ticker in TICKERS
+        ),
+    )
+)
 SETTINGS = """    fruit_database_path: Path = _setting("fruit_data.db", _path(), "database of the fruit market")
     fruit_data_dir: Path = _setting("fruit_data", _path(), "CSV tree of the fruit market")
 """
@@ -171,15 +182,14 @@ def replace(file: Path, text: str, other: str) -> None:
 
 
 def add_market(package: Path) -> None:
-    """What docs/extending.md says: seven files."""
+    """What docs/extending.md says: six files."""
     insert(package / "models/mode.py", r"\Z", '    FRUIT = "fruit"\n')
     (package / "markets/fruit.py").write_text(RECORD)
     markets = package / "markets/__init__.py"
     insert(markets, r"^from stockapi\.markets\.market ", "from stockapi.markets.fruit import FRUIT\n")
     replace(markets, "for market in (VN, CRYPTO)}", "for market in (VN, CRYPTO, FRUIT)}")
     insert(package / "config.py", r"^    sqlite_batch_size: ", SETTINGS)
-    (package / "data/fruit_groups.json").write_text(json.dumps({"TREES": TICKERS[:2], "SHRUBS": TICKERS[2:]}))
-    (package / "data/fruit_names.json").write_text(json.dumps({ticker: ticker.title() for ticker in TICKERS}))
+    (package / "data/fruit_listings.tsv").write_text(LISTINGS)
     universe = package / "providers/simulated/universe.py"
     insert(universe, r"^MARKETS: Final", SIMULATED)
     replace(universe, "for market in (_VN, _CRYPTO)}", "for market in (_VN, _CRYPTO, _FRUIT)}")
@@ -225,7 +235,7 @@ def test_it_answers_at_every_endpoint(spoken: list[list[Any]], answers: dict[str
     assert {path: status for path, status, _, _ in spoken[len(COMMANDS) :] if status != 200} == {}
     for interval in INTERVALS:
         assert [*json.loads(answers[f"/tickers?interval={interval.value}&limit=3"])] == list(TICKERS), interval
-    assert json.loads(answers["/tickers/group"]) == {"TREES": ["APPL", "PEAR"], "SHRUBS": ["PLUM"]}
+    assert json.loads(answers["/tickers/group"]) == {"SHRUBS": ["PLUM"], "TREES": ["APPL", "PEAR"]}
     assert json.loads(answers["/tickers/names"]) == {"APPL": "Appl", "PEAR": "Pear", "PLUM": "Plum"}
     assert [*json.loads(answers["/health"])["database"]] == ["fruit"]
     sectors = json.loads(answers["/analysis/ma-scores-by-sector"])["data"]["sectors"]

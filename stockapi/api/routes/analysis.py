@@ -1,7 +1,5 @@
 """GET /analysis/*: rankings and sector scores from the last bar of every ticker, and the volume profile of one."""
 
-from collections.abc import Mapping
-
 import orjson
 from flask import Blueprint, Response, request
 
@@ -23,7 +21,7 @@ from stockapi.calc.volume_profile import volume_profile
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
 from stockapi.errors import NotFoundError
-from stockapi.markets.tickers import sector_of
+from stockapi.markets.tickers import group_named, sector_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -38,8 +36,7 @@ blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
 def top_performers() -> Response:
     """The tickers of a market, or of one sector, that changed most and least."""
     query = parse_top_performers_query(request.args, services().settings.markets)
-    groups = services().stores.renames.groups(query.mode)
-    sectors = sector_of(groups if query.sector is None else _groups_named(query.sector, groups))
+    sectors = _sectors(query.sector, query.mode)
     result = _last_bars(query)
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
     if query.sector is not None:
@@ -137,13 +134,13 @@ def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
     return section.keep(lambda symbol: not settings.is_index(symbol, mode))
 
 
-def _groups_named(text: str, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The group with this name. If no name is exactly equal, upper and lower case do not matter. Empty without such a
-    group.
-    """
-    names = {name.casefold(): name for name in groups} | {name: name for name in groups}
-    name = names.get(text) or names.get(text.casefold())
-    return {} if name is None else {name: groups[name]}
+def _sectors(text: str | None, mode: Mode) -> dict[str, str]:
+    """The sector of each symbol. With a text only the symbols of the sector that it names; none without such one."""
+    groups = services().stores.renames.groups(mode)
+    if text is None:
+        return sector_of(groups)
+    name = group_named(text, groups, mode)
+    return {} if name is None else dict.fromkeys(groups[name], name)
 
 
 def _answer(kind: str, dates: str, total: int, data: object, source: DataSource) -> Response:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import BadPayloadError, UnknownSymbolError
+from stockapi.markets.listings import NO_PAIR, listings
 from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
@@ -50,8 +51,14 @@ class BinanceProvider:
         self._unsupported = Unsupported(timing)
 
     def tickers(self) -> list[str]:
-        """As `Provider.tickers`, without the tickers that were unknown within the last day."""
-        return self._unsupported.without(tickers_for(self.mode, self._settings))
+        """As `Provider.tickers`, without the tickers that were unknown within the last day.
+
+        The built-in list has coins without a pair here. Some were delisted: their old bars would come again and again.
+        """
+        tickers = tickers_for(self.mode, self._settings)
+        if self._settings.groups_file(self.mode) is None:
+            tickers = [ticker for ticker in tickers if listings(self.mode)[ticker].pair != NO_PAIR]
+        return self._unsupported.without(tickers)
 
     def history_start(self, interval: Interval, now: int) -> int:
         days = _HISTORY_DAYS.get(interval)

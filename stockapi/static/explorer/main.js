@@ -7,7 +7,7 @@ import { byId } from "./dom.js";
 import { clockName, sectorName } from "./format.js";
 import { installLanguage, t } from "./i18n.js";
 import { installLinks } from "./links.js";
-import { unitOf } from "./markets.js";
+import { isIndex, unitOf } from "./markets.js";
 import { Panels } from "./panels.js";
 import { showName } from "./quote.js";
 import { INTERVALS } from "./ranges.js";
@@ -16,8 +16,6 @@ import { Store } from "./state.js";
 import { installTakeAway } from "./take-away.js";
 import { installTheme } from "./theme.js";
 import { Typeahead, entriesOf } from "./typeahead.js";
-
-const INDEX_GROUP = "INDEX";
 
 /** What has to change for a panel to be loaded anew. */
 const NEEDS = {
@@ -89,9 +87,10 @@ function showTicker() {
   const { mode, symbol, sector, interval } = store.state;
   const market = panels.market;
   const group = Object.keys(market.groups).find((name) => market.groups[name].includes(symbol));
+  const kind = isIndex(mode, symbol) ? t("Indices") : group && sectorName(group);
   const clock = INTERVALS.get(interval).isIntraday ? t("times in {clock}", { clock: clockName(mode) }) : "";
-  showName(symbol, market.names[symbol], [group && sectorName(group), clock].filter(Boolean).join(" \u00b7 "));
-  showSectorChoice(Object.keys(market.groups).filter((name) => name !== INDEX_GROUP), sector);
+  showName(symbol, market.names[symbol], [kind, clock].filter(Boolean).join(" \u00b7 "));
+  showSectorChoice(Object.keys(market.groups), sector);
   typeahead.symbol = symbol;
   document.title = `${symbol} \u00b7 ${t("Market explorer")}`;
 }
