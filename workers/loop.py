@@ -23,11 +23,12 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.services.database_manager.bookkeeping import Cycle
-from stockapi.services.ingest.sync import sync_ticker
+from stockapi.services.ingest.sync import newest_closings, sync_ticker
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, reconcile_out_of_step
 from workers.clocks import Clocks
+from workers.forming import FormingBars
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ class WorkerLoop:
         self._beaten = float("-inf")
         self._begin_at: dict[str, SeriesKey] = {}
         """By worker: the series at which its source ended the last cycle, and at which the next one begins."""
+        self._forming = FormingBars()
         self._damaged: tuple[int, int] | None = None
         """The database file in which this cycle found damage, as `DatabaseManager.file` returns it; None for none."""
         self._repair_not_before = float("-inf")
@@ -126,6 +128,7 @@ class WorkerLoop:
         """Run each job when it is due, until `stop` is set. A run in an earlier process counts too."""
         for job in self._jobs:
             self._schedule(job, self._first_delay_s(job))
+            self._resume_forming(job)
         try:
             while not self._stop.is_set():
                 self._tick()
@@ -144,6 +147,7 @@ class WorkerLoop:
             if self._monotonic() > self._due[job.worker] + _CLOCK_SLACK_S and not self._stop.is_set():
                 log.warning(key_values(event="clock_moved", worker=job.worker))
                 self._run_and_reschedule(job)
+        self._fetch_closed()
         self._beat()
 
     def _schedule(self, job: Job, delay_s: float) -> None:
@@ -270,18 +274,53 @@ class WorkerLoop:
             computed = self._cpu_seconds()
             if self._stop.is_set():
                 return
-            if not self._sync_one(key, tally):
+            if not self._sync_one(key, tally, job):
                 # One that is refused even as the first of a cycle must not keep the others back.
                 self._begin_at[job.worker] = key if number else turns[1 % len(turns)]
                 return
+            self._fetch_closed()
             self._beat()
             self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
 
-    def _sync_one(self, key: SeriesKey, tally: _Tally) -> bool:
-        """:returns: False when the cycle must end, because further requests would be useless or harmful."""
+    def _resume_forming(self, job: Job) -> None:
+        """Note the series that an earlier process has left with a bar that is not known to be closed."""
+        try:
+            tickers = job.tickers(self._provider)
+            keys = [SeriesKey(job.mode, ticker, interval) for interval in job.intervals for ticker in tickers]
+            found = newest_closings(self._stores, keys, self._clock())
+        except AppError as exc:
+            log.error("%s does not know which bars are still forming: %s", job.worker, exc)
+            return
+        for key, closes in found.items():
+            self._forming.note(key, closes, job.due_every_s)
+
+    def _fetch_closed(self) -> None:
+        """Fetch the series again whose newest bar has closed meanwhile."""
+        now, tally = self._clock().timestamp(), _Tally()
+        due = self._forming.take_due(now)
+        for number, key in enumerate(due, start=1):
+            computed, failed = self._cpu_seconds(), tally.failed
+            if self._stop.is_set():
+                return
+            is_refused = not self._sync_one(key, tally)
+            if is_refused or tally.failed > failed:
+                self._forming.put_back([key], now)
+            if is_refused:
+                self._forming.put_back(due[number:], now)
+                break
+            self._beat()
+            self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
+        if due:
+            log.info(key_values(event="closed_bars", series=tally.series, rows=tally.rows_written, failed=tally.failed))
+
+    def _sync_one(self, key: SeriesKey, tally: _Tally, job: Job | None = None) -> bool:
+        """:param job: None when the series is fetched for its closed bars. A forming bar is not stored then: the series
+            would have to be fetched again for that one, and so on.
+        :returns: False when the cycle must end, because further requests would be useless or harmful.
+        """
         tally.series += 1
         try:
-            stats = sync_ticker(self._stores, self._provider, key, self._clock())
+            stats = sync_ticker(self._stores, self._provider, key, self._clock(), only_closed=job is None)
         except ProviderStoppedError:
             return False
         except ProviderError as exc:
@@ -301,6 +340,10 @@ class WorkerLoop:
             tally.fail(f"{key}: {exc}")
             log.exception("%s failed", key)
             return True
+        if job is not None:
+            self._forming.note(key, stats.forming_until, job.due_every_s)
+        else:
+            self._forming.done(key)
         tally.rows_written += stats.saved.rows
         if stats.waits_for:
             tally.last_error = f"{key}: {stats.told_to_wait}"

@@ -198,6 +198,22 @@ class Calendar:
             days = days[_is_working_day(days, self.session.country)]
         return days * SECONDS_PER_DAY
 
+    def closes(self, start: int, end: int) -> int:
+        """The moment from which nothing is traded any more within `start` <= time < `end` (all in Unix seconds).
+
+        It is the last close, or beginning of a lunch break, within that span. It is `end` where the session goes on
+        then, or where there is none.
+        """
+        if self.session is None:
+            return end
+        first, last = (datetime.fromtimestamp(moment, self.zone).date().toordinal() for moment in (start, end - 1))
+        for number in range(last, first - 1, -1):
+            day = date.fromordinal(number)
+            for begins, closes in reversed(self._hours_of(day).parts) if self.is_trading_day(day) else ():
+                if begins < end and closes > start:
+                    return min(closes, end)
+        return end
+
     def idle_days(self, last: Int, now: int) -> Int:
         """For the last bar of each series (Unix seconds): how many trading days have ended since its day.
 

@@ -50,6 +50,8 @@ class QueryParameters:
     `limit`: how many bars of each symbol, the newest up to `end`. It is None exactly when `start` is given.
     `legacy`: prices and averages of VN stocks in thousands of dong. Scores and indices do not change.
     `use_sqlite`: False reads the CSV files only.
+    `closed_at`: only bars that are known to be closed, by what is known at this moment (Unix seconds); `end` is not
+    after it, and `limit` counts these bars. None: all bars, those still forming too.
     """
 
     mode: Mode = Mode.VN
@@ -61,6 +63,7 @@ class QueryParameters:
     legacy: bool = False
     indicators: Indicators = Indicators.SIMPLE
     use_sqlite: bool = True
+    closed_at: int | None = None
 
     def __post_init__(self) -> None:
         if (self.start is None) != (self.limit is not None):

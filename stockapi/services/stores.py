@@ -5,6 +5,7 @@ from typing import Self
 
 from stockapi.config import Settings
 from stockapi.markets.calendar import correct_sessions
+from stockapi.services.closings import Closings
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.database_manager import DatabaseManager
@@ -25,6 +26,7 @@ class Stores:
     bookkeeping: Bookkeeping
     quarantine: Quarantine
     renames: Renames
+    closings: Closings
     behind: KnownBehind = field(default_factory=KnownBehind)
 
     @classmethod
@@ -39,6 +41,7 @@ class Stores:
             Bookkeeping(db_manager),
             Quarantine(settings),
             Renames(settings),
+            Closings(settings),
         )
 
     def with_settings(self, settings: Settings) -> Self:

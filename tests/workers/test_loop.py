@@ -29,6 +29,7 @@ from stockapi.providers.base import Provider
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.database_manager.bookkeeping import Bookkeeping, WorkerState
 from tests import faults
+from tests.support.loops import Clock, run_for
 from tests.support.stores import MakeStores, Stores, make_bars
 from workers import loop
 from workers.clocks import Clocks
@@ -70,24 +71,6 @@ class Source:
         if ticker in self.failures:
             raise self.failures[ticker]
         return MARKET.fetch(ticker, interval, start, end)
-
-
-class Clock:
-    """A wall clock and a monotonic one that move when told to, or by what waiting takes."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-        self.elapsed = 0.0
-
-    def wall(self) -> datetime:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.elapsed
-
-    def pass_s(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-        self.elapsed += seconds
 
 
 JOB = Job("daily", Mode.VN, (Interval.DAILY,), Source.tickers, lambda now: 60)
@@ -420,27 +403,6 @@ def test_a_log_that_no_checkpoint_empties_is_told_of(
                 stores.save(ticker, make_bars(300, seed=random.randrange(10**6)), rewrite_all=True)
         make_loop(stores, Source()).run_once()
     assert any("event=write_ahead_log_large mode=vn" in record.message for record in caplog.records)
-
-
-def run_for(worker: WorkerLoop, clock: Clock, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the loop run through so much time, each wait taking what it asks for."""
-    end = clock.elapsed + seconds
-
-    class Patient(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            clock.pass_s(timeout or 0.0)
-            if clock.elapsed >= end:
-                self.set()
-            return self.is_set()
-
-    class Now(datetime):
-        @classmethod
-        def now(cls, tz=None):  # type: ignore[no-untyped-def,override]
-            return clock.now.astimezone().replace(tzinfo=None)
-
-    monkeypatch.setattr(worker, "_stop", Patient())
-    monkeypatch.setattr(loop.schedule.datetime, "datetime", Now)
-    worker.run()
 
 
 def test_jobs_run_at_their_times(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

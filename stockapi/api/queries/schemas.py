@@ -80,6 +80,7 @@ class TickersQuery:
     `fields`: the fields of each bar, a part of BAR_FIELDS in its order.
     `every_market`: all enabled markets if the query is for all; () if it is for the market in `parameters`.
     `times`: how the times of the bars are written.
+    `is_closed`: only bars that are known to be closed.
     """
 
     parameters: QueryParameters
@@ -88,6 +89,7 @@ class TickersQuery:
     fields: tuple[str, ...] = _AVAILABLE_FIELDS[False, True]
     every_market: Markets = ()
     times: TimeStyle = TimeStyle.DATE
+    is_closed: bool = False
 
     @property
     def is_every_market(self) -> bool:
@@ -101,17 +103,24 @@ class TickersQuery:
         return [replace(self.parameters, mode=mode) for mode in self.every_market]
 
     def until(self, now: int) -> Self:
-        """The query with an end: `now` (Unix seconds) where none was given: no later bar is the newest."""
-        if self.parameters.end is not None:
+        """The query with an end: `now` (Unix seconds) where none was given: no later bar is the newest.
+
+        With `is_closed`, no later end than `now`.
+        """
+        start, end = self.parameters.start, self.parameters.end
+        if self.is_closed:
+            until = now if end is None else min(end, now)
+            return replace(self, parameters=replace(self.parameters, end=until, closed_at=now))
+        if end is not None:
             return self
-        return replace(self, parameters=replace(self.parameters, end=max(now, self.parameters.start or now)))
+        return replace(self, parameters=replace(self.parameters, end=max(now, start or now)))
 
     @property
     def text_form(self) -> TextForm | None:
-        """The form of its rows, where they are those of a default answer; None for other fields or times, and for
+        """The form of its rows, where they are those of a default answer; None for other fields, times or bars, and for
         columns.
         """
-        if self.shape is Shape.COLUMNS or self.fields != DEFAULT_FIELDS or self.is_every_market:
+        if self.shape is Shape.COLUMNS or self.fields != DEFAULT_FIELDS or self.is_every_market or self.is_closed:
             return None
         if self.times is not TimeStyle.of(self.parameters.interval):
             return None
@@ -168,6 +177,7 @@ class TickersSchema(QuerySchema):
     )
     ma = boolean(default=True, description=f"false leaves out all {len(INDICATOR_FIELDS)} indicators")
     ema = boolean(default=False, description="averages are exponential, and scores are against those")
+    closed = boolean(default=False, description="true leaves out bars that are not known to be closed")
     columns = _columns()
     format = choice({each.value: each for each in Format}, default=Format.JSON, description="how the answer is written")
     shape = choice(
@@ -202,8 +212,8 @@ class TickersSchema(QuerySchema):
             use_sqlite=data["cache"],
         )
         every_market = self.markets if data["mode"] is None else ()
-        times = TimeStyle.of(data["interval"], data["time"])
-        return TickersQuery(parameters, data["format"], data["shape"], fields, every_market, times)
+        form, times = (data["format"], data["shape"], fields), TimeStyle.of(data["interval"], data["time"])
+        return TickersQuery(parameters, *form, every_market, times, data["closed"])
 
 
 def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: bool) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
+from stockapi.services.data_store.closed import ClosedBars
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
 from stockapi.services.data_store.read_plan import ReadPlan, first_wanted
@@ -70,6 +71,7 @@ class DataStore:
         self._fallback = Fallback(stores)
         self._lag = Lag(stores)
         self._renames = stores.renames
+        self._closings = stores.closings
 
     def get_data_smart_sqlite(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
         """The bars of a query, from SQLite and CSV by the rules of `Fallback`. Old names have the bars of new ones.
@@ -89,11 +91,12 @@ class DataStore:
         return replace(result, bars={symbol: own for symbol, own in bars.items() if own is not None})
 
     def _find(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
+        closed = self._closed(params)
         found = self._fallback.find(
             params.mode,
             params.symbols,
-            from_sqlite=lambda: self._query_from_sqlite(params, limits),
-            from_csv=lambda missing: self._query_from_csv(params, missing, limits),
+            from_sqlite=lambda: self._query_from_sqlite(params, limits, closed),
+            from_csv=lambda missing: self._query_from_csv(params, missing, limits, closed),
             use_sqlite=params.use_sqlite,
         )
         limits.row_budget.spend(sum(map(len, found.series.values())))
@@ -117,7 +120,7 @@ class DataStore:
         """
         plan = ReadPlan.of(params)
         is_plain = params.indicators is Indicators.SIMPLE and not plan.reads_more and not params.legacy
-        if not (is_plain and params.use_sqlite and self._fallback.uses_sqlite):
+        if not (is_plain and params.closed_at is None and params.use_sqlite and self._fallback.uses_sqlite):
             return None
         if self._renames.of(params.mode).old(params.symbols):
             return None  # the texts have the new name
@@ -157,18 +160,29 @@ class DataStore:
         is_whole = market_of(mode).has_whole_volume
         return LastBars(CrossSection.of_last(result.bars, whole_volume=is_whole), result.source)
 
-    def _query_from_sqlite(self, params: QueryParameters, limits: Limits) -> dict[str, Bars]:
+    def _closed(self, params: QueryParameters) -> ClosedBars | None:
+        """None when all bars are wanted."""
+        if params.closed_at is None:
+            return None
+        return ClosedBars(params, params.closed_at, self._closings.of(params.mode, params.interval.base))
+
+    def _query_from_sqlite(self, params: QueryParameters, limits: Limits, closed: ClosedBars | None) -> dict[str, Bars]:
         """The bars by ticker. A ticker with an empty window has empty bars."""
         try:
-            return self._read_sqlite(params, limits, from_rows=False)
+            return self._read_sqlite(params, limits, closed, from_rows=False)
         except SqliteError as exc:
             if exc.fault not in (SqliteFault.CORRUPT, SqliteFault.WRONG_SCHEMA):
                 raise
             log.warning("the blocks of %s do not answer, the rows are asked: %s", params.mode.value, exc)
-            return self._read_sqlite(params, limits, from_rows=True)
+            return self._read_sqlite(params, limits, closed, from_rows=True)
 
-    def _read_sqlite(self, params: QueryParameters, limits: Limits, *, from_rows: bool) -> dict[str, Bars]:
-        plan = ReadPlan.of(params)
+    def _read_sqlite(
+        self, params: QueryParameters, limits: Limits, closed: ClosedBars | None, *, from_rows: bool
+    ) -> dict[str, Bars]:
+        plan, budget, newest = ReadPlan.of(params), limits.row_budget, dict[str, int]()
+        if closed is not None:
+            plan, budget = ReadPlan.of(closed.to_read), closed.budget(budget)
+            newest = self._sqlite.newest_times(params.mode, plan.base, params.symbols, deadline=limits.deadline)
         held = self._sqlite.read_each(
             params.mode,
             plan.base,
@@ -176,24 +190,40 @@ class DataStore:
             plan.window,
             deadline=limits.deadline,
             # The rows of an aggregated answer are counted after the aggregation: it has far fewer rows than were read.
-            row_budget=limits.row_budget if plan.aggregated is None else None,
+            row_budget=budget if plan.aggregated is None else None,
             from_rows=from_rows,
             comparison=self._lag.checked_within(limits),
         )
         with closing(held):  # closed at once and in this thread, because it uses a connection of this thread
             each = limits.within(held, "working on what SQLite holds")
-            return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
+            if closed is None:
+                return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
+            return {
+                symbol: closed.of(symbol, self._finish(symbol, bars, plan, closed.to_read), bars, newest.get(symbol))
+                for symbol, bars in each
+            }
 
-    def _query_from_csv(self, params: QueryParameters, symbols: Sequence[str], limits: Limits) -> dict[str, Bars]:
-        plan = ReadPlan.of(params)
+    def _query_from_csv(
+        self, params: QueryParameters, symbols: Sequence[str], limits: Limits, closed: ClosedBars | None
+    ) -> dict[str, Bars]:
         found: dict[str, Bars] = {}
         rows = 0
         for symbol in limits.within(symbols, "reading CSV files"):
-            bars = self._read_csv(SeriesKey(params.mode, symbol, plan.base), plan.window)
-            found[symbol] = self._finish(symbol, bars, plan, params)
+            found[symbol] = self._in_csv(symbol, params, closed)
             rows += len(found[symbol])
             limits.row_budget.require(rows)
         return found
+
+    def _in_csv(self, symbol: str, params: QueryParameters, closed: ClosedBars | None) -> Bars:
+        wanted = params if closed is None else closed.to_read
+        plan = ReadPlan.of(wanted)
+        key, newest = SeriesKey(params.mode, symbol, plan.base), None
+        if closed is not None:
+            last = self._csv.read(key, Window(end=closed.moment, limit=1, indicators=False)).bars
+            newest = int(last.time[-1]) if len(last) else None
+        base = self._read_csv(key, plan.window)
+        bars = self._finish(symbol, base, plan, wanted)
+        return bars if closed is None else closed.of(symbol, bars, base, newest)
 
     def _read_csv(self, key: SeriesKey, window: Window) -> Bars:
         """As SQLite reads the window, but bars of the warm-up may have indicators."""

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from stockapi.constants import LEGACY_FACTOR
-from stockapi.errors import CsvError, LayoutError
+from stockapi.errors import CsvError, LayoutError, os_errors
 from stockapi.formats.csv_format import DamagedLine
 from stockapi.formats.foreign.dialect import PassedOverError
 from stockapi.formats.foreign.layouts import Layout
@@ -20,6 +21,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import latest_possible
 from stockapi.services.csv_enhancer import SaveResult, open_series, save_enhanced_csv_and_sqlite
 from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
+from stockapi.services.ingest.sync import note_newest
 from stockapi.services.stores import Stores
 
 
@@ -80,7 +82,7 @@ def import_files(
     for file in files:
         for source, outcome in _tables(file, how):
             if isinstance(outcome, FileOfBars):
-                yield _import_table(stores, source, outcome, now, options)
+                yield _import_table(stores, source, outcome, _When(now, _changed_at(file)), options)
             else:
                 yield outcome
 
@@ -107,10 +109,10 @@ def _read(table: OpenedFile, how: Reading) -> FileOfBars | ImportResult | Passed
 
 
 def _import_table(
-    stores: Stores, source: str, table: FileOfBars, now: datetime, options: ImportOptions
+    stores: Stores, source: str, table: FileOfBars, when: "_When", options: ImportOptions
 ) -> ImportResult:
     if table.damaged:
-        stores.quarantine.add(options.mode, source, table.damaged, now)
+        stores.quarantine.add(options.mode, source, table.damaged, when.now)
     saved, multiplied = dict[SeriesKey, SaveResult](), set[str]()
     renamed = stores.renames.of(options.mode).old([key.ticker for key in table.series])
     for key, regular in table.series.items():
@@ -119,7 +121,7 @@ def _import_table(
             bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
             multiplied.add(key.ticker)
         # Under its old name nobody would find it: requests for that are answered with the new one.
-        saved[key] = _merge_and_save(stores, key._replace(ticker=renamed.get(key.ticker, key.ticker)), bars, now)
+        saved[key] = _merge_and_save(stores, key._replace(ticker=renamed.get(key.ticker, key.ticker)), bars, when)
     notes = [*table.notes, *_doubts(table, options), *(f"{old} is {new} now" for old, new in renamed.items())]
     return ImportResult(
         source,
@@ -131,14 +133,39 @@ def _import_table(
     )
 
 
-def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, now: datetime) -> SaveResult:
-    with open_series(stores, key, now) as series:
+def _changed_at(file: ImportFile) -> int:
+    """When the file was last changed, in Unix seconds."""
+    with os_errors(CsvError, file.path):
+        return int(file.path.stat().st_mtime)
+
+
+class _When(NamedTuple):
+    """`now`: of the import. `file_changed_at`: Unix seconds."""
+
+    now: datetime
+    file_changed_at: int
+
+    def known_at(self, newest: int) -> int:
+        """When the bars were as the file has them (Unix seconds): at its last change, since it may wait for its import.
+
+        :param newest: the time of its newest bar. A change that seems to be before that bar, or after the import, says
+            nothing: the file came from another machine, or its times were set.
+        """
+        seconds = int(self.now.timestamp())
+        return self.file_changed_at if newest <= self.file_changed_at <= seconds else seconds
+
+
+def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, when: _When) -> SaveResult:
+    with open_series(stores, key, when.now) as series:
         sqlite_error = series.reconcile_if_out_of_step()
         stored = series.read()
         merged = series.enhanced(stored.merge(bars))
         if merged.equals(stored):
-            return SaveResult().after(sqlite_error)
-        return save_enhanced_csv_and_sqlite(stores, key, merged, now, rewrite_all=True)
+            saved = SaveResult().after(sqlite_error)
+        else:
+            saved = save_enhanced_csv_and_sqlite(stores, key, merged, when.now, rewrite_all=True)
+        note_newest(stores, key, stored, bars, when.known_at(int(bars.time[-1])))
+        return saved
 
 
 def _doubts(table: FileOfBars, options: ImportOptions) -> Iterator[str]:

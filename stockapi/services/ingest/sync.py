@@ -4,12 +4,14 @@ The workers and `flask data pull` call it.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 
 from stockapi.calc.adjustments import PriceAdjustment, adjusted_union, agree, find_adjustments, is_of_one_level
+from stockapi.calc.closing import closed_by, closes_at
 from stockapi.calc.indicators import enhance_from
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import NoDataError, UnknownSymbolError
@@ -47,6 +49,7 @@ class SyncStats:
 
     `adjustments`: the dividends or splits that the days showed; then all three intervals have been loaded anew.
     `waits_for`: the intervals whose prices are still those before an adjustment, as the source has them so.
+    `forming_until`: when the newest bar closes (Unix seconds), if it was not closed when it was fetched.
     """
 
     fetched: int = 0
@@ -54,6 +57,7 @@ class SyncStats:
     saved: SaveResult = field(default_factory=SaveResult)
     adjustments: tuple[PriceAdjustment, ...] = ()
     waits_for: tuple[Interval, ...] = ()
+    forming_until: int | None = None
 
     @property
     def told_to_wait(self) -> str:
@@ -62,7 +66,15 @@ class SyncStats:
         return f"the source still has prices from before a dividend or split in {names}; they follow when it has others"
 
 
-def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetime, *, full: bool = False) -> SyncStats:
+def sync_ticker(
+    stores: Stores,
+    provider: Provider,
+    key: SeriesKey,
+    now: datetime,
+    *,
+    full: bool = False,
+    only_closed: bool = False,
+) -> SyncStats:
     """Fetch the new bars of one series, and save to both stores from the first new or changed bar on.
 
     It fetches from the newest stored bars on, `OVERLAP_BARS` of them, even if they are long ago. With `full`, or when
@@ -72,16 +84,19 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
     A source that adjusts its history backwards may send other prices for the oldest of those bars. Then the whole
     history of all three intervals is loaded anew, so that two versions of a history are never mixed.
 
+    :param only_closed: bars that are not closed at `now` are left out, so that none of them is stored.
     :raises ProviderError: when the source fails; then nothing has changed.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
-    seconds = int(now.timestamp())
+    seconds = _seconds(now)
     with open_series(stores, key, now) as series:
         sqlite_error = series.reconcile_if_out_of_step()
         is_adjusted = provider.is_back_adjusted and not series.is_index
         newest = series.held(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
     start = provider.history_start(key.interval, seconds) if full or not len(newest) else int(newest.time[0])
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
+    if only_closed:
+        fetched = closed_by(fetched, key.interval, key.mode, seconds)
     if not len(fetched):
         return SyncStats(saved=SaveResult().after(sqlite_error))
     with open_series(stores, key, now) as series:
@@ -94,7 +109,10 @@ def sync_ticker(stores: Stores, provider: Provider, key: SeriesKey, now: datetim
             # The days tell for all three: hours and minutes that have changed load all of them.
             is_told = is_adjusted and key.interval is Interval.DAILY
             waits_for = _finish_adjustments(stores, key, now) if is_told else ()
-            return SyncStats(len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for)
+            forming_until = note_newest(stores, key, newest, fetched, seconds)
+            return SyncStats(
+                len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for, forming_until=forming_until
+            )
     seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
     return _load_history(stores, provider, key, now, seen)
 
@@ -115,7 +133,7 @@ def _load_history(
     log.warning("%s: the source has changed its history: all of it is fetched anew", key)
     _record(stores, key, seen, now)
     staged = {interval: _history(provider, key, interval, now) for interval in _SWAP_ORDER}
-    saved, changed, adjustments = SaveResult(), 0, seen
+    saved, changed, adjustments, forming_until = SaveResult(), 0, seen, None
     for interval in _SWAP_ORDER:
         if not len(staged[interval]):
             continue
@@ -128,8 +146,47 @@ def _load_history(
             bars = series.enhanced(adjusted_union(stored, staged[interval]))
             saved = save_enhanced_csv_and_sqlite(stores, key._replace(interval=interval), bars, now, rewrite_all=True)
             changed += len(bars)
+            closes = note_newest(stores, key._replace(interval=interval), stored, staged[interval], _seconds(now))
+            forming_until = closes if interval is key.interval else forming_until
     waits_for = _finish_adjustments(stores, key, now)
-    return SyncStats(len(staged[key.interval]), changed, saved, adjustments, waits_for)
+    return SyncStats(len(staged[key.interval]), changed, saved, adjustments, waits_for, forming_until)
+
+
+def note_newest(stores: Stores, key: SeriesKey, stored: Bars, given: Bars, moment: int) -> int | None:
+    """Remember that the newest bar of the series is closed, if it is. Call it when both stores have `given`.
+
+    :param stored: the newest bars that were stored before. If `given` does not reach them, it does not tell.
+    :param given: what a source or file has given, at least one bar, as it was known at `moment` (Unix seconds).
+    :returns: when the newest bar closes (Unix seconds), if it was not closed at `moment`; otherwise None.
+    :raises CsvError: when it cannot be written down.
+    """
+    last = int(given.time[-1])
+    if len(stored) and last < int(stored.time[-1]):
+        return None
+    closes = closes_at(last, key.interval, key.mode)
+    if closes > moment:
+        return closes
+    stores.closings.record(key, moment, closes)
+    return None
+
+
+def newest_closings(stores: Stores, keys: Iterable[SeriesKey], now: datetime) -> dict[SeriesKey, int]:
+    """For those of the series whose newest bar is not known to be closed: when it closes or closed (Unix seconds).
+
+    :raises CsvError: when a file cannot be read.
+    """
+    window, found = Window(end=_seconds(now), limit=1, indicators=False), {}
+    for key in keys:
+        newest = stores.csv_store.read(key, window).bars
+        if len(newest):
+            closes = closes_at(int(newest.time[-1]), key.interval, key.mode)
+            if closes > stores.closings.of(key.mode, key.interval).get(key.ticker, -1):
+                found[key] = closes
+    return found
+
+
+def _seconds(now: datetime) -> int:
+    return int(now.timestamp())
 
 
 def _history(provider: Provider, key: SeriesKey, interval: Interval, now: datetime) -> Bars:

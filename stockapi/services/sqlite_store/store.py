@@ -275,6 +275,17 @@ class SqliteStore:
             return frozenset(), comparison
         return behind(connection, mode, interval, comparison, self._db.opened_file(mode)), NO_COMPARISON
 
+    def newest_times(
+        self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, *, deadline: float
+    ) -> dict[str, int]:
+        """The time (Unix seconds) of the newest bar of each requested ticker (None: all) that the ledger knows.
+
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
+        """
+        with self._db.reading(mode, deadline) as connection:
+            return {each.ticker: each.last_time for each in ledger_entries(connection, interval, symbols)}
+
     def recorded(self, key: SeriesKey) -> Recorded:
         """Everything that is stored of the series, read in one transaction.
 

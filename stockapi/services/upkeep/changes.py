@@ -175,6 +175,7 @@ def _rename(stores: Stores, mode: Mode, change: Renaming, now: datetime, errors:
 def _rewrite(
     stores: Stores, key: SeriesKey, now: datetime, make: Callable[[Bars], Bars], errors: list[SqliteError]
 ) -> None:
+    stores.closings.forget(key)
     with _collected(errors), open_series(stores, key, now) as series:
         series.rewrite(make)
 

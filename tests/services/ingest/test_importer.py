@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -589,3 +590,29 @@ def test_bars_of_a_ticker_that_was_renamed_go_to_its_new_name(stores: Stores, tr
     assert [note.rpartition(": ")[2] for note in result.notes] == ["OLD is NEW now"]
     assert_in_both(stores, "NEW", [1.0, 2.0, 3.0])
     assert "OLD" not in stores.csv_store.tickers(Mode.VN)
+
+
+@pytest.mark.parametrize(
+    ("last_day", "changed_at", "is_closed"),
+    [
+        ("2026-02-27", None, True),  # NOW is the Monday after, at noon
+        ("2026-03-02", None, False),
+        ("2026-02-27", "2026-02-27T07:30", False),  # written within the session, imported days later
+        ("2026-02-27", "2026-02-27T08:00", True),
+        ("2026-02-27", "2026-02-26T09:00", True),  # a clock that was wrong says nothing
+        ("2026-02-27", "2026-03-05T00:00", True),
+    ],
+)
+def test_a_file_is_as_old_as_its_last_change(
+    stores: Stores, tmp_path: Path, last_day: str, changed_at: str | None, is_closed: bool
+) -> None:
+    """Its newest bar is known to be closed, if it was when the file was written."""
+    path = put(tmp_path / "in", "VCB/1D.csv", rows("VCB", [1.0, 2.0], ("2026-02-25", last_day)))
+    if changed_at is not None:
+        moment = datetime.fromisoformat(changed_at).replace(tzinfo=UTC).timestamp()
+        os.utime(path, (moment, moment))
+    run_import(stores, tmp_path / "in")
+    assert ("VCB" in stores.closings.of(Mode.VN, Interval.DAILY)) is is_closed
+    earlier = put(tmp_path / "earlier", "VCB/1D.csv", rows("VCB", [1.0], ("2024-01-02",)))
+    run_import(stores, earlier.parent.parent)
+    assert ("VCB" in stores.closings.of(Mode.VN, Interval.DAILY)) is is_closed, "older bars say nothing of the newest"
