@@ -45,6 +45,7 @@ CRYPTO: Final = Market(
         *((1.0, 0.0001), (100.0, 0.01), (1_000.0, 0.1), (math.inf, 1.0)),
     ),
     index_tick=0.01,
+    exchanges={},
     calendar=Calendar(zone=UTC, zone_name="UTC", clock_name="UTC", session=None),
     hour_grid_origin_s=0,
     quiet_from=time(21, tzinfo=UTC),  # few people trade: late evening in Europe, dinner time in America, night in Asia

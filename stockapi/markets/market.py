@@ -69,6 +69,23 @@ class SettingNames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """An exchange of a market that limits how far a price may move in a day.
+
+    `limit_percent`: from the reference price, up and down.
+    `ticks`: pairs (limit, tick), ascending, in whole units of the price: below the limit, prices are multiples of the
+    tick. The last pair is for all other prices.
+    """
+
+    limit_percent: int
+    ticks: tuple[tuple[float, int], ...]
+
+    def tick(self, price: float) -> int:
+        """The step between prices at this one."""
+        return next(tick for limit, tick in self.ticks if price < limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
     """Every fact of one market.
 
@@ -88,6 +105,8 @@ class Market:
     `ticks`: pairs (limit, tick), ascending. A volume profile whose mean price is below the limit has levels at the
     distance `tick`. The last pair is for all other prices.
     `index_tick`: that distance for indices.
+
+    `exchanges`: those that limit a day's prices, by the names that `markets.listings` gives; empty without limits.
 
     Time. `calendar` has the sessions.
     `hour_grid_origin_s`: seconds from midnight UTC to the start of a bar of several hours; a multiple of 3,600.
@@ -128,6 +147,7 @@ class Market:
     has_legacy_prices: bool
     ticks: tuple[tuple[float, float], ...]
     index_tick: float
+    exchanges: Mapping[str, Exchange]
 
     calendar: Calendar
     hour_grid_origin_s: int

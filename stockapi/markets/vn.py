@@ -5,7 +5,7 @@ from datetime import time, timedelta, timezone
 from typing import Final
 
 from stockapi.markets.calendar import Calendar, Session
-from stockapi.markets.market import Market, PriceUnit, Schedule, SettingNames, Which
+from stockapi.markets.market import Exchange, Market, PriceUnit, Schedule, SettingNames, Which
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
@@ -25,6 +25,13 @@ _INDICES: Final = (
     *("VN30F*", "VN100F*"),
 )
 """Shares have three characters and bonds longer names (VND122013), so no shorter rule than a list tells them apart."""
+
+_EXCHANGES: Final = {
+    "HOSE": Exchange(limit_percent=7, ticks=((10_000, 10), (50_000, 50), (math.inf, 100))),
+    "HNX": Exchange(limit_percent=10, ticks=((math.inf, 100),)),
+    "UPCOM": Exchange(limit_percent=15, ticks=((math.inf, 100),)),
+}
+"""The limits of shares, from the trading rules of the exchanges: HOSE's tick since 2016, UPCOM's limit since 2015."""
 
 _SECTOR_ALIASES: Final = {
     "VAT_LIEU_XAY_DUNG": "VLXD",
@@ -68,6 +75,7 @@ VN: Final = Market(
     has_legacy_prices=True,
     ticks=((10_000.0, 10.0), (50_000.0, 50.0), (math.inf, 100.0)),
     index_tick=0.01,
+    exchanges=_EXCHANGES,
     calendar=Calendar(
         zone=HO_CHI_MINH,
         zone_name="Asia/Ho_Chi_Minh",

@@ -46,6 +46,7 @@ FRUIT: Final = Market(
     has_legacy_prices=False,
     ticks=((1.0, 0.0001), (math.inf, 0.01)),
     index_tick=0.01,
+    exchanges={},
     calendar=Calendar(
         zone=NEW_YORK,
         zone_name="America/New_York",
