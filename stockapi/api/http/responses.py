@@ -129,12 +129,11 @@ def of_bars(body: list[bytes], content_type: str, source: DataSource) -> Respons
     return response
 
 
-def with_names(response: Response, mode: Mode, symbols: Sequence[str] | None) -> Response:
+def with_names(response: Response, renamed: Iterable[tuple[str, str]]) -> Response:
     """The response; where old names were asked for, a header says which ones they are now: `MATIC=POL`."""
-    renamed = services().stores.renames.of(mode).old(symbols)
-    if renamed:
-        before = [text for text in [response.headers.get("X-Renamed")] if text is not None]
-        response.headers["X-Renamed"] = ", ".join([*before, *(f"{old}={new}" for old, new in sorted(renamed.items()))])
+    texts = [f"{old}={new}" for old, new in renamed]
+    if texts:
+        response.headers["X-Renamed"] = ", ".join(texts)
     return response
 
 

@@ -98,7 +98,7 @@ def profile() -> Response:
         value_area_pct=query.value_area_pct,
     )
     answer = _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
-    return responses.with_names(answer, query.mode, (query.symbol,))
+    return responses.with_names(answer, sorted(result.renamed.items()))
 
 
 def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:

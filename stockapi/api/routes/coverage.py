@@ -28,7 +28,8 @@ def coverage() -> Response:
     entries = zip(result.tickers.items(), idle.tolist(), strict=True)
     body = orjson.dumps({symbol: _entry(each, query.times, days) for (symbol, each), days in entries})
     response = responses.of_bars([body], responses.JSON_TYPE, result.source)
-    return responses.with_names(response, query.mode, query.symbols)
+    renamed = services().stores.renames.of(query.mode).old(query.symbols)
+    return responses.with_names(response, sorted(renamed.items()))
 
 
 def _entry(ticker: TickerCoverage, times: TimeStyle, idle_days: int) -> dict[str, object]:

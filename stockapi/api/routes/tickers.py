@@ -36,6 +36,7 @@ class _Answer:
     tickers: int
     rows: int
     timings_ms: Mapping[str, float]
+    renamed: list[tuple[str, str]]
 
     @classmethod
     def of(
@@ -57,6 +58,7 @@ class _Answer:
             tickers=sum(len(result.bars) for result in results),
             rows=left.row_budget.spent,
             timings_ms=timings_ms,
+            renamed=[pair for result in results for pair in sorted(result.renamed.items())],
         )
 
 
@@ -71,8 +73,7 @@ def tickers() -> Response:
     if query.format is Format.CSV:
         filename = f"tickers_{query.parameters.interval.value}.csv"
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    for each in query.of_each_market:
-        responses.with_names(response, each.mode, each.symbols)
+    responses.with_names(response, answer.renamed)
     _log_performance(query, answer, response, started)
     return response
 
@@ -118,6 +119,8 @@ def _rows(query: TickersQuery, series: list[KeyedBars[_Rows]]) -> tuple[Iterator
 
 def _log_performance(query: TickersQuery, answer: _Answer, response: Response, started: float) -> None:
     """One line per answer. `bytes`: the body before compression; `ms`: from parsing to here, `<store>_ms` its part."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     fields: dict[str, object] = {
         "endpoint": request.path,
         "status": response.status_code,

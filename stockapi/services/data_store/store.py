@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -35,7 +35,7 @@ __all__ = ["DataSource", "DataStore", "LastBars", "PrerenderedText", "QueryResul
 
 log = logging.getLogger(__name__)
 
-_PRICED = [field.name for field in INDICATORS if field.scale is Scale.PRICE]
+_PRICED = [each.name for each in INDICATORS if each.scale is Scale.PRICE]
 
 
 _Rows_co = TypeVar("_Rows_co", bound=Bars | PrerenderedText, covariant=True)
@@ -46,11 +46,13 @@ class QueryResult(Generic[_Rows_co]):
     """Bars by symbol in alphabetical order, and the store that answered. Symbols without bars are left out.
 
     `timings_ms`: the wall time in milliseconds spent in each store, by its name.
+    `renamed`: the old names among the symbols of the query, with their new names.
     """
 
     bars: Mapping[str, _Rows_co]
     source: DataSource
     timings_ms: dict[str, float]
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class DataStore:
         now = dict.fromkeys(renamed.get(symbol, symbol) for symbol in asked)
         result = self._find(replace(params, symbols=tuple(now)), limits)
         bars = {symbol: result.bars.get(renamed.get(symbol, symbol)) for symbol in asked}
-        return replace(result, bars={symbol: own for symbol, own in bars.items() if own is not None})
+        return replace(result, bars={symbol: own for symbol, own in bars.items() if own is not None}, renamed=renamed)
 
     def _find(self, params: QueryParameters, limits: Limits) -> QueryResult[Bars]:
         closed = self._closed(params)
