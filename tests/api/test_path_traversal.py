@@ -16,7 +16,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from stockapi import create_app
-from stockapi.api.queries import parameters, schemas
+from stockapi.api.queries import parameters
 from stockapi.markets import tickers
 from stockapi.models import Mode
 from stockapi.services.csv_store import store as csv_store
@@ -150,9 +150,9 @@ GUARDS = {
 @pytest.fixture
 def parsed_anew() -> Iterator[None]:
     """Queries that were parsed without a guard are to be forgotten, and those parsed with it."""
-    schemas._remembered_query.cache_clear()
+    parameters._remembered.cache_clear()
     yield
-    schemas._remembered_query.cache_clear()
+    parameters._remembered.cache_clear()
 
 
 @pytest.mark.usefixtures("parsed_anew")

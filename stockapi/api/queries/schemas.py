@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Self, cast
 
 from marshmallow import post_load
@@ -42,11 +41,6 @@ MAX_LIMIT = 1_000_000
 
 _FIRST_SECOND = 0
 """1970-01-01: no bar is older."""
-_REMEMBERED_QUERIES = 256
-_REMEMBERED_LENGTH = 256
-"""The length in characters up to which a query is remembered. Parsing takes 23 us, a tenth of a small answer. But long
-lists of symbols would need megabytes.
-"""
 
 
 class Format(Enum):
@@ -284,17 +278,7 @@ def parse_tickers_query(arguments: MultiDict[str, str], markets: Markets = EVERY
 
     :raises QueryError: as `parameters.load`.
     """
-    pairs = tuple(arguments.items(multi=True))
-    is_short = sum(len(name) + len(text) for name, text in pairs) <= _REMEMBERED_LENGTH
-    return (
-        _remembered_query(pairs, markets) if is_short else cast(TickersQuery, load(TickersSchema, arguments, markets))
-    )
-
-
-@lru_cache(maxsize=_REMEMBERED_QUERIES)
-def _remembered_query(pairs: tuple[tuple[str, str], ...], markets: Markets) -> TickersQuery:
-    """Parse and remember a query. Its result never changes, and clients repeat the same queries."""
-    return cast(TickersQuery, load(TickersSchema, MultiDict(pairs), markets))
+    return cast(TickersQuery, load(TickersSchema, arguments, markets))
 
 
 def parse_group_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> Mode:
