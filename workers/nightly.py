@@ -12,7 +12,7 @@ from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.reconcile import SeriesReport
-from stockapi.services.upkeep.verification import verify_and_repair
+from stockapi.services.upkeep.verification import CheckOptions, verify_and_repair
 from workers.clocks import Clocks
 from workers.loop import REPAIRING
 
@@ -91,9 +91,7 @@ class NightlyVerification:
                 self._stores,
                 mode,
                 self._clock,
-                self._stop,
-                others_write=True,
-                watch=self._gently,
+                CheckOptions(stop=self._stop, others_write=True, watch=self._gently),
             )
         for report in before.differing:
             why = "" if report.evidence is None else f"; {report.evidence.value}"

@@ -58,6 +58,14 @@ class PointOfControl:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileOptions:
+    """`bins`: the most bins of the profile. `value_area_pct`: the share of the volume in the value area, in percent."""
+
+    bins: int
+    value_area_pct: float
+
+
+@dataclass(frozen=True, slots=True)
 class ValueArea:
     """The lowest and the highest of the bins, or levels, around the point of control that hold the requested share."""
 
@@ -117,10 +125,8 @@ class VolumeProfile:
     tick_level: TickLevel
 
 
-def volume_profile(
-    symbol: str, minutes: Bars, mode: Mode, *, is_index: bool, bins: int, value_area_pct: float
-) -> VolumeProfile:
-    """The profile of at least one minute bar, in at most `bins` bins, ascending.
+def volume_profile(symbol: str, minutes: Bars, mode: Mode, options: ProfileOptions, *, is_index: bool) -> VolumeProfile:
+    """The profile of at least one minute bar, its bins ascending.
 
     :raises TooManyRowsError: when the prices span more than MAX_LEVELS, or the sum of the volumes is not finite.
     """
@@ -129,8 +135,8 @@ def volume_profile(
     if not len(traded):
         return _without_volume(symbol, minutes, mode, tick)
     levels = _Levels.of(symbol, traded, mode, tick)
-    binned = _Steps.binned(levels, bins)
-    poc, value_area, statistics = _figures(binned, value_area_pct)
+    binned = _Steps.binned(levels, options.bins)
+    poc, value_area, statistics = _figures(binned, options.value_area_pct)
     return VolumeProfile(
         symbol=symbol,
         total_volume=int(traded.volume.sum()) if traded.has_whole_volume else levels.volume(levels.all_units),
@@ -140,7 +146,7 @@ def volume_profile(
         value_area=value_area,
         profile=_bins(binned),
         statistics=statistics,
-        tick_level=TickLevel(tick, *_figures(_Steps.single(levels), value_area_pct)),
+        tick_level=TickLevel(tick, *_figures(_Steps.single(levels), options.value_area_pct)),
     )
 
 

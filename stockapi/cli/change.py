@@ -1,6 +1,7 @@
 """`flask data delete` and `flask data rename`: take bars out of both stores, give a ticker another name."""
 
 from collections.abc import Callable
+from functools import wraps
 
 import click
 from flask.cli import with_appcontext
@@ -39,6 +40,20 @@ def _moment(parse: Callable[[str], int]) -> Parsed:
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+def _as_deletion(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command: its options that say which bars are meant become one `change`."""
+
+    @wraps(command)
+    def wrapped(
+        *, ticker: str, intervals: tuple[Interval, ...], first: int | None, last: int | None, **others: object
+    ) -> None:
+        if first is not None and last is not None and first > last:
+            raise QueryError("--from is after --to; allowed: a first time that is not after the last")
+        command(change=Deletion(ticker, intervals, first, last), **others)
+
+    return wrapped
+
+
 @click.command("delete")
 @one_mode_option
 @click.option("--ticker", type=TICKER, required=True, help="Whose bars.")
@@ -52,26 +67,22 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 @yes_option
 @with_appcontext
 @one_line_errors
-def delete_bars(
-    mode: Mode, ticker: str, intervals: tuple[Interval, ...], first: int | None, last: int | None, yes: bool
-) -> None:
+@_as_deletion
+def delete_bars(mode: Mode, change: Deletion, yes: bool) -> None:
     """Delete bars from both stores. They are written to a file first, which `flask data import` takes back."""
-    if first is not None and last is not None and first > last:
-        raise QueryError("--from is after --to; allowed: a first time that is not after the last")
     with writing([mode]) as app:
         _reconcile(app, mode)
-        new = app.stores.renames.of(mode).renamed.get(ticker)
+        new = app.stores.renames.of(mode).renamed.get(change.ticker)
         if new is not None:
-            raise NotFoundError(f"{ticker} is {new} now; name that")
-        change = Deletion(ticker, intervals, first, last)
+            raise NotFoundError(f"{change.ticker} is {new} now; name that")
         parts = _held(app, change, mode)
         if not parts:
-            raise NotFoundError(f"{mode.value} has no such bars of {ticker}; nothing is deleted")
+            raise NotFoundError(f"{mode.value} has no such bars of {change.ticker}; nothing is deleted")
         if not yes:
             click.confirm("Delete them from both stores?", abort=True)
-        click.echo(f"{ticker}: kept in {archive(app.stores, mode, parts, app.clock())}")
+        click.echo(f"{change.ticker}: kept in {archive(app.stores, mode, parts, app.clock())}")
         make_change(app.stores, mode, change, app.clock())
-    click.echo(f"{ticker}: {sum(len(bars) for _, bars in parts):,} bars deleted from both stores")
+    click.echo(f"{change.ticker}: {sum(len(bars) for _, bars in parts):,} bars deleted from both stores")
 
 
 @click.command("rename")

@@ -12,7 +12,7 @@ from stockapi.errors import StoreError
 from stockapi.models.mode import Mode
 from stockapi.services.csv_enhancer import EnhancementStats
 from stockapi.services.upkeep.reconcile import SeriesReport, reconcile_out_of_step
-from stockapi.services.upkeep.verification import CheckReport, Repair, Watch, check, verify_and_repair
+from stockapi.services.upkeep.verification import CheckOptions, CheckReport, Repair, Watch, check, verify_and_repair
 from stockapi.services.writer_lock import writer_of
 
 
@@ -47,7 +47,7 @@ def _verify(app: Services, mode: Mode) -> bool:
         click.echo(f"{mode.value}: nothing is stored")
         return True
     others_write = writer_of(app.settings, mode) is not None
-    result = check(app.stores, mode, others_write=others_write, watch=_watch(mode))
+    result = check(app.stores, mode, CheckOptions(others_write=others_write, watch=_watch(mode)))
     _print_result(mode, result)
     return _is_well(result)
 
@@ -62,7 +62,7 @@ def _repair(app: Services, mode: Mode) -> bool:
     if not app.settings.database_path(mode).exists():
         click.echo(f"{mode.value}: nothing is stored")
         return True
-    before, done, left = verify_and_repair(app.stores, mode, app.clock, others_write=False, watch=_watch(mode))
+    before, done, left = verify_and_repair(app.stores, mode, app.clock, CheckOptions(watch=_watch(mode)))
     _print_result(mode, before)
     if before.is_damaged or before.differing:
         _print_repair(mode, done)

@@ -14,7 +14,7 @@ import numpy as np
 from stockapi.errors import LayoutError
 from stockapi.formats import csv_fast_writer
 from stockapi.formats.csv_fast_reader import parse_plain
-from stockapi.formats.csv_lenient_reader import DamagedLine, ParsedCsv, find_start, parse_lines
+from stockapi.formats.csv_lenient_reader import DamagedLine, ParsedCsv, find_first_row, parse_lines
 from stockapi.formats.csv_numbers import fixed_or_in_full, in_full
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
@@ -126,7 +126,7 @@ def parse_rows(text: str, key: SeriesKey, *, with_indicators: bool = True) -> Pa
 
 
 def _parse_blocks(text: str, key: SeriesKey, *, with_indicators: bool) -> tuple[list[Bars], list[DamagedLine]]:
-    start = find_start(text[:_READ_BLOCK_CHARS].split("\n"), key)
+    start = find_first_row(text[:_READ_BLOCK_CHARS].split("\n"), key)
     layouts, number, damaged = start.layouts, start.number, start.damaged
     parts = [Bars.empty(whole_volume=market_of(key.mode).has_whole_volume)]
     above_and_rows = text.split("\n", number - 1)

@@ -49,7 +49,10 @@ _DATES: Final = frozenset(("date", "dtyyyymmdd", "trading date", "tradingdate", 
 _CLOCKS: Final = ("time", "clock", "hour", "gio", "hhmmss", "timehhmmss")
 _INDEX_NAMES: Final = ("", "index", "unnamed: 0", "price")
 """Of the first column, as pandas writes the times of a frame; "price" is in the first of yfinance's three lines."""
-_NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?")
+_LIKE_A_NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?")
+"""In any notation, with separators of thousands or a percent sign, so that no row passes for a header. What a value may
+be, `csv_numbers` says.
+"""
 _VOLUME_OF: Final = re.compile(r"[Vv]olume[ _]\(?([A-Z0-9]{2,10})\)?", re.ASCII)
 _NO_COINS: Final = frozenset(("USD", "USDT", "USDC", "BUSD", "TUSD", "FDUSD", "EUR", "VND", "MA", "SMA", "EMA"))
 _SEPARATOR_LINE: Final = re.compile(r"\"?sep=.\"?", re.IGNORECASE)
@@ -85,7 +88,7 @@ class Header:
     @classmethod
     def of(cls, cells: Sequence[str]) -> Self | None:
         """The header; None when the line is not one: it has a number, or fewer than two names of needed columns."""
-        if any(_NUMBER.fullmatch(cell.strip()) for cell in cells):
+        if any(_LIKE_A_NUMBER.fullmatch(cell.strip()) for cell in cells):
             return None
         names = tuple(map(plain_name, cells))
         places = {role: place for role in _ALIASES if (place := _place_of(role, names)) is not None}

@@ -90,7 +90,7 @@ _HEADER_WITHIN_LINES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class FirstRow:
     """Where the rows of a file begin: the number of the line, counted from 1, and the layouts that a row may have.
 
     `damaged`: the lines before the header.
@@ -101,7 +101,7 @@ class Start:
     damaged: list[DamagedLine]
 
 
-def find_start(lines: Sequence[str], key: SeriesKey) -> Start:
+def find_first_row(lines: Sequence[str], key: SeriesKey) -> FirstRow:
     """Find the first row of a file. `lines`: the first lines of the file.
 
     If the first line that is not blank is a bar, the file has no header. Otherwise the header may follow titles,
@@ -112,14 +112,14 @@ def find_start(lines: Sequence[str], key: SeriesKey) -> Start:
     not_blank = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
     numbered = list(islice(not_blank, _HEADER_WITHIN_LINES))
     if not numbered:
-        return Start(1, WITHOUT_HEADER, [])
+        return FirstRow(1, WITHOUT_HEADER, [])
     before = list[DamagedLine]()
     for number, line in numbered:
         layout = Layout.of_header(line, number)
         if layout is not None:
-            return Start(number + 1, (layout,), before)
+            return FirstRow(number + 1, (layout,), before)
         if number == numbered[0][0] and _is_bar(line, key):
-            return Start(number, WITHOUT_HEADER, [])
+            return FirstRow(number, WITHOUT_HEADER, [])
         if not is_separator_line(line):
             before.append(DamagedLine(number, "before the header", line[:SHOWN_CHARS]))
     number, line = numbered[0]

@@ -17,6 +17,7 @@ from stockapi.calc.volume_profile import (
     Bin,
     PointOfControl,
     PriceRange,
+    ProfileOptions,
     Statistics,
     TickLevel,
     ValueArea,
@@ -43,7 +44,7 @@ def minutes(bars: Sequence[Bar], mode: Mode = Mode.VN) -> Bars:
 def profile_of(
     *bars: Bar, mode: Mode = Mode.VN, is_index: bool = False, bins: int = 50, pct: float = 70.0
 ) -> VolumeProfile:
-    return volume_profile("VCB", minutes(bars, mode), mode, is_index=is_index, bins=bins, value_area_pct=pct)
+    return volume_profile("VCB", minutes(bars, mode), mode, ProfileOptions(bins, pct), is_index=is_index)
 
 
 def at(*volumes: float) -> list[Bar]:

@@ -13,7 +13,7 @@ from stockapi.models import Bars, Interval, Mode
 from stockapi.models.limits import Limits
 from stockapi.models.series import SeriesKey
 from stockapi.services import stores
-from stockapi.services.csv_enhancer import SaveResult, save_enhanced_csv_and_sqlite
+from stockapi.services.csv_enhancer import FROM_THE_BEGINNING, SaveResult, save_enhanced_csv_and_sqlite
 
 NOW = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
 """A Monday, 12:00 in Ho Chi Minh City."""
@@ -65,9 +65,8 @@ class Stores(stores.Stores):
         rewrite_all: bool = False,
         now: datetime = NOW,
     ) -> SaveResult:
-        return save_enhanced_csv_and_sqlite(
-            self, SeriesKey(mode, ticker, interval), bars, now, cutoff_date=cutoff, rewrite_all=rewrite_all
-        )
+        cutoff = FROM_THE_BEGINNING if rewrite_all else cutoff
+        return save_enhanced_csv_and_sqlite(self, SeriesKey(mode, ticker, interval), bars, now, cutoff_date=cutoff)
 
     def in_csv(self, ticker: str, interval: Interval = Interval.DAILY, mode: Mode = Mode.VN) -> Bars:
         return self.csv_store.read(SeriesKey(mode, ticker, interval)).bars

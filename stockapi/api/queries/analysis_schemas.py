@@ -22,6 +22,7 @@ from stockapi.api.queries.parameters import (
     whole,
 )
 from stockapi.calc.top_performers import SORT_KEYS, Ranking
+from stockapi.calc.volume_profile import ProfileOptions
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import QueryError
 from stockapi.models.fields import MA_PERIODS
@@ -82,8 +83,7 @@ class VolumeProfileQuery:
     mode: Mode
     minutes: QueryParameters
     dates: str
-    bins: int
-    value_area_pct: float
+    options: ProfileOptions
 
     def of_days(self, first: int, last: int) -> Self:
         """The same query for these days: the first seconds of the first and of the last."""
@@ -236,8 +236,7 @@ class VolumeProfileSchema(QuerySchema):
                 indicators=Indicators.NONE,
             ),
             dates=LATEST,
-            bins=data["bins"],
-            value_area_pct=data["value_area_pct"],
+            options=ProfileOptions(data["bins"], data["value_area_pct"]),
         )
         return query if first is None or last is None else query.of_days(first, last)
 

@@ -93,9 +93,8 @@ def profile() -> Response:
         query.symbol,
         minutes,
         query.mode,
+        query.options,
         is_index=services().settings.is_index(query.symbol, query.mode),
-        bins=query.bins,
-        value_area_pct=query.value_area_pct,
     )
     answer = _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
     return responses.with_names(answer, sorted(result.renamed.items()))

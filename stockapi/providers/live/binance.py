@@ -7,20 +7,17 @@ with USDT. A coin without such a pair is an `UnknownSymbolError`.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from stockapi.config import Settings
-from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import BadPayloadError, UnknownSymbolError
 from stockapi.markets.listings import NO_PAIR, listings
-from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
-from stockapi.models.mode import Mode
-from stockapi.providers.live.http_client import Answer, HttpClient, one_line
+from stockapi.providers.live.coins import CoinProvider
+from stockapi.providers.live.http_client import Answer, Endpoint, HttpClient, one_line
 from stockapi.providers.live.payload import Payload, columns_of_rows
 from stockapi.providers.live.timing import Timing
-from stockapi.providers.live.unsupported import Unsupported
 
 _PATH: Final = "/api/v3/klines"
 _INTERVALS: Final = {Interval.DAILY: "1d", Interval.HOURLY: "1h", Interval.MINUTE: "1m"}
@@ -32,37 +29,27 @@ _WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 _MOST_WEIGHT: Final = 4_800
 """The weight at which we pause. Binance allows an IP address a weight of 6,000 in each minute of the clock."""
 
-_FIRST_DAY: Final = int(datetime(2017, 8, 17, tzinfo=UTC).timestamp())
-_HISTORY_DAYS: Final = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 90}
-"""The full history of BTC has about 4 million minutes. 90 days need 130 requests for each coin."""
 
-
-class BinanceProvider:
+class BinanceProvider(CoinProvider):
     name = "binance"
-    mode = Mode.CRYPTO
-    is_back_adjusted = False
+    first_day = int(datetime(2017, 8, 17, tzinfo=UTC).timestamp())
+    # The full history of BTC has about 4 million minutes. 90 days need 130 requests for each coin.
+    history_days: ClassVar = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 90}
 
     def __init__(self, settings: Settings, timing: Timing) -> None:
-        self._settings = settings
-        self._timing = timing
-        self._client = HttpClient(
-            "Binance", settings.binance_base_url, settings.binance_requests_per_minute, settings, timing
-        )
-        self._unsupported = Unsupported(timing)
+        super().__init__(settings, timing)
+        endpoint = Endpoint("Binance", settings.binance_base_url, settings.binance_requests_per_minute)
+        self._client = HttpClient(endpoint, settings, timing)
 
     def tickers(self) -> list[str]:
         """As `Provider.tickers`, without the tickers that were unknown within the last day.
 
         The built-in list has coins without a pair here. Some were delisted: their old bars would come again and again.
         """
-        tickers = tickers_for(self.mode, self._settings)
-        if self._settings.groups_file(self.mode) is None:
-            tickers = [ticker for ticker in tickers if listings(self.mode)[ticker].pair != NO_PAIR]
-        return self._unsupported.without(tickers)
-
-    def history_start(self, interval: Interval, now: int) -> int:
-        days = _HISTORY_DAYS.get(interval)
-        return _FIRST_DAY if days is None else now - days * SECONDS_PER_DAY
+        tickers = super().tickers()
+        if self._settings.groups_file(self.mode) is not None:
+            return tickers
+        return [ticker for ticker in tickers if listings(self.mode)[ticker].pair != NO_PAIR]
 
     def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
         end = min(end, int(self._timing.unix_s()))

@@ -8,19 +8,17 @@ a special body.
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import BadPayloadError, ProviderDisabledError, RateLimitedError, UnknownSymbolError
-from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
-from stockapi.models.mode import Mode
-from stockapi.providers.live.http_client import Answer, HttpClient, one_line
+from stockapi.providers.live.coins import CoinProvider
+from stockapi.providers.live.http_client import Answer, Endpoint, HttpClient, one_line
 from stockapi.providers.live.payload import Payload, columns_of_rows
 from stockapi.providers.live.timing import Timing
-from stockapi.providers.live.unsupported import Unsupported
 
 _PATHS: Final = {
     Interval.DAILY: "/data/v2/histoday",
@@ -32,38 +30,25 @@ _COLUMNS: Final = ("time", "open", "high", "low", "close", "volumefrom")
 _RATE_LIMIT_TYPE: Final = 99
 _UNKNOWN_COIN: Final = ("market does not exist", "no data for the symbol")
 
-_FIRST_DAY: Final = int(datetime(2010, 7, 17, tzinfo=UTC).timestamp())
-_HISTORY_DAYS: Final = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 7}
 _MINUTES_KEPT_S: Final = 7 * SECONDS_PER_DAY
 """The source refuses older minutes, so it cannot fill a longer gap."""
 
 
-class CryptoCompareProvider:
+class CryptoCompareProvider(CoinProvider):
     name = "cryptocompare"
-    mode = Mode.CRYPTO
-    is_back_adjusted = False
+    first_day = int(datetime(2010, 7, 17, tzinfo=UTC).timestamp())
+    history_days: ClassVar = {Interval.HOURLY: 2 * 366, Interval.MINUTE: 7}
 
     def __init__(self, settings: Settings, timing: Timing) -> None:
-        self._settings = settings
-        self._timing = timing
+        super().__init__(settings, timing)
         self._key = settings.cryptocompare_api_key
-        self._client = HttpClient(
+        endpoint = Endpoint(
             "CryptoCompare",
             settings.cryptocompare_base_url,
             settings.cryptocompare_requests_per_minute,
-            settings,
-            timing,
             {"Authorization": f"Apikey {self._key}"},
         )
-        self._unsupported = Unsupported(timing)
-
-    def tickers(self) -> list[str]:
-        """As `Provider.tickers`, without the tickers that were unknown within the last day."""
-        return self._unsupported.without(tickers_for(self.mode, self._settings))
-
-    def history_start(self, interval: Interval, now: int) -> int:
-        days = _HISTORY_DAYS.get(interval)
-        return _FIRST_DAY if days is None else now - days * SECONDS_PER_DAY
+        self._client = HttpClient(endpoint, settings, timing)
 
     def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
         about = f"CryptoCompare {ticker} {interval.value}"

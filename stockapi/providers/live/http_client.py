@@ -88,31 +88,36 @@ def one_line(text: object, *, secret: str = "") -> str:
     return "".join(char if char.isprintable() else "?" for char in line)[:_MOST_TEXT]
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The API of a source: its name in messages, its address, how often it may be asked, the headers of each request.
+
+    Headers may hold a key, so they are not shown.
+    """
+
+    source: str
+    base_url: str
+    requests_per_minute: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class HttpClient:
     """Sends all requests to one source. Threads share it; each thread has its own connections.
 
     `about` in its methods names the source and the ticker; every message begins with it.
     """
 
-    def __init__(
-        self,
-        source: str,
-        base_url: str,
-        requests_per_minute: int,
-        settings: Settings,
-        timing: Timing,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._source = source
-        self._base_url = base_url
-        self._headers = dict(headers or {})
+    def __init__(self, endpoint: Endpoint, settings: Settings, timing: Timing) -> None:
+        self._source = endpoint.source
+        self._base_url = endpoint.base_url
+        self._headers = dict(endpoint.headers)
         self._timing = timing
         self._retries = settings.provider_retries
         self._connect_timeout_s = settings.provider_connect_timeout_ms / 1000
         self._read_timeout_s = settings.provider_read_timeout_ms / 1000
         self._proxy = settings.provider_proxy
         self._ca_bundle = settings.ca_bundle
-        self._limiter = RateLimiter(requests_per_minute, 60.0, timing)
+        self._limiter = RateLimiter(endpoint.requests_per_minute, 60.0, timing)
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._ban = _Ban(timing)
         self._local = _Local()

@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +24,7 @@ from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.providers.live.http_client import HttpClient
+from stockapi.providers.live.http_client import Endpoint, HttpClient
 from stockapi.providers.live.payload import Payload, parallel_columns
 from stockapi.providers.live.timing import Timing
 
@@ -73,9 +74,8 @@ class VciProvider:
     def __init__(self, settings: Settings, timing: Timing) -> None:
         self._settings = settings
         self._timing = timing
-        self._client = HttpClient(
-            "VCI", settings.vci_base_url, settings.vci_requests_per_minute, settings, timing, _HEADERS
-        )
+        endpoint = Endpoint("VCI", settings.vci_base_url, settings.vci_requests_per_minute, _HEADERS)
+        self._client = HttpClient(endpoint, settings, timing)
 
     def tickers(self) -> list[str]:
         return tickers_for(self.mode, self._settings)
@@ -86,49 +86,55 @@ class VciProvider:
     def fetch(self, ticker: str, interval: Interval, start: int, end: int) -> Bars:
         payload = Payload(f"VCI {ticker} {interval.value}", self.mode, interval)
         end = min(end, int(self._timing.unix_s()))
-        pages = list(self._pages(ticker, interval, start, end, payload))
+        # The time of a daily bar may be any time of that day, and `to` may or may not be included.
+        newest = end + SECONDS_PER_DAY
+        count = min(_bars_between(start, newest, interval), _MOST_BARS)
+        pages = list(self._pages(_Paging(ticker, interval, count, payload), start, newest))
         return payload.bars(pages, start, end)
 
-    def _pages(self, ticker: str, interval: Interval, start: int, end: int, payload: Payload) -> Iterator[Bars]:
+    def _pages(self, paging: "_Paging", start: int, newest: int) -> Iterator[Bars]:
         """Yield the pages from the newest to the oldest. Most windows need only one page."""
-        # The time of a daily bar may be any time of that day, and `to` may or may not be included.
-        newest = before = end + SECONDS_PER_DAY
-        count = min(_bars_between(start, newest, interval), _MOST_BARS)
-        empty_pages = 0
+        before, empty_pages = newest, 0
         while before > start and empty_pages < _MOST_EMPTY_PAGES:
-            page = self._page(ticker, interval, before, count, payload)
+            page = self._page(paging, before)
             if not len(page) and before == newest:
                 return
             if not len(page) and not empty_pages:
-                page = self._doubt(ticker, interval, before, newest, count, payload)
+                page = self._doubt(paging, before, newest)
             if len(page):
                 yield page
                 empty_pages = 0
                 before = int(page.time.min())
                 # The window may begin with days off, as 2015 did. This saves three more requests for each ticker.
-                if interval is Interval.DAILY and len(page) < count and before - start <= _LONGEST_HOLIDAY_S:
+                if (
+                    paging.interval is Interval.DAILY
+                    and len(page) < paging.count
+                    and before - start <= _LONGEST_HOLIDAY_S
+                ):
                     return
             else:
                 empty_pages += 1
-                before -= count * interval.seconds
+                before -= paging.count * paging.interval.seconds
 
-    def _page(self, ticker: str, interval: Interval, before: int, count: int, payload: Payload) -> Bars:
-        page = payload.page(self._ask(ticker, interval, before, count, payload.about))
+    def _page(self, paging: "_Paging", before: int) -> Bars:
+        page = paging.payload.page(self._ask(paging, before))
         # If the source ignores `to`, nothing is left here, so the loop over pages ends.
         return page.take(page.time < before)
 
-    def _doubt(self, ticker: str, interval: Interval, before: int, newest: int, count: int, payload: Payload) -> Bars:
+    def _doubt(self, paging: "_Paging", before: int, newest: int) -> Bars:
         """Request an empty page a second time.
 
         :raises NoDataError: when the newest bars, which were answered before, are now missing too.
         """
-        if not len(self._page(ticker, interval, newest, count, payload)):
-            raise NoDataError(f"{payload.about}: bars, then none any more: we are being blocked")
-        return self._page(ticker, interval, before, count, payload)
+        if not len(self._page(paging, newest)):
+            raise NoDataError(f"{paging.payload.about}: bars, then none any more: we are being blocked")
+        return self._page(paging, before)
 
-    def _ask(self, ticker: str, interval: Interval, to: int, count: int, about: str) -> list[list[object]]:
+    def _ask(self, paging: "_Paging", to: int) -> list[list[object]]:
         """The six columns of the ticker; they are empty when it is not in the answer."""
-        body = {"timeFrame": _TIME_FRAMES[interval], "symbols": [ticker], "to": to, "countBack": count}
+        ticker, about = paging.ticker, paging.payload.about
+        time_frame = _TIME_FRAMES[paging.interval]
+        body = {"timeFrame": time_frame, "symbols": [ticker], "to": to, "countBack": paging.count}
         answer = self._client.post(_PATH, body, about)
         answer.require_ok()
         entries = answer.json()
@@ -138,6 +144,16 @@ class VciProvider:
             raise BadPayloadError(f"{about}: the answer is no list of series")
         own = next((entry for entry in entries if entry.get("symbol") == ticker), None)
         return parallel_columns(own, _COLUMNS, about) if own is not None else [[] for _ in _COLUMNS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Paging:
+    """What all pages of one fetch have in common. `count`: the bars that each page asks for."""
+
+    ticker: str
+    interval: Interval
+    count: int
+    payload: Payload
 
 
 def _bars_between(start: int, end: int, interval: Interval) -> int:

@@ -1,6 +1,7 @@
 """The dual write: bars with their indicators go to CSV, durably, and then to SQLite."""
 
 from stockapi.services.csv_enhancer.enhancer import (
+    FROM_THE_BEGINNING,
     enhance_interval_filtered_with_sqlite,
     reconcile_if_out_of_step,
     reconcile_series,
@@ -12,6 +13,7 @@ from stockapi.services.csv_enhancer.series import OpenSeries, csv_alone_if_allow
 from stockapi.services.csv_enhancer.stats import EnhancementStats, SaveResult
 
 __all__ = [
+    "FROM_THE_BEGINNING",
     "EnhancementStats",
     "OpenSeries",
     "SaveResult",

@@ -16,7 +16,7 @@ _MOST_TRIED = 16
 """With at most this many different bars, every combination is tried: 65,536 sums take a millisecond."""
 
 
-class FileState(Enum):
+class FileAge(Enum):
     """The CSV file now, compared with the one whose stamp is in the ledger."""
 
     RECORDED = "recorded"
@@ -68,7 +68,7 @@ class Resolution:
 
 
 def resolve(
-    in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileState, *, prefer_possible: bool = False
+    in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileAge, *, prefer_possible: bool = False
 ) -> Resolution:
     """The right bars of a series. Their indicators are not computed anew. No bars on either side: no bars.
 
@@ -86,11 +86,11 @@ def resolve(
     proven = None if recorded is None else _by_digest(in_csv, in_sqlite, recorded, file)
     if proven is not None:
         return proven
-    if recorded is not None and file is FileState.OLDER:
+    if recorded is not None and file is FileAge.OLDER:
         return Resolution(in_csv.merge(in_sqlite), Evidence.SQLITE_NEWER, nothing)
     bars = in_sqlite.merge(in_csv)
     # A bar that is newer than the ledger may look impossible, and still be what the source sent.
-    is_damaged = recorded is not None and file is FileState.RECORDED
+    is_damaged = recorded is not None and file is FileAge.RECORDED
     if prefer_possible or is_damaged:
         bars = _with_possible(bars, in_sqlite)
     if is_damaged:
@@ -113,7 +113,7 @@ def _with_possible(bars: Bars, others: Bars) -> Bars:
     return bars.merge(others.take(np.isin(others.time, doubtful) & ~is_impossible(others)))
 
 
-def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileState) -> Resolution | None:
+def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileAge) -> Resolution | None:
     """The choice with the digest of the ledger; None when there is none.
 
     A file with another stamp than the recorded one may hold newer bars. Then only the whole of CSV is tried.
@@ -121,7 +121,7 @@ def _by_digest(in_csv: Bars, in_sqlite: Bars, recorded: int, file: FileState) ->
     csv_hashes, sqlite_hashes = hashes(in_csv), hashes(in_sqlite)
     if _total(csv_hashes) == recorded:
         return Resolution(in_csv, Evidence.DIGEST_OF_CSV, _without(in_sqlite, in_csv))
-    if file is not FileState.RECORDED:
+    if file is not FileAge.RECORDED:
         return None
     if _total(sqlite_hashes) == recorded:
         return Resolution(in_sqlite, Evidence.DIGEST_OF_SQLITE, _without(in_csv, in_sqlite))

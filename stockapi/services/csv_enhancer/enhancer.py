@@ -10,15 +10,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from stockapi.errors import CsvError, SqliteError
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
+from stockapi.models.window import MIN_TIME
 from stockapi.services.csv_enhancer.series import csv_alone_if_allowed, open_series
 from stockapi.services.csv_enhancer.stats import EnhancementStats, SaveResult
 from stockapi.services.stores import Stores
+
+FROM_THE_BEGINNING: Final = MIN_TIME
+"""A `cutoff_date` before every bar."""
 
 
 def save_enhanced_csv_and_sqlite(
@@ -28,24 +33,23 @@ def save_enhanced_csv_and_sqlite(
     now: datetime,
     *,
     cutoff_date: int | None = None,
-    rewrite_all: bool = False,
 ) -> SaveResult:
     """Save enhanced bars to both stores.
 
-    With `rewrite_all`, `bars` replaces the whole series. Otherwise the bars at or after `cutoff_date` (Unix seconds;
-    None: the first of `bars`) replace the stored bars at or after it. They must include every stored time from there
-    on. No bars: nothing is written.
+    The bars at or after `cutoff_date` (Unix seconds; None: the first of `bars`) replace the stored bars at or after it.
+    They must include every stored time from there on. With FROM_THE_BEGINNING, `bars` replaces the whole series, whose
+    times may go. No bars: nothing is written.
 
     :raises CsvError: when the CSV file could not be written, or a stored bar would be lost; then nothing has changed.
     :raises SqliteError: when SQLite failed and FALLBACK_TO_CSV is off; then CSV is newer until the next save or start.
     :raises StoreError: when the two sides hold different bars after the save.
     """
-    part = bars if rewrite_all else bars.between(cutoff_date, None)
+    part = bars.between(cutoff_date, None)
     if not len(part):
         return SaveResult()
     cutoff = int(part.time[0]) if cutoff_date is None else cutoff_date
     with open_series(stores, key, now) as series:
-        return series.save(part, None if rewrite_all else cutoff)
+        return series.save(part, None if cutoff == FROM_THE_BEGINNING else cutoff)
 
 
 def reconcile_series(

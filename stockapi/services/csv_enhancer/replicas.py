@@ -13,7 +13,7 @@ from stockapi.markets import market_of
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import is_possible
-from stockapi.services.csv_enhancer.conflict import FileState, Resolution, resolve
+from stockapi.services.csv_enhancer.conflict import FileAge, Resolution, resolve
 from stockapi.services.csv_store import is_older, is_storable
 from stockapi.services.sqlite_store import Recorded
 from stockapi.services.sqlite_store.ledger import LedgerEntry, describes
@@ -102,7 +102,7 @@ def read_replicas(
         parsed.bars,
         in_sqlite.take(storable),
         None if entry is None else int(entry.digest, 16),
-        _file_state(stamp, entry),
+        _file_age(stamp, entry),
         prefer_possible=prefer_possible,
     )
     unstorable, are_true = in_sqlite.take(~storable), (recorded.has_true_blocks, recorded.has_true_texts)
@@ -114,10 +114,10 @@ def _lines(refusal: LayoutError) -> list[DamagedLine]:
     return [DamagedLine(number, str(refusal), line[:SHOWN_CHARS]) for number, line in lines if line.strip()]
 
 
-def _file_state(stamp: str, entry: LedgerEntry | None) -> FileState:
+def _file_age(stamp: str, entry: LedgerEntry | None) -> FileAge:
     if entry is None or stamp == entry.csv_stamp:
-        return FileState.RECORDED
-    return FileState.OLDER if is_older(stamp, entry.csv_stamp) else FileState.NEWER
+        return FileAge.RECORDED
+    return FileAge.OLDER if is_older(stamp, entry.csv_stamp) else FileAge.NEWER
 
 
 def quarantine_rejected(stores: Stores, key: SeriesKey, pair: ReplicaPair, now: datetime) -> None:

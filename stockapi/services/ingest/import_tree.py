@@ -17,6 +17,7 @@ from stockapi.errors import CsvError, LayoutError, os_errors
 from stockapi.formats.foreign.names import FileName
 from stockapi.machine import open_regular
 from stockapi.services.csv_store import quarantine
+from stockapi.services.durable import FileState
 
 _TABLE: Final = re.compile(r"(?P<stem>.+?)\.(?:csv|txt|tsv)(?:\.gz)?", re.IGNORECASE)
 _ARCHIVE: Final = re.compile(r"(?P<stem>.+?)(?:\.(?:csv|txt|tsv))?\.zip", re.IGNORECASE)
@@ -94,11 +95,11 @@ def _walk(directory: Path) -> Iterator[ImportFile | PassedOver]:
     while waiting or linked:
         path, parts = (waiting or linked).pop(0)
         with os_errors(CsvError, f"{path} cannot be read"):
-            state = path.stat()
-            if (state.st_dev, state.st_ino) in seen:
+            own = FileState.of(path.stat()).file
+            if own in seen:
                 yield PassedOver(str(path), "leads to a directory that is read already")
                 continue
-            seen.add((state.st_dev, state.st_ino))
+            seen.add(own)
             entries = sorted(path.iterdir())
         for entry in entries:
             below = (*parts, entry.name)

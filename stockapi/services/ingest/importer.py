@@ -19,7 +19,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import latest_possible
-from stockapi.services.csv_enhancer import SaveResult, open_series, save_enhanced_csv_and_sqlite
+from stockapi.services.csv_enhancer import FROM_THE_BEGINNING, SaveResult, open_series, save_enhanced_csv_and_sqlite
 from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
 from stockapi.services.ingest.sync import note_newest
 from stockapi.services.stores import Stores
@@ -163,7 +163,7 @@ def _merge_and_save(stores: Stores, key: SeriesKey, bars: Bars, when: _When) -> 
         if merged.equals(stored):
             saved = SaveResult().after(sqlite_error)
         else:
-            saved = save_enhanced_csv_and_sqlite(stores, key, merged, when.now, rewrite_all=True)
+            saved = save_enhanced_csv_and_sqlite(stores, key, merged, when.now, cutoff_date=FROM_THE_BEGINNING)
         note_newest(stores, key, stored, bars, when.known_at(int(bars.time[-1])))
         return saved
 

@@ -23,6 +23,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.providers.base import Provider
 from stockapi.services.csv_enhancer import (
+    FROM_THE_BEGINNING,
     OpenSeries,
     SaveResult,
     csv_alone_if_allowed,
@@ -144,7 +145,9 @@ def _load_history(
                 adjustments = find_adjustments(stored, staged[interval])
                 _record(stores, key, adjustments, now, instead_of=seen)
             bars = series.enhanced(adjusted_union(stored, staged[interval]))
-            saved = save_enhanced_csv_and_sqlite(stores, key._replace(interval=interval), bars, now, rewrite_all=True)
+            saved = save_enhanced_csv_and_sqlite(
+                stores, key._replace(interval=interval), bars, now, cutoff_date=FROM_THE_BEGINNING
+            )
             changed += len(bars)
             closes = note_newest(stores, key._replace(interval=interval), stored, staged[interval], _seconds(now))
             forming_until = closes if interval is key.interval else forming_until

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
+from typing import Final
 
 from stockapi.errors import DeadlineError, StoreError
 from stockapi.models.interval import Interval
@@ -60,24 +61,33 @@ class Repair:
     failed: dict[SeriesKey, str] = field(default_factory=dict)
 
 
-def check(
-    stores: Stores,
-    mode: Mode,
-    stop: Event = NEVER,
-    *,
-    others_write: bool = False,
-    watch: Watch = iter,
-) -> CheckReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """How a check runs beside other work.
+
+    `stop`: the check ends when it is set. `others_write`: another process may be in the middle of a save.
+    `watch`: gets the reports and yields them again, to show progress or to make pauses.
+    """
+
+    stop: Event = NEVER
+    others_write: bool = False
+    watch: Watch = iter
+
+
+ALONE: Final = CheckOptions()
+"""Nobody else writes, and the check runs to its end."""
+
+
+def check(stores: Stores, mode: Mode, options: CheckOptions = ALONE) -> CheckReport:
     """Check the whole file, then compare every series. Readers and the writer continue.
 
-    :param watch: gets the reports and yields them again, to show progress or to make pauses.
     :raises SqliteError: when the database cannot be read at all.
-    :raises DeadlineError: when `stop` is set.
+    :raises DeadlineError: when `options.stop` is set.
     """
-    integrity = DatabaseUtils(stores.db_manager).integrity(mode, stop)
-    reports = watch(verify(stores, mode, Interval, stop, others_write=others_write))
+    integrity = DatabaseUtils(stores.db_manager).integrity(mode, options.stop)
+    reports = options.watch(verify(stores, mode, Interval, options.stop, others_write=options.others_write))
     result = CheckReport(integrity, list(reports))
-    if stop.is_set():
+    if options.stop.is_set():
         raise DeadlineError(f"the verification of the {mode.value} market was stopped")
     return result
 
@@ -112,25 +122,19 @@ def _forget(stores: Stores, report: SeriesReport, done: Repair) -> None:
 
 
 def verify_and_repair(
-    stores: Stores,
-    mode: Mode,
-    clock: Callable[[], datetime],
-    stop: Event = NEVER,
-    *,
-    others_write: bool = False,
-    watch: Watch = iter,
+    stores: Stores, mode: Mode, clock: Callable[[], datetime], options: CheckOptions = ALONE
 ) -> tuple[CheckReport, Repair, CheckReport]:
     """Check, repair, check again, and record the result. The second report holds the differences that are left.
 
     :raises StoreError: as `check` and `repair`; then nothing is recorded.
-    :raises DeadlineError: when `stop` is set; then nothing is recorded.
+    :raises DeadlineError: when `options.stop` is set; then nothing is recorded.
     """
     started = time.perf_counter()
-    before = check(stores, mode, stop, others_write=others_write, watch=watch)
+    before = check(stores, mode, options)
     done, left = Repair(), before
     if before.is_damaged or before.differing:
-        done = repair(stores, mode, before, clock(), stop)
-        left = check(stores, mode, stop, others_write=others_write, watch=watch)
+        done = repair(stores, mode, before, clock(), options.stop)
+        left = check(stores, mode, options)
     now = clock()
     verification = Verification(
         done_at=int(now.timestamp()),

@@ -24,7 +24,7 @@ from stockapi.errors import (
     ProviderUnavailableError,
     RateLimitedError,
 )
-from stockapi.providers.live.http_client import LONGEST_WAIT_S, MOST_AT_ONCE, Answer, HttpClient, one_line
+from stockapi.providers.live.http_client import LONGEST_WAIT_S, MOST_AT_ONCE, Answer, Endpoint, HttpClient, one_line
 from stockapi.providers.live.timing import Timing
 from tests.fake_upstream import FakeTime, FakeUpstream, Fault
 
@@ -68,7 +68,9 @@ def make_client(upstream: FakeUpstream, clock: FakeTime) -> MakeClient:
     ) -> HttpClient:
         settings = Settings.from_mapping({"PROVIDER_READ_TIMEOUT_MS": "2000"} | variables)
         url = base_url or f"{upstream.url}/binance"
-        return HttpClient("Binance", url, requests_per_minute, settings, timing or clock.timing(), headers)
+        return HttpClient(
+            Endpoint("Binance", url, requests_per_minute, headers or {}), settings, timing or clock.timing()
+        )
 
     return make
 

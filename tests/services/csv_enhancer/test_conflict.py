@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from stockapi.calc.digest import digest
 from stockapi.models import Bars
-from stockapi.services.csv_enhancer.conflict import Difference, Evidence, FileState, Resolution, is_impossible, resolve
+from stockapi.services.csv_enhancer.conflict import Difference, Evidence, FileAge, Resolution, is_impossible, resolve
 from tests.support.stores import make_bars
 
-RECORDED, NEWER, OLDER = FileState
+RECORDED, NEWER, OLDER = FileAge
 LONGER = make_bars(45)
 TRUE = LONGER.take(slice(40))
 NONE = TRUE.take(slice(0))
@@ -83,7 +83,7 @@ IMPOSSIBLE = with_price(TRUE, 7, 1.0, row=1)  # its high is below all others
     ],
 )
 def test_the_right_side_is_chosen(
-    in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileState, evidence: Evidence, expected: Bars
+    in_csv: Bars, in_sqlite: Bars, recorded: int | None, file: FileAge, evidence: Evidence, expected: Bars
 ) -> None:
     resolution = resolve(in_csv, in_sqlite, recorded, file)
     assert resolution.evidence is evidence
@@ -126,11 +126,11 @@ def flipped(bars: Bars, flips: list[Flip]) -> Bars:
 
 
 @settings(max_examples=60, deadline=None)
-@given(bit_flips, bit_flips, st.sampled_from(FileState), st.sampled_from([None, DIGEST, 1]))
+@given(bit_flips, bit_flips, st.sampled_from(FileAge), st.sampled_from([None, DIGEST, 1]))
 def test_no_bar_of_either_side_is_ever_dropped_silently(
     csv_flips: list[Flip],
     sqlite_flips: list[Flip],
-    file: FileState,
+    file: FileAge,
     recorded: int | None,
 ) -> None:
     in_csv, in_sqlite = flipped(TRUE, csv_flips), flipped(TRUE, sqlite_flips)

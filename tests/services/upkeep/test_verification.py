@@ -21,7 +21,7 @@ from stockapi.services.database_manager.bookkeeping import Bookkeeping, Verifica
 from stockapi.services.upkeep import recheck, reconcile, verification
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import SeriesReport, reconcile_out_of_step
-from stockapi.services.upkeep.verification import CheckReport, Repair, check, verify_and_repair
+from stockapi.services.upkeep.verification import CheckOptions, CheckReport, Repair, check, verify_and_repair
 from tests import faults
 from tests.faults import assert_in_step
 from tests.support.stores import FIRST_DAY, NOW, MakeStores, Stores, make_bars
@@ -49,7 +49,7 @@ def repaired(stores: Stores) -> tuple[CheckReport, Repair, CheckReport]:
 
 
 def check_vn(stores: Stores, *, others_write: bool = False) -> CheckReport:
-    return check(stores, Mode.VN, others_write=others_write)
+    return check(stores, Mode.VN, CheckOptions(others_write=others_write))
 
 
 def database(stores: Stores) -> Path:
@@ -279,7 +279,7 @@ def test_once_stopped_nothing_more_is_done_and_nothing_recorded(filled: Stores, 
         stop.set()
     rot(filled)
     with pytest.raises(DeadlineError):
-        verify_and_repair(filled, Mode.VN, lambda: NOW, stop, watch=watch)
+        verify_and_repair(filled, Mode.VN, lambda: NOW, CheckOptions(stop=stop, watch=watch))
     assert Bookkeeping(filled.db_manager).last_verification(Mode.VN) is None
     assert not filled.in_csv("VCB").equals(bars_of("VCB", DAY))
 
