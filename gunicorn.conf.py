@@ -12,7 +12,7 @@ from pathlib import Path
 from stockapi.api.server import listening, stop_signals
 from stockapi.api.server.metrics_files import count_without_room, forget_worker, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
-from stockapi.config import Settings
+from stockapi.config import Settings, keep_script_name_from_server
 from stockapi.errors import ConfigError
 from stockapi.markets import cache_max_age_s
 from stockapi.markets.tickers import groups_for
@@ -40,7 +40,7 @@ preload_app = False
 limit_request_line = 8_190
 
 # From loopback, gunicorn would trust headers that change the path of the request (SCRIPT_NAME, PATH_INFO). The
-# application needs no header of a proxy.
+# application itself reads the only header of a proxy that it may need, and only when a setting says so.
 forwarded_allow_ips = ""
 
 # A worker that stops finishes its requests. The longest query ends after QUERY_DEADLINE_MS.
@@ -92,6 +92,11 @@ def pre_exec(_server: object) -> None:
 def post_fork(_server: object, _worker: ApiWorker) -> None:
     """gunicorn calls it in each worker before it loads the application."""
     count_without_room()
+
+
+def post_worker_init(_worker: ApiWorker) -> None:
+    """gunicorn calls it in each worker when the application is loaded, with its settings."""
+    keep_script_name_from_server()
 
 
 def child_exit(_server: object, worker: ApiWorker) -> None:

@@ -29,7 +29,7 @@ from stockapi.constants import (
 from stockapi.errors import ConfigError
 from stockapi.machine import read_regular
 from stockapi.markets import CRYPTO, VN, market_of
-from stockapi.models.literals import BOOLEANS, parse_whole
+from stockapi.models.literals import ALLOWED_PATH_PREFIX, BOOLEANS, parse_path_prefix, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 
@@ -282,6 +282,14 @@ class Settings:
         "listen address",
     )
     port: int = _setting("3000", _whole(1, 65_535), "listen port")
+    script_name: str = _setting(
+        "",
+        _Parser(ALLOWED_PATH_PREFIX, parse_path_prefix),
+        "path under which a proxy serves this; the proxy may leave it in the requests or take it off",
+    )
+    trust_forwarded_prefix: bool = _setting(
+        "false", _boolean(), "take that path from X-Forwarded-Prefix: only behind a proxy that sets this header itself"
+    )
     web_concurrency: int = _setting("2", _whole(1, 256), "gunicorn processes")
     gunicorn_threads: int = _setting("4", _whole(1, 256), "threads of each process")
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "least serious line logged")
@@ -373,6 +381,15 @@ class Settings:
         """
         is_other = self.data_provider == SIMULATED and self.simulated_seed != int(_USUAL_SEED)
         return f"{SIMULATED} with seed {self.simulated_seed}" if is_other else self.source(mode)
+
+
+def keep_script_name_from_server() -> None:
+    """Take SCRIPT_NAME out of the environment of this process, after the settings have been loaded.
+
+    gunicorn reads it at every request, and answers 500 where a proxy has taken the prefix off or a health check does
+    not know of it. The application takes both.
+    """
+    os.environ.pop("SCRIPT_NAME", None)
 
 
 def _metadata() -> dict[str, Mapping[str, Any]]:

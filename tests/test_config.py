@@ -58,6 +58,8 @@ DEFAULTS: list[tuple[str, str, Any]] = [
     ("CRYPTO_LIST_FILE", "", None),
     ("HOST", "0.0.0.0", "0.0.0.0"),
     ("PORT", "3000", 3000),
+    ("SCRIPT_NAME", "", ""),
+    ("TRUST_FORWARDED_PREFIX", "false", False),
     ("WEB_CONCURRENCY", "2", 2),
     ("GUNICORN_THREADS", "4", 4),
     ("LOG_LEVEL", "info", "info"),

@@ -1,4 +1,4 @@
-"""How numbers, yes and no are written, in settings, queries, files and the answers of sources.
+"""How numbers, yes and no, and paths of URLs are written, in settings, queries, files and the answers of sources.
 
 `int` and `float` alone would also accept " 5", "1_000", "nan" and digits of other scripts.
 """
@@ -12,6 +12,10 @@ BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+ALLOWED_PATH_PREFIX: Final = "nothing, or a path like /markets of letters, digits, - . _ ~ and single slashes"
+_MAX_PREFIX: Final = 200
+_PREFIX: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+", re.ASCII)
 
 
 def parse_whole(text: str, low: float = -math.inf, high: float = math.inf) -> int:
@@ -28,3 +32,16 @@ def parse_whole(text: str, low: float = -math.inf, high: float = math.inf) -> in
 def is_number(text: str) -> bool:
     """Whether the text is a number in decimal notation, even one that is too large for a float64."""
     return _NUMBER.fullmatch(text) is not None
+
+
+def parse_path_prefix(text: str) -> str:
+    """A path such as /markets or /a/b, without a slash at its end; empty for `/` and for no text.
+
+    It is written into pages and redirects, so nothing is allowed that has a meaning there: no `//`, `..`, `%` or `?`.
+
+    :raises ValueError: for any other text.
+    """
+    path = text.removesuffix("/")
+    if path and (len(path) > _MAX_PREFIX or not _PREFIX.fullmatch(path)):
+        raise ValueError(f"{text!r} is not a path")
+    return path

@@ -320,9 +320,9 @@ def test_a_wrong_parameter_is_400(client: FlaskClient, path: str, text: str) -> 
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/nowhere",
-        "//tickers",
+        "/tickers//",
+        "/explorer/x",
         "/tickers//group",
         "/tickers/VCB",
         "/tickers/../health/x",
@@ -336,7 +336,7 @@ def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
     assert answer.status_code == 404
     assert json_of(answer) == {
         "error": "there is nothing at this path; "
-        "allowed: /adjustments, /analysis/ma-scores-by-sector, /analysis/top-performers, /analysis/volume-profile, "
+        "allowed: /, /adjustments, /analysis/ma-scores-by-sector, /analysis/top-performers, /analysis/volume-profile, "
         "/calendar, /clock, /docs, /explorer, /health, /livez, /metrics, /openapi.json, /readyz, "
         "/tickers, /tickers/coverage, /tickers/group, /tickers/name, /tickers/names"
     }

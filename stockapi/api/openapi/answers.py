@@ -71,6 +71,15 @@ class ErrorSchema(Schema):
     error = text("what was wrong and what is allowed, in one line")
 
 
+class StartSchema(Schema):
+    endpoints = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "by path, with the prefix of a proxy: what is answered there"},
+    )
+
+
 # Bars
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -16,8 +16,10 @@ from marshmallow.fields import Field
 
 from stockapi.api.http import responses
 from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
+from stockapi.api.http.path_prefix import path_prefix
 from stockapi.api.openapi.answers import BarColumnsSchema, BarSchema, ErrorSchema
 from stockapi.api.openapi.operations import OPERATIONS, Content, Operation
+from stockapi.api.pages.page import REMEMBERED_PAGES
 from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
 from stockapi.context import services
 from stockapi.markets import Market, market_of
@@ -30,7 +32,7 @@ VERSION: Final = "0.1.0"
 _MAX_AGE_S = 300
 _DESCRIPTION = """\
 OHLCV bars of {instruments}, with moving averages and their scores.
-[Explorer](/explorer) is a page to look at them.
+[Explorer]({prefix}/explorer) is a page to look at them.
 
 * Every route answers `GET` and `HEAD`; another method is a 405 whose `Allow` names those there are.
 * Times are UTC. Prices are {prices}; indices are in points.
@@ -61,6 +63,11 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "X-Renamed": {
         "description": "where a symbol asked for has another name now: old and new one",
         "schema": {"type": "string", "examples": ["OLD=NEW"]},
+    },
+    "Location": {
+        "description": "where to go on",
+        "required": True,
+        "schema": {"type": "string", "examples": ["/explorer"]},
     },
     "Content-Disposition": {
         "description": "of CSV: the name of a file to save it in",
@@ -132,18 +139,18 @@ class _Plugin(MarshmallowPlugin):
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """The document. It is made at the first request."""
-    return responses.conditional([_text(services().settings.markets)], responses.JSON_TYPE, _MAX_AGE_S)
+    return responses.conditional([_text(services().settings.markets, path_prefix())], responses.JSON_TYPE, _MAX_AGE_S)
 
 
-@cache
-def _text(markets: Markets) -> bytes:
-    return orjson.dumps(document(markets))
+@lru_cache(REMEMBERED_PAGES)
+def _text(markets: Markets, prefix: str) -> bytes:
+    return orjson.dumps(document(markets, prefix))
 
 
-def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
+def document(markets: Markets = EVERY_MARKET, prefix: str = "") -> dict[str, Any]:
     """The OpenAPI document of all `OPERATIONS` for these enabled markets. It takes about 5 ms.
 
-    Examples are of the first market.
+    Examples are of the first market. `prefix`: the path under which a proxy serves the API, such as /markets.
     """
     plugin, market = _Plugin(), market_of(markets[0])
     spec = APISpec(
@@ -151,8 +158,8 @@ def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
         version=VERSION,
         openapi_version="3.1.0",
         plugins=[plugin],
-        info={"description": _description(markets), "license": {"name": "MIT", "identifier": "MIT"}},
-        servers=[{"url": "/", "description": "this server"}],
+        info={"description": _description(markets, prefix), "license": {"name": "MIT", "identifier": "MIT"}},
+        servers=[{"url": prefix or "/", "description": "this server"}],
     )
     converter = cast(_Converter, plugin.converter)
     for name, description in _TAGS.items():
@@ -171,9 +178,10 @@ def document(markets: Markets = EVERY_MARKET) -> dict[str, Any]:
     return described
 
 
-def _description(markets: Markets) -> str:
+def _description(markets: Markets, prefix: str) -> str:
     records = [market_of(mode) for mode in markets]
     return _DESCRIPTION.format(
+        prefix=prefix,
         instruments=" and of ".join(each.instruments for each in records),
         prices=", ".join(f"{each.price_unit.in_words} ({each.instruments})" for each in records),
     )
@@ -186,7 +194,7 @@ def openapi_path(operation: Operation) -> str:
 
 def _operation(operation: Operation, converter: OpenAPIConverter, markets: Markets) -> dict[str, Any]:
     return {
-        "operationId": "_".join(re.findall(r"\w+", openapi_path(operation))),
+        "operationId": "_".join(re.findall(r"\w+", openapi_path(operation))) or "start",
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
@@ -222,6 +230,11 @@ def _responses(operation: Operation, converter: OpenAPIConverter, market: Market
         described["304"] = {
             "description": "The client has it already.",
             "headers": _header_references(*always, *operation.headers),
+        }
+    if operation.redirect:
+        described["302"] = {
+            "description": operation.redirect,
+            "headers": _header_references("Cache-Control", "Location"),
         }
     query_errors = () if operation.query is None else (HTTPStatus.BAD_REQUEST,)
     for status in sorted({*query_errors, *operation.errors, *_ERRORS_OF_ALL}):

@@ -42,6 +42,7 @@ class Operation:
     `answer`: the description of the 200. `content`: its body.
     `example`: values of parameters that make a useful request; /docs fills them in.
     `sample`: an example of the first body in `content`. Both are those of the default market.
+    `redirect`: the description of the 302, if there is one.
     `headers`: the names of the further header components of the 200.
     `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
     `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
@@ -59,6 +60,7 @@ class Operation:
     sample: Example | None = None
     headers: tuple[str, ...] = ()
     is_conditional: bool = True
+    redirect: str = ""
     errors: tuple[HTTPStatus, ...] = ()
 
 
@@ -299,6 +301,15 @@ _SERVICE: Final = (
 )
 
 _PAGES: Final = (
+    Operation(
+        path="/",
+        tag="Pages",
+        summary="Where to go from here",
+        description="Browsers, who would rather have HTML, are led to the explorer; others get the endpoints.",
+        answer="The paths of the API, and what each answers.",
+        content={_JSON: answers.StartSchema},
+        redirect="To `/explorer`, with `Accept: text/html`.",
+    ),
     Operation(
         path="/openapi.json",
         tag="Pages",

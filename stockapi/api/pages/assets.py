@@ -90,7 +90,7 @@ class AssetBundle:
         return digest.hexdigest()
 
     def url(self, name: str) -> str:
-        """The present path of a file.
+        """The present path of a file, without the prefix of a proxy.
 
         :raises KeyError: for a file that is not in this bundle.
         """

@@ -1,11 +1,12 @@
 """GET /docs: Swagger UI for /openapi.json, from an installed package. It loads nothing from other hosts."""
 
-from functools import cache
+from functools import lru_cache
 
 from flask import Blueprint, Response, render_template_string
 
+from stockapi.api.http.path_prefix import path_prefix
 from stockapi.api.pages.assets import AssetBundle, package_file, static_file
-from stockapi.api.pages.page import page
+from stockapi.api.pages.page import REMEMBERED_PAGES, page
 
 blueprint = Blueprint("docs", __name__)
 
@@ -27,10 +28,11 @@ _PAGE = static_file("docs/index.html")
 @blueprint.get("/docs")
 def docs() -> Response:
     """The page; its scripts read /openapi.json."""
-    return page(_html())
+    return page(_html(path_prefix()))
 
 
-@cache
-def _html() -> bytes:
-    """The page. Call it in a request: Flask renders templates only in an application."""
-    return render_template_string(_PAGE.read_text(encoding="utf-8"), swagger_ui=SWAGGER_UI.url, own=OWN.url).encode()
+@lru_cache(REMEMBERED_PAGES)
+def _html(prefix: str) -> bytes:
+    """The page. Call it in a request with this prefix."""
+    text = _PAGE.read_text(encoding="utf-8")
+    return render_template_string(text, prefix=prefix, swagger_ui=SWAGGER_UI.url, own=OWN.url).encode()

@@ -4,13 +4,14 @@ Its scripts know no market by name, and no interval except the day. They read bo
 enums and the records of the markets.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template_string
 
+from stockapi.api.http.path_prefix import path_prefix
 from stockapi.api.pages.assets import AssetBundle, package_file, static_file
-from stockapi.api.pages.page import page
+from stockapi.api.pages.page import REMEMBERED_PAGES, page
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
@@ -49,14 +50,15 @@ _UNITS: Final = {
 @blueprint.get("/explorer")
 def explorer() -> Response:
     """The page. Its scripts use the API of this server, and no other host."""
-    return page(_html(services().settings, services().clock().year))
+    return page(_html(services().settings, services().clock().year, path_prefix()))
 
 
-@cache
-def _html(settings: Settings, year: int) -> bytes:
-    """The page. Call it in a request: Flask renders templates only in an application."""
+@lru_cache(REMEMBERED_PAGES)
+def _html(settings: Settings, year: int, prefix: str) -> bytes:
+    """The page. Call it in a request with this prefix."""
     return render_template_string(
         _PAGE.read_text(encoding="utf-8"),
+        prefix=prefix,
         url=OWN.url,
         library=LIBRARY.url("lightweight-charts.js"),
         styles=_STYLES,

@@ -29,6 +29,10 @@ Styles need no 'unsafe-inline': libraries set the style of elements through the 
 """
 
 
+REMEMBERED_PAGES: Final = 8
+"""How many forms of a page are kept, one for each path prefix. There is mostly one."""
+
+
 def page(html: bytes) -> Response:
     """The page, or 304, with the policy of all pages."""
     response = responses.conditional([html], _HTML_TYPE, _MAX_AGE_S)

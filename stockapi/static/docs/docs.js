@@ -8,7 +8,7 @@ followColorScheme();
 
 SwaggerUIBundle({
   dom_id: "#swagger-ui",
-  url: "/openapi.json",
+  url: `${document.getElementById("swagger-ui").dataset.prefix}/openapi.json`,
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,

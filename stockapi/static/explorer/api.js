@@ -5,6 +5,8 @@ import { t } from "./i18n.js";
 import { MARKETS } from "./markets.js";
 
 const TIMEOUT_MS = 30_000;
+/** The path under which a proxy serves this page and the API, such as /markets, or nothing. */
+const PREFIX = document.body.dataset.prefix;
 
 /** A request that failed, in the API's own words. `status` is 0 when there was no answer. */
 export class ApiError extends Error {
@@ -65,7 +67,7 @@ export function address(path, parameters) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value != null));
   // Commas and colons are legal in a query, and a line one copies should be one that one can read.
   const text = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
-  return new URL(text ? `${path}?${text}` : path, location.origin).href;
+  return new URL(PREFIX + (text ? `${path}?${text}` : path), location.origin).href;
 }
 
 function maxAgeMs(response) {

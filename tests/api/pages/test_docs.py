@@ -70,7 +70,7 @@ def test_the_files_may_be_kept_for_a_year_and_come_compressed(client: FlaskClien
 
 def test_it_reads_this_servers_document_and_tells_nobody(client: FlaskClient) -> None:
     script = client.get(docs.OWN.url("docs.js")).text
-    assert 'url: "/openapi.json"' in script
+    assert 'url: `${document.getElementById("swagger-ui").dataset.prefix}/openapi.json`' in script
     assert "validatorUrl: null" in script
     assert "http" not in script
 
