@@ -5,24 +5,43 @@ was kept although its guard had been taken away.
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.faults import crash, csvs, damage, databases, disk, power, soak, sources, systems
+from tests.faults import (
+    crash,
+    csvs,
+    damage,
+    databases,
+    disk,
+    failing,
+    failing_calls,
+    kills,
+    operations,
+    power,
+    soak,
+    sources,
+    systems,
+)
 from tests.faults.outcome import Outcome, save, table
 from tests.faults.rig import running
 
 SEED = 1
 KILLS, CUTS, FLIPS, TIMES = 300, 20, 200, 3
 CONTROL_KILLS = 20
+FAILING_CALLS, FAILING_CALLS_THEN_KILLED = 12, 16
+CALLS, WRITES = 100, 6
+"""At most so many kills of one operation: at its calls that change files, and at its writes."""
 
 
 def main() -> None:
     arguments = _arguments()
     names = arguments.names or [name for name in SCENARIOS if name != "soak" or arguments.minutes]
     outcomes = []
+    logging.getLogger().addHandler(logging.NullHandler())  # what is spoilt here on purpose need not be told
     with tempfile.TemporaryDirectory() as directory:
         for name in names:
             for outcome in SCENARIOS[name](Path(directory) / name, arguments):
@@ -66,6 +85,26 @@ def _crash(directory: Path, arguments: argparse.Namespace) -> Iterator[Outcome]:
     yield crash.crash(directory / "whole", arguments.kills, seed=SEED)
     for guard in ("journal", "reconciling"):
         yield crash.crash(directory / guard, CONTROL_KILLS, seed=SEED, without=guard)
+
+
+def _failing(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    if not _can(failing_calls.why_not()):
+        return
+    for kind in failing.KINDS:
+        yield failing.failing(directory / kind, kind, FAILING_CALLS, seed=SEED)
+        then_killed = directory / f"{kind}-then-killed"
+        yield failing.failing(then_killed, kind, FAILING_CALLS_THEN_KILLED, seed=SEED, killed=True)
+    guard = "rest of short writes"
+    yield failing.failing(directory / "without", "write", 3, seed=SEED, without=guard)
+
+
+def _kills(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    if not _can(failing_calls.why_not()):
+        return
+    for name in operations.OPERATIONS:
+        yield kills.at_each_call(directory / name, name, CALLS, WRITES)
+    for name, guard in (("save", "journal"), ("delete", "change file")):
+        yield kills.at_each_call(directory / f"{name}-without", name, CONTROL_KILLS, WRITES, without=guard)
 
 
 def _power(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
@@ -124,6 +163,8 @@ def _can(obstacle: str | None) -> bool:
 
 SCENARIOS: dict[str, Scenario] = {
     "crash": _crash,
+    "failing": _failing,
+    "kills": _kills,
     "power": _power,
     "disk": _disk,
     "damage": _damage,

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from stockapi.config import Settings
 from tests import faults
+from tests.faults import failing_calls
 from tests.faults.clients import Clients
+from tests.faults.failing_calls import Plan
 from tests.faults.market import Series, Truth, all_series, not_as_in, version_of
 from tests.faults.outcome import Outcome
 from tests.support.server import Server, clean_environment, running_server
@@ -53,7 +55,7 @@ class Writer:
         """Why the last one ended: its exit status (negative: the signal), and what it could not do."""
         self.keep_alive = False
         self._restarting = threading.Lock()
-        self.ready = threading.Event()
+        self.ready, self.hit = threading.Event(), threading.Event()
         self.pid: int | None = None
         self.log_file = directory / "writer.log"
         self._directory = directory
@@ -75,9 +77,9 @@ class Writer:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def go(self) -> None:
-        """Fork a writer that goes on where the last one was."""
-        self._fork()
+    def go(self, plan: Plan | None = None) -> None:
+        """Fork a writer that goes on where the last one was. `plan`: of its calls that fail."""
+        self._fork(plan)
         wait_until(lambda: self.pid, "a writer")
 
     def is_alive(self) -> bool:
@@ -88,7 +90,8 @@ class Writer:
         pid, deaths = self.pid, self.deaths
         assert pid is not None, f"the writer is dead already: {self.last_words}"
         self.own_deaths -= 1
-        os.kill(pid, signum)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(pid, signum)
         wait_until(lambda: self.deaths > deaths, "the end of the writer")
 
     def stop(self) -> None:
@@ -123,41 +126,51 @@ class Writer:
         begun = self.begun
         return wait_until(lambda: self.well > begun, "a cycle without a failure", timeout_s)
 
-    def _fork(self) -> None:
+    def _fork(self, plan: Plan | None = None) -> None:
         self.ready.clear()
+        self.hit.clear()
         self.asked += 1
         self._started_at = time.monotonic()
         assert self._process.stdin is not None
-        self._process.stdin.write(f"go {self.next_version()}\n")
+        self._process.stdin.write(" ".join(["go", str(self.next_version()), *([plan.encode()] if plan else [])]) + "\n")
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             match line.split():
                 case ["ack", ticker, interval, version, kind, _]:
-                    series = self._series[ticker, interval]
-                    self.in_csv[series] = int(version)
-                    if kind == "both":
-                        self.in_both[series] = int(version)
+                    self._acknowledge(self._series[ticker, interval], int(version), in_both=kind == "both")
                 case ["begin"]:
                     self.begun += 1
                 case ["end", failed]:
                     self.well = self.begun if failed == "0" else self.well
-                case ["ready"]:
-                    self.recovered_in.append(time.monotonic() - self._started_at)
-                    self.ready.set()
-                case ["born", pid]:
-                    self.pid = int(pid)
-                    self.last_words = ""
-                    self.starts += 1
-                case ["failed", *reason]:
-                    self.last_words = " ".join(reason)
-                case ["dead", status]:
-                    self.last_words += f" (status {status})"
-                    self.pid = None
-                    self.deaths += 1
-                    self.own_deaths += 1
-                    self._restart()
+                case ["born" | "ready" | "hit" | "failed" | "dead" as event, *rest]:
+                    self._live(event, rest)
+
+    def _acknowledge(self, series: Series, version: int, *, in_both: bool) -> None:
+        self.in_csv[series] = version
+        if in_both:
+            self.in_both[series] = version
+
+    def _live(self, event: str, rest: list[str]) -> None:
+        match event:
+            case "born":
+                self.pid = int(rest[0])
+                self.last_words = ""
+                self.starts += 1
+            case "ready":
+                self.recovered_in.append(time.monotonic() - self._started_at)
+                self.ready.set()
+            case "hit":
+                self.hit.set()
+            case "failed":
+                self.last_words = " ".join(rest)
+            case "dead":
+                self.last_words += f" (status {rest[0]})"
+                self.pid = None
+                self.deaths += 1
+                self.own_deaths += 1
+                self._restart()
 
     def _restart(self) -> None:
         if self.keep_alive:
@@ -275,12 +288,19 @@ def running(
     variables: dict[str, str] | None = None,
     clients: int = 2,
     web: dict[str, str] | None = None,
+    failing_files: str | None = None,
 ) -> Iterator[Rig]:
-    """Web server, writer (already writing) and clients. `arguments`: of the writer; `web`: variables of the server."""
+    """Web server, writer (already writing) and clients. `arguments`: of the writer; `web`: variables of the server.
+
+    `failing_files`: the writer's calls on files with names that end so can be made to fail.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     shared = environment(directory, **(variables or {}))
     with ExitStack() as stack:
-        writer = Writer(directory, shared | {"LOG_LEVEL": "warning"}, arguments)
+        failing: dict[str, str] = {}
+        if failing_files is not None:
+            failing = failing_calls.variables(directory, tells=True, ending=failing_files)
+        writer = Writer(directory, shared | {"LOG_LEVEL": "warning"} | failing, arguments)
         stack.callback(writer.close)
         writer.go()
         server = stack.enter_context(running_server(directory, shared | WEB | (web or {})))

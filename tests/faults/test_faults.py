@@ -9,7 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import clients, crash, csvs, damage, databases, disk, outcome, power, soak, sources, systems
+from tests.faults import (
+    clients,
+    crash,
+    csvs,
+    damage,
+    databases,
+    disk,
+    failing,
+    failing_calls,
+    kills,
+    outcome,
+    power,
+    soak,
+    sources,
+    systems,
+)
 from tests.faults.market import Row, Truth, all_series
 from tests.faults.outcome import Outcome
 from tests.faults.rig import running
@@ -57,6 +72,44 @@ def test_without_reconciling_kills_leave_the_stores_apart(tmp_path: Path) -> Non
     runs = [crash.crash(tmp_path / str(seed), 16, seed=seed, without="reconciling") for seed in range(3)]
     assert any(seen.divergent > 0 for seen in runs)
     assert any(seen.lost > 0 for seen in runs), "SQLite has not got what was acknowledged"
+
+
+# Calls that fail, and kills at each call
+
+
+@pytest.fixture(scope="module")
+def compiler() -> None:
+    obstacle = failing_calls.why_not()
+    if obstacle is not None:
+        pytest.skip(obstacle)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("kind", "killed"), [("write", False), ("open", False), ("fsync", True), ("rename", True)])
+def test_calls_that_fail_lose_nothing(tmp_path: Path, kind: str, killed: bool) -> None:
+    seen = failing.failing(tmp_path, kind, 4, seed=1, killed=killed)
+    assert_whole(seen)
+    assert_nothing_failed(seen)
+    assert seen.old == 0
+
+
+@pytest.mark.usefixtures("compiler")
+def test_without_the_rest_of_short_writes_an_answer_is_torn(tmp_path: Path) -> None:
+    assert failing.failing(tmp_path, "write", 3, seed=1, without="rest of short writes").wrong > 0
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("name", ["save", "restore", "rename", "upgrade"])
+def test_kills_at_calls_leave_what_was_before_or_after(tmp_path: Path, name: str) -> None:
+    seen = kills.at_each_call(tmp_path, name, 3, 1)
+    assert_whole(seen, injected=4)
+    assert_nothing_failed(seen)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("name", "guard"), [("save", "journal"), ("delete", "change file")])
+def test_without_a_guard_kills_at_calls_leave_something_between(tmp_path: Path, name: str, guard: str) -> None:
+    assert not kills.at_each_call(tmp_path, name, 4, 2, without=guard).is_whole
 
 
 # A power cut

@@ -1,10 +1,12 @@
 """`python -m tests.faults.writer`: the worker's start and cycles, on a market whose versions are known.
 
-It reads lines `go VERSION` and forks a writer for each, which begins with that version and takes the next one with each
-cycle: a process that can be killed, ready to write within milliseconds. On standard output it says what happens:
+It reads lines `go VERSION [PLAN]` and forks a writer for each, which begins with that version and takes the next one
+with each cycle: a process that can be killed, ready to write within milliseconds, whose calls fail by the plan (see
+`failing_calls`). On standard output it says what happens:
 
     born PID                    the writer process is there
     ready                       it has recovered what its predecessor left
+    hit                         a call has failed by the plan
     ack TICKER INTERVAL VERSION both|csv STAMP    a series is saved, in both stores or in CSV alone
     begin                       a cycle begins
     end FAILED                  all series have been tried, so many failed
@@ -40,12 +42,14 @@ from stockapi.services.csv_store import journal
 from stockapi.services.ingest import sync
 from stockapi.services.stores import Stores
 from stockapi.services.writer_lock import writer_lock
+from tests.faults import failing_calls
+from tests.faults.failing_calls import Plan
 from tests.faults.market import TICKERS, VersionedProvider
 from workers import __main__ as worker
 from workers import loop
 from workers.clocks import Clocks
 
-GUARDS = ("journal", "reconciling", "fsync", "directory fsync")
+GUARDS = ("journal", "reconciling", "fsync", "directory fsync", "rest of short writes")
 
 
 def main() -> None:
@@ -60,7 +64,8 @@ def main() -> None:
         write(0)
         return
     for line in sys.stdin:
-        _fork(partial(write, int(line.split()[1])))
+        _, version, *plan = line.split()
+        _fork(partial(write, int(version)), *map(Plan.decode, plan))
 
 
 def say(*words: object) -> None:
@@ -80,11 +85,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _fork(write: Callable[[], None]) -> None:
+def _fork(write: Callable[[], None], plan: Plan | None = None) -> None:
     child = os.fork()
     if child == 0:
         sys.stdin.close()
         try:
+            if plan is not None:
+                failing_calls.arm(plan)
             write()
         except AppError as exc:
             say("failed", exc)
@@ -148,8 +155,10 @@ class _Clock(datetime):
         cls.moved += timedelta(hours=-1 if signum == signal.SIGUSR1 else 1)
 
 
-def _acknowledged(stores: Stores, provider: VersionedProvider, key: SeriesKey, now: datetime) -> sync.SyncStats:
-    stats = sync.sync_ticker(stores, provider, key, now)
+def _acknowledged(
+    stores: Stores, provider: VersionedProvider, key: SeriesKey, now: datetime, **how: bool
+) -> sync.SyncStats:
+    stats = sync.sync_ticker(stores, provider, key, now, **how)
     where = "csv" if stats.saved.sqlite_error else "both"
     say("ack", key.ticker, key.interval.value, provider.version, where, stores.csv_store.stamp(key))
     return stats
@@ -161,20 +170,22 @@ def _acknowledged(stores: Stores, provider: VersionedProvider, key: SeriesKey, n
 def _take_away(guard: str | None) -> None:
     match guard:
         case "journal":
-            _replace(journal, "replace_tail", _write_tail_in_place)
+            replace_attribute(journal, "replace_tail", write_tail_in_place)
         case "reconciling":
-            _replace(OpenSeries, "reconcile_if_out_of_step", lambda _self: None)
-            _replace(loop, "reconcile_out_of_step", lambda *_: {})
-            _replace(OpenSeries, "reconcile", lambda _self, **_how: (EnhancementStats(), None))
+            replace_attribute(OpenSeries, "reconcile_if_out_of_step", lambda _self: None)
+            replace_attribute(loop, "reconcile_out_of_step", lambda *_: {})
+            replace_attribute(OpenSeries, "reconcile", lambda _self, **_how: (EnhancementStats(), None))
+        case "rest of short writes":
+            replace_attribute(journal, "write_range", lambda file, start, data: os.pwrite(file, data, start))
         case "fsync":
             for module in (durable, journal):
                 module.os = _os_with(fsync=lambda _descriptor: None)
         case "directory fsync":
             for module in (durable, journal):
-                _replace(module, "fsync_directory", lambda _directory: None)
+                replace_attribute(module, "fsync_directory", lambda _directory: None)
 
 
-def _replace(owner: Any, name: str, value: object) -> None:
+def replace_attribute(owner: Any, name: str, value: object) -> None:
     assert hasattr(owner, name), f"{owner} has no {name} any more: there is nothing to take away"
     setattr(owner, name, value)
 
@@ -194,7 +205,7 @@ def _slow_os(seconds: float) -> Any:
     return _os_with(pwrite=pwrite)
 
 
-def _write_tail_in_place(path: Any, offset: int, tail: bytes) -> None:
+def write_tail_in_place(path: Any, offset: int, tail: bytes) -> None:
     """What `replace_tail` does, less the journal: under the lock, and durable."""
     descriptor = os.open(path, os.O_WRONLY)
     try:

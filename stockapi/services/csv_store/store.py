@@ -228,7 +228,9 @@ class CsvStore:
         journal were finished, and the next write finishes it.
         """
         finished = removed = 0
-        for directory in map(Path, self._directories(mode)):
+        root = self._settings.data_dir(mode)
+        # The root has temporary files of names, sources and changes.
+        for directory in [*([root] if root.is_dir() else []), *map(Path, self._directories(mode))]:
             try:
                 done = _recover_in(directory)
             except CsvError as exc:

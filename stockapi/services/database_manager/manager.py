@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
-from stockapi.errors import SqliteError, StoreError, cannot_open, os_errors, sqlite_errors
+from stockapi.errors import SqliteError, SqliteFault, StoreError, cannot_open, fault_of, os_errors, sqlite_errors
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
@@ -36,6 +36,8 @@ _PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the cloc
 
 _Identity = tuple[int, tuple[int, int]]
 """The process that opened a connection, and the device and inode of the opened file."""
+_FAULTS_OF_CONNECTION = frozenset({SqliteFault.CANNOT_OPEN, SqliteFault.OTHER})
+"""After these the write connection is opened anew. A busy or full database does not spoil it."""
 _CANNOT_OPEN = "unable to open database file"  # as SQLite says it
 
 _STATS = """
@@ -178,8 +180,7 @@ class DatabaseManager:
 
         :raises SqliteError: for every error of SQLite, after the roll-back.
         """
-        with self._write_locks[mode], sqlite_errors():
-            connection = self._writer(mode)
+        with self._writing(mode) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -194,8 +195,8 @@ class DatabaseManager:
 
         :raises SqliteError: when it fails.
         """
-        with self._write_locks[mode], sqlite_errors():
-            self._writer(mode).execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        with self._writing(mode) as connection:
+            connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
 
     def sync_log(self, mode: Mode) -> None:
         """Make all commits durable. With SQLITE_SYNCHRONOUS=NORMAL a power cut may undo the latest.
@@ -218,8 +219,20 @@ class DatabaseManager:
 
         :raises SqliteError: for every error of SQLite.
         """
+        with self._writing(mode) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, mode: Mode) -> Iterator[sqlite3.Connection]:
         with self._write_locks[mode], sqlite_errors():
-            yield self._writer(mode)
+            connection = self._writer(mode)
+            try:
+                yield connection
+            except sqlite3.OperationalError as exc:
+                # If a file could only be opened for reading, its connection stays read-only when that has passed.
+                if fault_of(exc) in _FAULTS_OF_CONNECTION:
+                    self._forget_writer(mode)
+                raise
 
     @contextmanager
     def out_of_use(self, mode: Mode) -> Iterator[None]:

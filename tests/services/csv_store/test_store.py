@@ -508,7 +508,9 @@ def test_recovery_counts_what_it_finds(tmp_path: Path) -> None:
     directory = store.path(MINUTES).parent
     put(directory / ".1m.csv.1-2.tmp", "x")
     put(directory / ".1D.journal", "no journal")
-    assert store.recover(VN) == Recovery(journals_finished=1, temp_files_removed=2)
+    put(directory.parent / ".names.json.1-2.tmp", "x")
+    assert store.recover(VN) == Recovery(journals_finished=1, temp_files_removed=3)
+    assert not list(directory.parent.glob(".names.json*"))
     assert files_in(directory) == ["1m.csv"]
     assert store.path(MINUTES).read_bytes() == text_of(NEW)
 

@@ -24,6 +24,7 @@ from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.data_store.fallback import Fallback
 from stockapi.services.database_manager.migrations import known_migrations
 from tests import faults
+from tests.support.older import put_older
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
 DAY = Interval.DAILY
@@ -422,29 +423,6 @@ def test_the_row_budget_is_for_last_bars_too(reader_with: ReaderWith) -> None:
 
 
 VERSIONS = [migration.version for migration in known_migrations(Mode.VN)]
-
-
-def columns_of(connection: sqlite3.Connection, schema: str, table: str) -> set[str]:
-    return {row[1] for row in connection.execute(f"PRAGMA {schema}.table_info({table})")}
-
-
-def put_older(database: Path, version: int) -> None:
-    """The same bars as a program had them that knew the migrations up to this one."""
-    current = database.rename(database.with_name("current.db"))
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute(
-            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT, applied_at INTEGER)"
-        )
-        for migration in known_migrations(Mode.VN)[:version]:
-            connection.executescript(migration.sql)
-        connection.execute("ATTACH ? AS current", (str(current),))
-        tables = [name for (name,) in connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'")]
-        for table in tables:
-            both = ", ".join(columns_of(connection, "main", table) & columns_of(connection, "current", table))
-            if not both:
-                continue  # one that a later migration has dropped
-            connection.execute(f"INSERT OR REPLACE INTO main.{table} ({both}) SELECT {both} FROM current.{table}")
-        connection.execute("DELETE FROM schema_migrations WHERE version > ?", (version,))
 
 
 @pytest.mark.parametrize("version", VERSIONS[:-1])

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from stockapi.config import Settings
 from stockapi.errors import DeadlineError, SqliteError, SqliteFault
 from stockapi.models import Interval, Mode
+from stockapi.services.database_manager import manager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.database_manager.migrations import known_migrations
-from tests.support.stores import MakeStores, Stores, make_bars
+from tests import faults
+from tests.support.stores import MakeStores, Stores, environment, make_bars
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -269,3 +272,25 @@ def test_health_of_a_sound_a_missing_and_a_broken_file(stores: Stores) -> None:
     assert broken.reachable is False
     assert broken.error is not None
     assert re.fullmatch(r"SQLite error: file is not a database", broken.error)
+
+
+def test_a_file_that_could_only_be_read_is_written_when_that_has_passed(tmp_path: Path) -> None:
+    with faults.unprivileged(tmp_path) as directory:
+        stores = Stores.of(Settings.from_mapping(environment(directory)))
+        stores.save("VCB", make_bars(3))
+        stores.db_manager.close()
+        database = stores.settings.vn_database_path
+        database.chmod(0o400)
+        with pytest.raises(SqliteError, match="attempt to write a readonly database"):
+            stores.bookkeeping.record_source(Mode.VN, "one", 1)
+        for path in directory.glob(f"{database.name}*"):
+            path.chmod(0o600)
+        stores.bookkeeping.record_source(Mode.VN, "another", 2)
+        assert stores.bookkeeping.source(Mode.VN) == "another"
+        stores.close()
+
+
+def test_without_a_new_connection_it_would_stay_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "_FAULTS_OF_CONNECTION", frozenset())
+    with pytest.raises(SqliteError, match="attempt to write a readonly database"):
+        test_a_file_that_could_only_be_read_is_written_when_that_has_passed(tmp_path)
