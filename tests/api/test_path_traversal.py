@@ -192,6 +192,7 @@ def traced(server: Server, output: Path) -> Iterator[None]:
         tracer.stderr.close()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_no_attempt_makes_the_server_open_anything_outside(make_stores: MakeStores, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def name_of(case: tuple[str, tuple[GenerationMode, Mapping[str, str]], int]) -> 
     return "-".join([path, mode.value, *query])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("path", "kind", "cases"), CASES, ids=[name_of(each) for each in CASES])
 def test_answers_are_as_documented(
     schema: schemathesis.BaseSchema,
@@ -169,6 +170,7 @@ def healthy(**changes: Any) -> Response:
     return response
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("answer", "found"),
     [

@@ -44,7 +44,9 @@ def test_every_answer_is_the_one_recorded(stores: Path) -> None:
     "csv_alone",
     [
         pytest.param(replace(BOTH_STORES, settings=GONE), id="the databases are gone"),
-        pytest.param(replace(BOTH_STORES, settings=(("SQLITE_READS", "false"),)), id="reads are off"),
+        pytest.param(
+            replace(BOTH_STORES, settings=(("SQLITE_READS", "false"),)), id="reads are off", marks=pytest.mark.long
+        ),
     ],
 )
 def test_csv_alone_gives_the_same_bytes(stores: Path, csv_alone: Section) -> None:

@@ -240,4 +240,4 @@ class Faults(RuleBasedStateMachine):
 
 
 Faults.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
-TestFaults = Faults.TestCase
+TestFaults = pytest.mark.long(Faults.TestCase)

@@ -240,6 +240,7 @@ def livez(server: Server, timeout_s: float) -> float:
         return time.monotonic() - started
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_client_that_trickles_loses_its_connection_and_the_thread_is_free(tmp_path: Path, directory: Path) -> None:
     with one_thread(tmp_path, directory) as server, asking(server, RATE // 5) as reader:
@@ -259,6 +260,7 @@ def test_without_the_bound_it_keeps_the_thread(tmp_path: Path, directory: Path) 
         assert not reader.is_reset
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_slow_client_that_is_fast_enough_gets_its_whole_answer(tmp_path: Path, directory: Path) -> None:
     with one_thread(tmp_path, directory) as server, asking(server, 4 * RATE, 0.6) as reader:

@@ -402,13 +402,18 @@ def put_up(connections: ExitStack, server: Server, kind: str) -> None:
 SLOW_CLIENTS = [
     "silent",
     "half a request",
-    "byte by byte",
-    "a large head, then byte by byte",
-    "half of a second request",
-    "a body that does not come",
-    "a chunk that does not come",
-    "an answered one that does not close",
     "a refused one that does not close",
+    *(
+        pytest.param(kind, marks=pytest.mark.long)
+        for kind in (
+            "byte by byte",
+            "a large head, then byte by byte",
+            "half of a second request",
+            "a body that does not come",
+            "a chunk that does not come",
+            "an answered one that does not close",
+        )
+    ),
 ]
 
 

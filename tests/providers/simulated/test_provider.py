@@ -459,6 +459,7 @@ def test_everything_goes_along_with_its_market(mode, leader, log_returns):
             assert 0.2 < np.corrcoef(returns, log_returns[mode, leader])[0, 1] < 0.999, ticker
 
 
+@pytest.mark.long
 def test_calm_and_wild_days_come_in_clusters(log_returns):
     persistence = [np.corrcoef(abs(returns[1:]), abs(returns[:-1]))[0, 1] for returns in log_returns.values()]
     assert np.mean(persistence) > 0.05

@@ -497,6 +497,7 @@ def test_a_crash_between_the_hourly_names_loses_neither(tmp_path: Path) -> None:
     assert set(states_after_crashes("old name", tmp_path, known, HOURS)) == {"old", "new"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("action", ["tail in place", "whole in place"])
 def test_without_journal_or_rename_a_crash_does_tear(tmp_path: Path, action: str) -> None:
     assert "torn" in states_after_crashes(action, tmp_path, {"old": OLD, "new": NEW})
@@ -708,6 +709,7 @@ def is_consistent(closes: np.ndarray) -> bool:
     return len(numbers) == 1 and len(closes) == {1.0: 20}.get(closes[0], 20 + closes[0])
 
 
+@pytest.mark.long
 def test_readers_never_see_half_a_write(tmp_path: Path) -> None:
     consistent, torn = reader_sees(tmp_path, "tail")
     assert torn == 0
@@ -715,6 +717,7 @@ def test_readers_never_see_half_a_write(tmp_path: Path) -> None:
     assert len(writer.store_in(tmp_path).read(MINUTES).bars) == KEPT + 20 + writer.STREAM_WRITES - 1
 
 
+@pytest.mark.long
 def test_readers_beside_a_writer_without_lock_and_journal_do(tmp_path: Path) -> None:
     assert reader_sees(tmp_path, "tail in place")[1] > 0
 

@@ -503,6 +503,7 @@ def test_a_reader_goes_on_with_the_old_file_and_then_sees_the_new(stores: Stores
     reader.db_manager.close()
 
 
+@pytest.mark.long
 def test_readers_get_whole_answers_while_a_backup_is_restored_again_and_again(stores: Stores, tmp_path: Path) -> None:
     """Each answer has all that was acknowledged: from CSV, which is ahead of the backup, until SQLite has it too."""
     versions = {count: make_bars(count) for count in (300, 310)}

@@ -321,6 +321,7 @@ def grow(stores: Stores, stop: threading.Event) -> None:
         stores.save("VIC", bars.take(slice(max(0, end - 250), end)), cutoff=int(bars.time[end - 3]))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_writer_at_work_makes_no_difference(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recheck, "_BETWEEN_CHECKS_S", 0.02)
