@@ -18,7 +18,7 @@ from tests.support.server import ROOT, clean_environment
 
 MEANING = "(high - low) / close x 100"
 ROW = f'    Field("day_range", Scale.SCORE, "{MEANING}", warmup=0, layout={len(CSV_LAYOUTS) + 1}),\n'
-FORMULA = '            "day_range": (rounded.high - rounded.low) / rounded.close * 100.0,\n'
+FORMULA = '            "day_range": (prices[1] - prices[2]) / close * 100.0,\n'
 COLUMN = "ALTER TABLE {{market}}_{interval} ADD COLUMN day_range REAL;\n"
 OUT_OF_STEP = "UPDATE ledger SET csv_stamp = '', copies_digest = '';\n"
 
