@@ -23,7 +23,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.services.database_manager.bookkeeping import Cycle
-from stockapi.services.ingest.sync import newest_closings, sync_ticker
+from stockapi.services.ingest.sync import Wanted, newest_closings, sync_ticker
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, reconcile_out_of_step
@@ -319,8 +319,9 @@ class WorkerLoop:
         :returns: False when the cycle must end, because further requests would be useless or harmful.
         """
         tally.series += 1
+        wanted = Wanted.CLOSED if job is None else Wanted.NEW
         try:
-            stats = sync_ticker(self._stores, self._provider, key, self._clock(), only_closed=job is None)
+            stats = sync_ticker(self._stores, self._provider, key, self._clock(), wanted=wanted)
         except ProviderStoppedError:
             return False
         except ProviderError as exc:

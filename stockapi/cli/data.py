@@ -34,7 +34,7 @@ from stockapi.services.csv_enhancer import EnhancementStats, reconcile_series, s
 from stockapi.services.ingest.import_tree import PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.ingest.named_source import NamedSource
-from stockapi.services.ingest.sync import SyncStats, sync_ticker
+from stockapi.services.ingest.sync import SyncStats, Wanted, sync_ticker
 from stockapi.services.market_source import record_source, require_source, source_of
 
 
@@ -163,10 +163,11 @@ def _pull_market(
 def _pull_ticker(
     app: Services, provider: Provider, ticker: str, intervals: tuple[Interval, ...], full: bool
 ) -> Iterator[SyncStats | str]:
+    wanted = Wanted.ALL if full else Wanted.NEW
     for interval in intervals:
         key = SeriesKey(provider.mode, ticker, interval)
         try:
-            yield sync_ticker(app.stores, provider, key, app.clock(), full=full)
+            yield sync_ticker(app.stores, provider, key, app.clock(), wanted=wanted)
         except UnknownSymbolError as exc:
             yield f"failed {provider.mode.value} {ticker}: {exc}"
             return

@@ -12,8 +12,8 @@ from pathlib import Path
 from stockapi.calc.digest import digest, to_text
 from stockapi.errors import SqliteError
 from stockapi.models import Bars, Interval, Mode
+from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import WHOLE
 from stockapi.services.sqlite_store.ledger import LedgerEntry, has_copies
 from stockapi.services.upkeep.reconcile import reconcile_out_of_step, verify
 from tests.support.stores import NOW, Stores
@@ -204,7 +204,7 @@ def _read_rows(stores: Stores, key: SeriesKey) -> object:
 
 def _ask(stores: Stores, key: SeriesKey) -> object:
     """From its blocks, or its rows where those do not answer."""
-    return list(stores.sqlite_store.read_each(key.mode, key.interval, (key.ticker,), WHOLE))
+    return list(stores.sqlite_store.read_each(Selection(key.mode, key.interval, (key.ticker,))))
 
 
 def drop_tables(path: Path) -> None:

@@ -8,9 +8,11 @@ from stockapi.markets import market_of
 from stockapi.models.interval import Interval
 from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
+from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
+from stockapi.services.sqlite_store import SqliteReader
 from stockapi.services.stores import Stores
 
 
@@ -36,7 +38,7 @@ class CoverageReader:
     """Answers what is stored. It only reads, and keeps no state between queries."""
 
     def __init__(self, stores: Stores) -> None:
-        self._sqlite = stores.sqlite_store
+        self._sqlite: SqliteReader = stores.sqlite_store
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
         self._lag = Lag(stores)
@@ -58,11 +60,12 @@ class CoverageReader:
         return CoverageResult({symbol: own for symbol, own in each.items() if own is not None}, result.source)
 
     def _read(self, mode: Mode, interval: Interval, symbols: Sequence[str] | None, limits: Limits) -> CoverageResult:
+        selection, lag = Selection(mode, interval, symbols), self._lag
         found = self._fallback.find(
             mode,
             symbols,
             from_sqlite=lambda: self._sqlite.extents(
-                mode, interval, symbols, deadline=limits.deadline, comparison=self._lag.checked_within(limits)
+                selection, deadline=limits.deadline, comparison=lag.checked_within(limits)
             ),
             from_csv=lambda missing: self._from_csv(mode, interval, missing, limits),
         )

@@ -7,6 +7,7 @@ from typing import Final
 from stockapi.errors import SqliteError
 from stockapi.models.query import QueryParameters
 from stockapi.services.data_store.read_plan import ReadPlan
+from stockapi.services.sqlite_store import SqliteReader
 from stockapi.services.stores import Stores
 
 _MOST_TICKERS: Final = 10_000
@@ -18,7 +19,7 @@ class QueryCost:
 
     def __init__(self, stores: Stores) -> None:
         self._heavy_rows = stores.settings.heavy_query_rows
-        self._sqlite = stores.sqlite_store
+        self._sqlite: SqliteReader = stores.sqlite_store
         self._csv = stores.csv_store
 
     def is_large(self, queries: Iterable[QueryParameters], now: datetime, deadline: float) -> bool:
@@ -39,7 +40,7 @@ class QueryCost:
         if of_one * count < enough:
             return of_one * count
         try:
-            return self._sqlite.about_rows(query.mode, plan.base, query.symbols, plan.window, deadline=deadline)
+            return self._sqlite.about_rows(plan.selection(query), deadline=deadline)
         except SqliteError:
             # CSV answers, or no store does. Only the upper bound is known.
             return of_one * (len(self._csv.tickers(query.mode)) if query.symbols is None else count)

@@ -7,6 +7,7 @@ from stockapi.calc.indicators import EMA_WARMUP_BARS
 from stockapi.models.fields import WARMUP_BARS
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.selection import Selection
 from stockapi.models.window import Window
 
 _WARMUP_BARS = {Indicators.NONE: 0, Indicators.SIMPLE: WARMUP_BARS, Indicators.EXPONENTIAL: EMA_WARMUP_BARS}
@@ -25,6 +26,9 @@ class ReadPlan:
     def reads_more(self) -> bool:
         """Whether the bars that are read are not yet the answer: they must be aggregated, or their warm-up cut off."""
         return self.aggregated is not None or self.window.warmup > 0
+
+    def selection(self, params: QueryParameters) -> Selection:
+        return Selection(params.mode, self.base, params.symbols, self.window)
 
     @classmethod
     def of(cls, params: QueryParameters) -> "ReadPlan":

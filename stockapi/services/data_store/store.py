@@ -28,7 +28,7 @@ from stockapi.services.data_store.closed import ClosedBars
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
 from stockapi.services.data_store.read_plan import ReadPlan, first_wanted
-from stockapi.services.sqlite_store import PrerenderedText
+from stockapi.services.sqlite_store import PrerenderedText, SqliteReader
 from stockapi.services.stores import Stores
 
 __all__ = ["DataSource", "DataStore", "LastBars", "PrerenderedText", "QueryResult"]
@@ -68,7 +68,7 @@ class DataStore:
 
     def __init__(self, stores: Stores) -> None:
         self._settings = stores.settings
-        self._sqlite = stores.sqlite_store
+        self._sqlite: SqliteReader = stores.sqlite_store
         self._csv = stores.csv_store
         self._fallback = Fallback(stores)
         self._lag = Lag(stores)
@@ -129,9 +129,7 @@ class DataStore:
         started = time.perf_counter()
         try:
             comparison = self._lag.checked_within(limits)
-            found = self._sqlite.prerendered(
-                form, params.mode, plan.base, params.symbols, plan.window, limits, comparison
-            )
+            found = self._sqlite.prerendered(form, plan.selection(params), limits, comparison)
         except SqliteError as exc:
             log.warning("the pre-rendered answers of %s do not answer, the rows are asked: %s", params.mode.value, exc)
             return None
@@ -184,12 +182,9 @@ class DataStore:
         plan, budget, newest = ReadPlan.of(params), limits.row_budget, dict[str, int]()
         if closed is not None:
             plan, budget = ReadPlan.of(closed.to_read), closed.budget(budget)
-            newest = self._sqlite.newest_times(params.mode, plan.base, params.symbols, deadline=limits.deadline)
+            newest = self._sqlite.newest_times(plan.selection(params), deadline=limits.deadline)
         held = self._sqlite.read_each(
-            params.mode,
-            plan.base,
-            params.symbols,
-            plan.window,
+            plan.selection(params),
             deadline=limits.deadline,
             # The rows of an aggregated answer are counted after the aggregation: it has far fewer rows than were read.
             row_budget=budget if plan.aggregated is None else None,

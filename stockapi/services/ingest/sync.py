@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 import numpy as np
 
@@ -44,6 +45,15 @@ _COMPARED_DAYS_S = 14 * SECONDS_PER_DAY
 log = logging.getLogger(__name__)
 
 
+class Wanted(Enum):
+    """Which bars a synchronisation fetches. Bars of NEW may still be forming; CLOSED leaves those out, so that none of
+    them is stored."""
+
+    NEW = "new"
+    CLOSED = "closed"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class SyncStats:
     """What one synchronisation did: bars fetched, bars new or changed, and what the save wrote.
@@ -73,19 +83,17 @@ def sync_ticker(
     key: SeriesKey,
     now: datetime,
     *,
-    full: bool = False,
-    only_closed: bool = False,
+    wanted: Wanted = Wanted.NEW,
 ) -> SyncStats:
     """Fetch the new bars of one series, and save to both stores from the first new or changed bar on.
 
-    It fetches from the newest stored bars on, `OVERLAP_BARS` of them, even if they are long ago. With `full`, or when
-    nothing is stored, it fetches from the beginning of the source's history. A stored bar that the source no longer
+    It fetches from the newest stored bars on, `OVERLAP_BARS` of them, even if they are long ago. When all are wanted,
+    or nothing is stored, it fetches from the beginning of the source's history. A stored bar that the source no longer
     sends stays.
 
     A source that adjusts its history backwards may send other prices for the oldest of those bars. Then the whole
     history of all three intervals is loaded anew, so that two versions of a history are never mixed.
 
-    :param only_closed: bars that are not closed at `now` are left out, so that none of them is stored.
     :raises ProviderError: when the source fails; then nothing has changed.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
@@ -94,9 +102,13 @@ def sync_ticker(
         sqlite_error = series.reconcile_if_out_of_step()
         is_adjusted = provider.is_back_adjusted and not series.is_index
         newest = series.held(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
-    start = provider.history_start(key.interval, seconds) if full or not len(newest) else int(newest.time[0])
+    start = (
+        provider.history_start(key.interval, seconds)
+        if wanted is Wanted.ALL or not len(newest)
+        else int(newest.time[0])
+    )
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
-    if only_closed:
+    if wanted is Wanted.CLOSED:
         fetched = closed_by(fetched, key.interval, key.mode, seconds)
     if not len(fetched):
         return SyncStats(saved=SaveResult().after(sqlite_error))

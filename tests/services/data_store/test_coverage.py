@@ -18,6 +18,7 @@ from stockapi.errors import CsvError, DeadlineError, SqliteError, SqliteFault
 from stockapi.markets import VN, market_of
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.limits import Limits
+from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store import DataSource
 from stockapi.services.data_store.coverage import CoverageReader, CoverageResult, TickerCoverage
@@ -212,7 +213,7 @@ def test_a_time_that_is_no_number_is_damage(stores: Stores) -> None:
     with stores.db_manager.transaction(Mode.VN) as connection:
         connection.execute("UPDATE vn_daily SET time = 'no number'")
     with pytest.raises(SqliteError) as caught:
-        stores.sqlite_store.extents(Mode.VN, Interval.DAILY, None, deadline=float("inf"))
+        stores.sqlite_store.extents(Selection(Mode.VN, Interval.DAILY), deadline=float("inf"))
     assert caught.value.fault is SqliteFault.CORRUPT
 
 
@@ -257,7 +258,7 @@ def test_the_work_grows_with_the_days_and_not_with_the_bars(stores: Stores, inte
 def test_sqlite_is_stopped_at_the_deadline(stores: Stores) -> None:
     stores.save("VCB", bars_at([MONDAY + day * SECONDS_PER_DAY for day in range(5_000)]))
     with pytest.raises(DeadlineError):
-        stores.sqlite_store.extents(Mode.VN, Interval.DAILY, None, deadline=time.monotonic() - 1)
+        stores.sqlite_store.extents(Selection(Mode.VN, Interval.DAILY), deadline=time.monotonic() - 1)
 
 
 def test_csv_is_stopped_at_the_deadline(make_stores: MakeStores) -> None:

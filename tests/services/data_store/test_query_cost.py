@@ -7,6 +7,7 @@ import pytest
 
 from stockapi.models import AggregatedInterval, Interval, Mode
 from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.selection import Selection
 from stockapi.models.window import Window
 from stockapi.services.data_store.query_cost import QueryCost, most_rows
 from stockapi.services.data_store.read_plan import ReadPlan
@@ -62,7 +63,10 @@ def test_what_is_read_of_stored_tickers_is_told_from_the_ledger(stores: Stores, 
     for ticker in ("ACB", "VCB"):
         stores.save(ticker, make_bars(100))
     for symbols, count in ((None, 2), (("VCB",), 1), (("ACB", "VCB", "XXX"), 2), (("XXX",), 0)):
-        assert stores.sqlite_store.about_rows(Mode.VN, Interval.DAILY, symbols, window, deadline=NEVER) == count * rows
+        assert (
+            stores.sqlite_store.about_rows(Selection(Mode.VN, Interval.DAILY, symbols, window), deadline=NEVER)
+            == count * rows
+        )
 
 
 @pytest.fixture

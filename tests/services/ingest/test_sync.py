@@ -14,7 +14,7 @@ from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import SaveResult
-from stockapi.services.ingest.sync import OVERLAP_BARS, SyncStats, sync_ticker
+from stockapi.services.ingest.sync import OVERLAP_BARS, SyncStats, Wanted, sync_ticker
 from tests import faults
 from tests.faults import assert_in_step, repair
 from tests.support.stores import NOW, MakeStores, Stores
@@ -75,7 +75,9 @@ def sync(
     *,
     full: bool = False,
 ) -> SyncStats:
-    return sync_ticker(stores, provider, SeriesKey(provider.mode, ticker, interval), now, full=full)
+    return sync_ticker(
+        stores, provider, SeriesKey(provider.mode, ticker, interval), now, wanted=Wanted.ALL if full else Wanted.NEW
+    )
 
 
 def download(mode: Mode, ticker: str, interval: Interval, first: datetime, now: datetime) -> Bars:

@@ -16,6 +16,7 @@ from stockapi.errors import SqliteError, SqliteFault, TooManyRowsError
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.limits import RowBudget
+from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.sqlite_store import SqliteStore, partition
@@ -311,9 +312,11 @@ def test_bars_of_the_warm_up_come_bare(
 def test_read_each_is_alphabetical_and_knows_only_the_ledger(stores: Stores) -> None:
     for ticker in ("VIC", "ACB", "FPT"):
         replace(stores, ticker, make_bars(4))
-    read = dict(stores.sqlite_store.read_each(Mode.VN, DAY, None, Window(limit=1)))
+    read = dict(stores.sqlite_store.read_each(Selection(Mode.VN, DAY, None, Window(limit=1))))
     assert list(read) == ["ACB", "FPT", "VIC"]
-    some = dict(stores.sqlite_store.read_each(Mode.VN, DAY, ["VIC", "NOPE", "ACB"], Window(start=int(T[10]))))
+    some = dict(
+        stores.sqlite_store.read_each(Selection(Mode.VN, DAY, ["VIC", "NOPE", "ACB"], Window(start=int(T[10]))))
+    )
     assert [(ticker, len(bars)) for ticker, bars in some.items()] == [("ACB", 0), ("VIC", 0)]
 
 
@@ -325,7 +328,7 @@ def test_the_last_of_each_is_what_a_limit_of_one_gives(stores: Stores, end: int 
         "FPT": make_bars(20).take(slice(4, 5)),
     }.items():
         replace(stores, ticker, bars)
-    each = dict(stores.sqlite_store.read_each(Mode.VN, DAY, None, Window(end=end, limit=1)))
+    each = dict(stores.sqlite_store.read_each(Selection(Mode.VN, DAY, None, Window(end=end, limit=1))))
     section, without = stores.sqlite_store.last_of_each(Mode.VN, DAY, end, deadline=float("inf"))
     assert section.symbols == [ticker for ticker, bars in each.items() if len(bars)]
     assert without == [ticker for ticker, bars in each.items() if not len(bars)]
@@ -354,7 +357,9 @@ def test_of_an_empty_market_there_is_no_last_bar(stores: Stores) -> None:
 def test_the_row_budget(stores: Stores, window: Window, budget: int, is_within: bool, spent: int) -> None:
     for ticker in ("VIC", "ACB"):
         replace(stores, ticker, make_bars(20))
-    each = stores.sqlite_store.read_each(Mode.VN, DAY, None, window, row_budget=RowBudget(budget + spent, spent))
+    each = stores.sqlite_store.read_each(
+        Selection(Mode.VN, DAY, None, window), row_budget=RowBudget(budget + spent, spent)
+    )
     if is_within:
         assert sum(len(bars) for _, bars in each) == budget
     else:
