@@ -18,6 +18,7 @@ from stockapi.formats.json_format import DEFAULT_FIELDS
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.query import Indicators
 from stockapi.models.series import SeriesKey
+from stockapi.models.timestamps import TimeStyle
 from stockapi.models.window import Window
 from stockapi.services.data_store import DataStore, PrerenderedText, QueryResult
 from stockapi.services.sqlite_store.prerendered import PRERENDERED_BARS, PrerenderedTable
@@ -61,7 +62,7 @@ def from_rows(stores: Stores, params: QueryParameters) -> bytes:
 def text_of(form: TextForm, result: QueryResult[Bars | PrerenderedText], params: QueryParameters) -> bytes:
     series = [KeyedBars(symbol, symbol, params.mode, bars) for symbol, bars in result.bars.items()]
     body = responses.json_body if form is TextForm.JSON else responses.csv_body
-    return b"".join(body(series, params.interval, DEFAULT_FIELDS))
+    return b"".join(body(series, TimeStyle.of(params.interval), DEFAULT_FIELDS))
 
 
 def execute(stores: Stores, statement: str) -> None:
