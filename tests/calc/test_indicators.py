@@ -22,6 +22,7 @@ from stockapi.calc.indicators import (
 )
 from stockapi.markets import market_of
 from stockapi.models import Bars, Mode
+from stockapi.models.bars import Float
 from stockapi.models.fields import INDICATOR_FIELDS, MA_PERIODS, WARMUP_BARS
 
 PRICES = st.one_of(
@@ -162,12 +163,28 @@ def test_window_sums_are_those_of_fsum(closes: list[float]) -> None:
         assert sums.tolist() == [math.fsum(closes[i : i + period]) for i in range(len(closes) - period + 1)]
 
 
-def test_a_running_total_would_not_do() -> None:
+CLOSES = {
+    "whole": np.random.default_rng(3).integers(1_000, 90_000, 3_000).astype(float),
+    "cents": np.round(np.random.default_rng(3).uniform(10, 90_000, 3_000), 2),
+    "all digits": np.random.default_rng(3).uniform(10, 90_000, 3_000),
+    "a coin of eight decimals": np.round(np.exp(np.random.default_rng(3).normal(-9, 2, 1_000)), 8),
+    "too far apart for running totals": np.tile([1e-9, 70_000.1, 3.3, 1e9], 100),
+    "the smallest numbers": np.tile([5e-324, 1e-310], 110),
+    "zeros": np.zeros(210),
+}
+
+
+@pytest.mark.parametrize("closes", CLOSES.values(), ids=CLOSES)
+def test_sums_of_long_and_of_odd_series_are_those_of_fsum(closes: Float) -> None:
+    exact = [math.fsum(closes[i : i + 200].tolist()) for i in range(len(closes) - 199)]
+    assert window_sums(closes)[200].tolist() == exact
+
+
+def test_one_running_total_would_not_do() -> None:
     """The exact sums are not for show: the plain cumulative sum gives other numbers."""
-    closes = np.round(np.random.default_rng(3).uniform(10, 90_000, 3_000), 2)
-    running = np.cumsum(closes)
+    running = np.cumsum(CLOSES["cents"])
     plain = (running[200:] - running[:-200]) / 200
-    exact = window_sums(closes)[200][1:] / 200
+    exact = window_sums(CLOSES["cents"])[200][1:] / 200
     assert (plain != exact).any()
 
 
