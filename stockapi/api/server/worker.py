@@ -51,6 +51,8 @@ _SEND_TIMEOUT_S = 30
 _DRAIN_S = 0.05
 """The seconds that a thread receives an unread body, so that the connection can be used for the next request."""
 
+_BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
+
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _ACCEPT_AGAIN_AFTER_S = 0.25
 """The seconds until the next try to accept. The listener stays readable, so trying at once would use a whole core."""
@@ -144,8 +146,13 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         return super().handle(conn)
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        """gunicorn waits 5 seconds for an announced body: 8 requests that sent no body took 8 threads."""
-        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _DRAIN_S))
+        """gunicorn waits 5 seconds for an announced body: 8 requests that sent no body took 8 threads.
+
+        For a request without a body it must not ask at all: on a busy machine the thread may wait for longer than
+        `_DRAIN_S`, and gunicorn would then close the connection without notice.
+        """
+        announces_body = any(name in _BODY_HEADERS for name, _ in conn.parser.mesg.headers)
+        return keepalive and (not announces_body or bool(conn.parser.finish_body(deadline=time.monotonic() + _DRAIN_S)))
 
     def finish_request(self, conn: Any, future: Future[Any]) -> None:
         """gunicorn calls it when a thread has finished a request. A false result means: close the connection."""
