@@ -14,6 +14,7 @@ from stockapi.services.data_store import DataStore
 from stockapi.services.data_store.coverage import CoverageReader
 from stockapi.services.data_store.query_cost import QueryCost
 from stockapi.services.stores import Stores
+from stockapi.services.symbols import Symbols
 
 _KEY = "stockapi"
 
@@ -29,6 +30,7 @@ class Services:
     stores: Stores
     data_store: DataStore
     coverage: CoverageReader
+    symbols: Symbols
     query_cost: QueryCost
     clock: Callable[[], datetime]
     started: float
@@ -45,10 +47,12 @@ class Services:
 def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:
     """New services. They open no connection. Each thread opens its own at its first query, and so after a fork."""
     stores = Stores.of(settings)
+    data_store = DataStore(stores)
     return Services(
         stores=stores,
-        data_store=DataStore(stores),
+        data_store=data_store,
         coverage=CoverageReader(stores),
+        symbols=Symbols(stores, data_store),
         query_cost=QueryCost(stores),
         clock=clock,
         started=time.monotonic(),

@@ -50,7 +50,7 @@ class Listing(NamedTuple):
 
     symbol: str
     mode: Mode
-    type: str
+    type: str | None
     exchange: str | None
     sector: str | None
     industry: str | None
@@ -74,6 +74,28 @@ def listing(mode: Mode, symbol: str) -> Listing | None:
     """The ticker with this symbol, or with this former symbol. None when it is not known."""
     listed = listings(mode)
     return listed.get(symbol) or listed.get(former_symbols(mode).get(symbol, ""))
+
+
+def unlisted(mode: Mode, symbol: str, *, is_index: bool) -> Listing:
+    """What is known of a ticker that is not listed here: nothing but that it is traded, and in which currency."""
+    return Listing(
+        symbol=symbol,
+        mode=mode,
+        type="index" if is_index else None,
+        exchange=None,
+        sector=None,
+        industry=None,
+        indices=(),
+        currency=None if is_index else market_of(mode).currency,
+        rank=None,
+        pair=None,
+        delisted=None,
+        former_names=(),
+        short_name=symbol,
+        name=symbol,
+        name_vi=None,
+        is_followed=False,
+    )
 
 
 @cache

@@ -87,9 +87,9 @@ class Bars:
         return self.volume.dtype == np.int64
 
     def column(self, name: str) -> Int | Float:
-        """The column with this name: a price, the volume or an indicator."""
-        if name == "volume":
-            return self.volume
+        """The column with this name: the time, a price, the volume or an indicator."""
+        if name in ("time", "volume"):
+            return self.time if name == "time" else self.volume
         return self.prices[PRICE_FIELDS.index(name)] if name in PRICE_FIELDS else self.indicator(name)
 
     def named(self, names: Sequence[str]) -> Float:

@@ -65,8 +65,9 @@ class TimeStyle(Enum):
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
-_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+FIRST_SECOND = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+LAST_SECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+"""The limits of the years 1 to 9999 of UTC, in Unix seconds."""
 
 
 def parse_time(text: str) -> int:
@@ -84,7 +85,7 @@ def parse_time(text: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     # Only whole numbers: `timestamp()` is a float. In a late year it rounds 23:59:59.999999 up.
     seconds = (moment - _EPOCH) // _SECOND
-    if not _FIRST <= seconds <= _LAST:
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
         raise ValueError(f"{text!r} is outside the years 1 to 9999 of UTC")
     return seconds
 

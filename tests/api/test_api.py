@@ -338,7 +338,8 @@ def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
         "error": "there is nothing at this path; "
         "allowed: /, /adjustments, /analysis/ma-scores-by-sector, /analysis/top-performers, /analysis/volume-profile, "
         "/calendar, /clock, /docs, /explorer, /health, /livez, /metrics, /openapi.json, /readyz, "
-        "/tickers, /tickers/coverage, /tickers/group, /tickers/name, /tickers/names"
+        "/tickers, /tickers/coverage, /tickers/group, /tickers/info, /tickers/name, /tickers/names, /tickers/search, "
+        "/udf/config, /udf/history, /udf/quotes, /udf/search, /udf/symbols, /udf/time"
     }
 
 

@@ -56,6 +56,9 @@ CASES: list[tuple[str, tuple[GenerationMode, Mapping[str, str]], int]] = [
     ("/tickers", WRONG, 250),
     ("/tickers/group", WRONG, 50),
     ("/tickers/names", WRONG, 50),
+    ("/tickers/search", ANY, 60),
+    ("/tickers/search", WRONG, 40),
+    ("/tickers/info", ANY, 30),
     ("/tickers/coverage", ANY, 60),
     ("/tickers/coverage", OF_A_TICKER, 100),
     ("/tickers/coverage", WRONG, 100),
@@ -71,6 +74,12 @@ CASES: list[tuple[str, tuple[GenerationMode, Mapping[str, str]], int]] = [
     ("/analysis/volume-profile", ANY, 50),
     ("/analysis/volume-profile", OF_DAYS, 150),
     ("/analysis/volume-profile", WRONG, 100),
+    ("/udf/symbols", ANY, 30),
+    ("/udf/symbols", WRONG, 30),
+    ("/udf/search", ANY, 30),
+    ("/udf/history", OF_A_TICKER, 100),
+    ("/udf/history", WRONG, 60),
+    ("/udf/quotes", ANY, 30),
     ("/assets/{bundle}/{version}/{name}", ANY, 40),
 ]
 """Path, what to ask for, how often. A route without a query has one case only."""

@@ -27,6 +27,8 @@ ROUTES = (
     "/tickers/names?",
     "/tickers/name?",
     "/tickers/coverage?",
+    "/tickers/search?q={ticker}",
+    "/tickers/info?symbol={ticker}",
     "/adjustments?",
     "/calendar?",
     "/clock?",

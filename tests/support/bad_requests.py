@@ -23,6 +23,12 @@ class BadRequest:
     def url(self) -> str:
         return f"{self.route}?{self.query}"
 
+    @property
+    def body(self) -> dict[str, str]:
+        """UDF has an error form of its own."""
+        is_udf = self.route.startswith("/udf/")
+        return {"s": "error", "errmsg": self.error} if is_udf else {"error": self.error}
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -269,7 +275,17 @@ COLUMNS = Kind(
     [*(value for value in NO_VALUE if value != " "), *WORDS, "price", "ma20_scores", "time\n", "id", "created_at"],
     is_list=True,
 )
+UDF_NAME = one_of(f"a symbol, or EXCHANGE:SYMBOL; {SYMBOL}")
+BAD_UDF_NAMES = [
+    *(value for value in BAD_SYMBOLS if value != "vn:VCB"),
+    *(":VCB", "HOSE:", "HOSE:VCB:X", "HO SE:VCB", "HOSE::VCB", f"{'X' * 21}:VCB", "H\u00d6SE:VCB", "HOSE: VCB"),
+]
+RESOLUTIONS = "1, 5, 15, 30, 60, 120, 240, 1D, 1W, 1M; numbers are minutes, M is a month"
 MORE_NUMBERS = ["1_0", "1e", "e1", "1e1000", "0x1p3", "1,5", "1 5"]
+UNIX_TIME = Kind(
+    one_of("a time in Unix seconds, such as 1704067200"),
+    [*NO_VALUE, *WORDS, *NO_NUMBER, *MORE_NUMBERS, "2024-01-31", "1704067200s"],
+)
 
 # route, parameters that must be there, and the kind of each parameter
 ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
@@ -288,6 +304,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "mode": MARKET_OR_ALL,
             "ma": BOOLEAN,
             "ema": BOOLEAN,
+            "closed": BOOLEAN,
             "columns": COLUMNS,
             "shape": choice("rows, columns", "row", "column", "rows ", "table", "rows,columns"),
             "time": TIME_FORM,
@@ -298,6 +315,21 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
     ("/tickers/name", "", {"mode": MARKET_OR_ALL}),
     ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "time": TIME_FORM, "mode": MARKET}),
     ("/adjustments", "", {"mode": MARKET, "since": MOMENT}),
+    (
+        "/tickers/search",
+        "",
+        {
+            "mode": MARKET_OR_ALL,
+            "exchange": choice("HOSE, HNX, UPCOM, CRYPTO", "NYSE", "HSX", "HOSE ", "HOSE,HNX", "vn", "H\u00d6SE"),
+            "index": Kind(
+                one_of(f"the symbol of an index, {SYMBOL.removeprefix('a symbol is ')}"),
+                [*BAD_SYMBOLS, " ", " VN30", "VN30 ", "VN30,VNINDEX"],
+            ),
+            "active": BOOLEAN,
+            "limit": whole(10_000),
+        },
+    ),
+    ("/tickers/info", "symbol=VCB", {"symbol": ONE_SYMBOL, "mode": MARKET}),
     ("/calendar", "", {"start_date": DAY, "end_date": DAY, "mode": MARKET}),
     ("/clock", "", {"mode": MARKET}),
     (
@@ -348,12 +380,39 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
         },
     ),
     ("/analysis/volume-profile", "symbol=VCB&end_date=2024-01-31", {"start_date": DAY}),
+    ("/udf/symbols", "", {"symbol": Kind(UDF_NAME, [*BAD_UDF_NAMES, " ", " VCB", "VCB ", "VCB,FPT"])}),
+    (
+        "/udf/history",
+        "symbol=VCB&from=0",
+        {
+            "symbol": Kind(UDF_NAME, [*BAD_UDF_NAMES, " ", " VCB", "VCB ", "VCB,FPT"]),
+            "resolution": choice(
+                RESOLUTIONS, "m", "2", "45", "2D", "1Y", "3M", "2W", "1D ", "D,W", "-1", "0", "1S", "T"
+            ),
+            "from": UNIX_TIME,
+            "to": UNIX_TIME,
+            "countback": whole(1_000_000),
+        },
+    ),
+    ("/udf/quotes", "", {"symbols": Kind(UDF_NAME, BAD_UDF_NAMES, is_list=True)}),
+    ("/udf/search", "", {"limit": whole(1_000)}),
     ("/analysis/volume-profile", "symbol=VCB&start_date=2024-01-31", {"end_date": DAY}),
 ]
-PASS = {("value_area_pct", "1e1000")}
+PASS = {("value_area_pct", "1e1000"), ("from", "1e1000"), ("to", "1e1000")}
 """A number that is too large for a float: it is clamped like any other."""
+ANY_TEXT = {
+    ("/analysis/top-performers", "sector"),
+    ("/tickers/search", "q"),
+    ("/tickers/search", "sector"),
+    ("/udf/search", "query"),
+    ("/udf/search", "type"),
+    ("/udf/search", "exchange"),
+}
+"""Parameters that take any text."""
 
-TICKERS = "symbol, interval, start_date, end_date, limit, legacy, ma, ema, columns, format, shape, time, cache, mode"
+TICKERS = (
+    "symbol, interval, start_date, end_date, limit, legacy, ma, ema, closed, columns, format, shape, time, cache, mode"
+)
 _TOGETHER = "allowed: either date, or start_date with or without end_date"
 COMBINED = [
     ("/tickers", "ma=false&ema=true", "ma=false and ema=true do not go together; allowed: one of them"),
@@ -386,6 +445,7 @@ COMBINED = [
     ("/tickers", "symbol=%ff", of_symbol("", "%FF")),
     ("/tickers", "symbol=%zz", of_symbol("", "%zz")),
     ("/tickers", "start_date=2024-01-01T10:00:00+07:00", of_moment("start_date", "2024-01-01T10:00:00 07:00")),
+    ("/tickers/info", "", f"symbol is missing; allowed: one symbol, {SYMBOL.removeprefix('a symbol is ')}"),
     (
         "/analysis/volume-profile",
         "date=2024-01-31",
@@ -397,6 +457,24 @@ COMBINED = [
         "/analysis/volume-profile",
         "symbol=VCB&date=2024-01-31&start_date=2024-01-31",
         f"date is given together with start_date or end_date; {_TOGETHER}",
+    ),
+    ("/udf/history", "symbol=VCB", "from is missing; allowed: from, or countback, the last so many bars"),
+    ("/udf/history", "symbol=VCB&countback=0", "from is missing; allowed: from, or countback, the last so many bars"),
+    (
+        "/udf/history",
+        "from=0",
+        f"symbol is missing; allowed: a symbol, or EXCHANGE:SYMBOL; {SYMBOL}",
+    ),
+    ("/udf/symbols", "", f"symbol is missing; allowed: a symbol, or EXCHANGE:SYMBOL; {SYMBOL}"),
+    (
+        "/udf/quotes",
+        "",
+        f"symbols is missing; allowed: symbols separated by commas, each a symbol, or EXCHANGE:SYMBOL; {SYMBOL}",
+    ),
+    (
+        "/udf/history",
+        "ticker=VCB&from=0",
+        "parameter 'ticker' is unknown; symbol was meant? allowed: symbol, resolution, to, countback, from",
     ),
     (
         "/calendar",

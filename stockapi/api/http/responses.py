@@ -23,6 +23,7 @@ from stockapi.services.data_store import DataSource, PrerenderedText
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 CSV_TYPE = "text/csv; charset=utf-8"
+UDF_PREFIX: Final = "/udf/"
 
 _WORTH_SENDING_BYTES: Final = 16_384
 """Each piece of a body is sent separately. Sending a piece takes as long as copying this number of bytes."""
@@ -174,5 +175,6 @@ def uncached_json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response
 
 
 def error(status: HTTPStatus, text: str) -> Response:
-    """An error. All errors have this form."""
-    return uncached_json({"error": text}, status)
+    """An error. All errors have this form, but for those of the UDF protocol, which has its own."""
+    is_udf = request.path.startswith(UDF_PREFIX)
+    return uncached_json({"s": "error", "errmsg": text} if is_udf else {"error": text}, status)

@@ -138,6 +138,42 @@ class CoverageSchema(Schema):
     gaps = several(GapSchema, "runs of trading days without any bar")
 
 
+_LISTING: dict[str, fields.Field[Any]] = {
+    "symbol": text("its present one"),
+    "mode": text("its market"),
+    "name": text("in English, in full; the symbol where no name is known"),
+    "short_name": text("what people call it"),
+    "name_vi": text("in Vietnamese, with accents", null=True),
+    "exchange": text("HOSE, HNX or UPCOM; null for coins, and where it is not known", null=True),
+    "type": text("stock, index, future, coin, or pegged: a coin at the price of a currency or of gold", null=True),
+    "sector": text("its group of /tickers/group", null=True),
+    "industry": text("a later grouping", null=True),
+    "indices": fields.List(fields.String(), required=True, metadata={"description": "those that it is counted in"}),
+    "currency": text("of its price; null for points", null=True),
+    "status": text("whether it still trades", enum=["listed", "delisted"]),
+}
+
+FoundSymbolSchema = Schema.from_dict({**_LISTING, "has_bars": flag("whether bars are stored")}, name="FoundSymbol")
+
+
+class SearchAnswerSchema(Schema):
+    total = count("symbols that fit")
+    symbols = several(FoundSymbolSchema, "the first of them: those with bars before the others, then the best")
+
+
+InfoSchema = Schema.from_dict(
+    {
+        **_LISTING,
+        "rank": count("place of a coin by market capitalisation", null=True),
+        "delisted": text("since when it no longer trades: a year, a month or a day", null=True),
+        "former_names": fields.List(fields.String(), required=True, metadata={"description": "earlier symbols"}),
+        "first_bar": text("day of the first daily bar", null=True, format="date"),
+        "last_bar": text("day of the last daily bar", null=True, format="date"),
+    },
+    name="SymbolInfo",
+)
+
+
 class SessionSchema(Schema):
     date = text("local date of the market", format="date")
     open = moment("first moment of the session")

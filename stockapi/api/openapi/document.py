@@ -18,7 +18,9 @@ from stockapi.api.http import responses
 from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
 from stockapi.api.http.path_prefix import path_prefix
 from stockapi.api.openapi.answers import BarColumnsSchema, BarSchema, ErrorSchema
-from stockapi.api.openapi.operations import OPERATIONS, Content, Operation
+from stockapi.api.openapi.operation import Content, Operation
+from stockapi.api.openapi.operations import OPERATIONS
+from stockapi.api.openapi.udf_answers import UdfErrorSchema
 from stockapi.api.pages.page import REMEMBERED_PAGES
 from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
 from stockapi.context import services
@@ -36,7 +38,8 @@ OHLCV bars of {instruments}, with moving averages and their scores.
 
 * Every route answers `GET` and `HEAD`; another method is a 405 whose `Allow` names those there are.
 * Times are UTC. Prices are {prices}; indices are in points.
-* Every error is `{{"error": "<what was wrong, what is allowed>"}}`. A parameter given more than once \
+* Every error is `{{"error": "<what was wrong, what is allowed>"}}`, under `/udf/` \
+`{{"s": "error", "errmsg": "<the same>"}}`. A parameter given more than once \
 (other than a list), or with a value that is not allowed, is a 400; one without a value is absent; one that nobody \
 knows is ignored, unless its name is almost that of a known one (`symbols`, `start`): that is a 400, too.
 * `ETag` and `If-None-Match` save a download; `gzip`, `br` and `zstd` make it small.
@@ -45,6 +48,7 @@ _TAGS: Final = {
     "Bars": "open, high, low, close, volume and 13 indicators",
     "Reference": "what there is to ask for",
     "Analysis": "computed over bars",
+    "UDF": "the protocol of TradingView's charting library",
     "Service": "for operators",
     "Pages": "for people",
 }
@@ -119,6 +123,8 @@ _ERRORS_OF_ALL: Final = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
 )
+_BEFORE_ROUTING: Final = (HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+"""The errors of the server in front of the application: they have one form for all paths."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -166,9 +172,9 @@ def document(markets: Markets = EVERY_MARKET, prefix: str = "") -> dict[str, Any
         spec.tag({"name": name, "description": description})
     for name, header in _HEADERS.items():
         spec.components.header(name, dict(header))
-    for status, (description, text) in _ERRORS.items():
-        text = text.format(symbol=market.sample_symbols[0], mode=market.mode.value)
-        spec.components.response(_name(status), _error(status, description, text, converter))
+    errors = {(status, _is_udf(each, status)) for each in OPERATIONS for status in _statuses(each)}
+    for status, is_udf in sorted(errors):
+        spec.components.response(_name(status, is_udf=is_udf), _error(status, converter, market, is_udf=is_udf))
     for operation in OPERATIONS:
         spec.path(openapi_path(operation), operations={"get": _operation(operation, converter, markets)})
     described: dict[str, Any] = spec.to_dict()
@@ -236,10 +242,16 @@ def _responses(operation: Operation, converter: OpenAPIConverter, market: Market
             "description": operation.redirect,
             "headers": _header_references("Cache-Control", "Location"),
         }
-    query_errors = () if operation.query is None else (HTTPStatus.BAD_REQUEST,)
-    for status in sorted({*query_errors, *operation.errors, *_ERRORS_OF_ALL}):
-        described[str(status.value)] = {"$ref": f"#/components/responses/{_name(status)}"}
+    for status in sorted(_statuses(operation)):
+        reference = f"#/components/responses/{_name(status, is_udf=_is_udf(operation, status))}"
+        described[str(status.value)] = {"$ref": reference}
     return described
+
+
+def _statuses(operation: Operation) -> set[HTTPStatus]:
+    """Those of the errors of a route."""
+    query_errors = () if operation.query is None else (HTTPStatus.BAD_REQUEST,)
+    return {*query_errors, *operation.errors, *_ERRORS_OF_ALL}
 
 
 def _content(content: Content, converter: OpenAPIConverter, sample: object = None) -> dict[str, Any]:
@@ -261,15 +273,26 @@ def _resolved(schema: Any, converter: OpenAPIConverter) -> Any:
     return schema
 
 
-def _name(status: HTTPStatus) -> str:
+def _name(status: HTTPStatus, *, is_udf: bool) -> str:
     """The name of the component. It has no phrase, because the phrases of Python 3.13 and 3.11 differ."""
-    return f"Error{status.value}"
+    return f"{'Udf' if is_udf else ''}Error{status.value}"
 
 
-def _error(status: HTTPStatus, description: str, text: str, converter: OpenAPIConverter) -> dict[str, Any]:
+def _is_udf(operation: Operation, status: HTTPStatus) -> bool:
+    """Whether this error of the route has the form of the UDF protocol."""
+    return operation.is_udf and status not in _BEFORE_ROUTING
+
+
+def _error(status: HTTPStatus, converter: OpenAPIConverter, market: Market, *, is_udf: bool) -> dict[str, Any]:
+    description, text = _ERRORS[status]
+    text = text.format(symbol=market.sample_symbols[0], mode=market.mode.value)
     headers = {"headers": _header_references("Retry-After")} if status in RETRIED else {}
-    content = _content({responses.JSON_TYPE: ErrorSchema}, converter, {"error": text})
-    return {"description": description, **headers, "content": content}
+    schema, sample = (UdfErrorSchema, {"s": "error", "errmsg": text}) if is_udf else (ErrorSchema, {"error": text})
+    return {
+        "description": description,
+        **headers,
+        "content": _content({responses.JSON_TYPE: schema}, converter, sample),
+    }
 
 
 def _header_references(*names: str) -> dict[str, Any]:

@@ -4,68 +4,19 @@
 answers and the errors.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from http import HTTPStatus
-from typing import Any, Final
-
-from marshmallow import Schema
+from typing import Final
 
 from stockapi.api.openapi import answers as answers
+from stockapi.api.openapi.operation import BAR_ERRORS, JSON, TEXT, Operation, by_symbol
+from stockapi.api.openapi.udf_operations import UDF
 from stockapi.api.pages import docs
 from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
-from stockapi.api.queries.parameters import QuerySchema
 from stockapi.api.routes.calendar import calendar_answer
 from stockapi.markets import Market
-
-JsonSchema = Mapping[str, Any]
-Content = Mapping[str, type[Schema] | JsonSchema]
-"""For each media type: a marshmallow schema, or a JSON schema that may contain marshmallow schemas."""
-Example = Callable[[Market], Mapping[str, object]]
-"""An example is made for a market, with its symbols and its hours."""
-
-_JSON: Final = "application/json"
-_TEXT: Final = {"type": "string"}
-_BAR_ERRORS: Final = (
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """A GET route, its 200 and its errors.
-
-    `path`: the rule of the application, with `<name>` for a variable part.
-    `answer`: the description of the 200. `content`: its body.
-    `example`: values of parameters that make a useful request; /docs fills them in.
-    `sample`: an example of the first body in `content`. Both are those of the default market.
-    `redirect`: the description of the 302, if there is one.
-    `headers`: the names of the further header components of the 200.
-    `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
-    `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
-    """
-
-    path: str
-    tag: str
-    summary: str
-    description: str
-    answer: str
-    content: Content
-    query: type[QuerySchema] | None = None
-    path_parameters: Mapping[str, str] = field(default_factory=dict)
-    example: Example = lambda _: {}
-    sample: Example | None = None
-    headers: tuple[str, ...] = ()
-    is_conditional: bool = True
-    redirect: str = ""
-    errors: tuple[HTTPStatus, ...] = ()
-
-
-def _by_symbol(values: type[Schema] | JsonSchema) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": values}
 
 
 def _bars(market: Market) -> Mapping[str, object]:
@@ -116,7 +67,7 @@ _NAMES: Final = Operation(
     description="The company of a stock, the name of a coin.",
     query=schemas.NamesSchema,
     answer="Names by symbol, alphabetical.",
-    content={_JSON: _by_symbol(_TEXT)},
+    content={JSON: by_symbol(TEXT)},
     sample=lambda market: dict(zip(market.sample_symbols, market.sample_names, strict=True)),
 )
 
@@ -134,10 +85,10 @@ _BARS: Final = (
         query=schemas.TickersSchema,
         answer="Bars by symbol, alphabetical, each list ascending; indicators that are not defined are left out.",
         content={
-            _JSON: {
+            JSON: {
                 "anyOf": [
-                    _by_symbol({"type": "array", "items": answers.BarSchema}) | {"title": "shape=rows"},
-                    _by_symbol(answers.BarColumnsSchema) | {"title": "shape=columns"},
+                    by_symbol({"type": "array", "items": answers.BarSchema}) | {"title": "shape=rows"},
+                    by_symbol(answers.BarColumnsSchema) | {"title": "shape=columns"},
                 ]
             },
             "text/csv": {
@@ -149,7 +100,7 @@ _BARS: Final = (
         example=lambda market: {"symbol": list(market.sample_symbols), "limit": 5},
         sample=_bars,
         headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
-        errors=_BAR_ERRORS,
+        errors=BAR_ERRORS,
     ),
     Operation(
         path="/tickers/group",
@@ -158,11 +109,37 @@ _BARS: Final = (
         description="The sectors of a market's tickers; of a market without sectors its ranked list, as one group.",
         query=schemas.GroupSchema,
         answer="Symbols by group.",
-        content={_JSON: _by_symbol({"type": "array", "items": _TEXT})},
+        content={JSON: by_symbol({"type": "array", "items": TEXT})},
         sample=_groups,
     ),
     _NAMES,
     replace(_NAMES, path="/tickers/name", summary="What is behind each symbol, as older clients ask"),
+    Operation(
+        path="/tickers/search",
+        tag="Reference",
+        summary="Find symbols by name",
+        description=(
+            "All symbols that are listed, stored, or in a list of the settings. Accents and case do not matter: "
+            "`hoa phat` finds HPG."
+        ),
+        query=reference_schemas.SearchSchema,
+        answer="The symbols, the best first.",
+        content={JSON: answers.SearchAnswerSchema},
+        example=lambda market: {"q": market.sample_names[0]},
+        errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+    ),
+    Operation(
+        path="/tickers/info",
+        tag="Reference",
+        summary="What is known of a symbol",
+        description="Names, exchange, sector, indices, and its first and last daily bar.",
+        query=reference_schemas.InfoSchema,
+        answer="The symbol, under its present name.",
+        content={JSON: answers.InfoSchema},
+        example=lambda market: {"symbol": market.sample_symbols[0]},
+        headers=("X-Data-Source", "X-Renamed"),
+        errors=(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+    ),
     Operation(
         path="/tickers/coverage",
         tag="Reference",
@@ -170,7 +147,7 @@ _BARS: Final = (
         description="First and last bar, count, and the runs of trading days between them without any bar.",
         query=schemas.CoverageSchema,
         answer="Coverage by symbol, alphabetical.",
-        content={_JSON: _by_symbol(answers.CoverageSchema)},
+        content={JSON: by_symbol(answers.CoverageSchema)},
         example=lambda market: {"symbol": [market.sample_symbols[0]]},
         sample=_coverage,
         headers=("X-Data-Source", "X-Renamed"),
@@ -183,7 +160,7 @@ _BARS: Final = (
         description="What to download again: prices before `ex_date` are 1 / `ratio` of what they were.",
         query=schemas.AdjustmentsSchema,
         answer="Adjustments by day, then symbol.",
-        content={_JSON: answers.AdjustmentsAnswerSchema},
+        content={JSON: answers.AdjustmentsAnswerSchema},
         errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
     ),
     Operation(
@@ -196,7 +173,7 @@ _BARS: Final = (
         ),
         query=reference_schemas.CalendarSchema,
         answer="Sessions and holidays, ascending.",
-        content={_JSON: answers.CalendarAnswerSchema},
+        content={JSON: answers.CalendarAnswerSchema},
         example=lambda _: dict(zip(("start_date", "end_date"), map(str, _SAMPLE_DAYS), strict=True)),
         sample=_calendar,
     ),
@@ -207,7 +184,7 @@ _BARS: Final = (
         description="And when it opens and closes next. The lunch break counts as closed.",
         query=reference_schemas.ClockSchema,
         answer="The state of the market.",
-        content={_JSON: answers.ClockSchema},
+        content={JSON: answers.ClockSchema},
         is_conditional=False,
     ),
 )
@@ -223,10 +200,10 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.TopPerformersSchema,
         answer="Both ends of the ranking.",
-        content={_JSON: answers.analysis_answer("top_performers", answers.TopPerformersDataSchema)},
+        content={JSON: answers.analysis_answer("top_performers", answers.TopPerformersDataSchema)},
         example=lambda _: {"limit": 5},
         headers=("X-Data-Source",),
-        errors=_BAR_ERRORS,
+        errors=BAR_ERRORS,
     ),
     Operation(
         path="/analysis/ma-scores-by-sector",
@@ -235,10 +212,10 @@ _ANALYSES: Final = (
         description="The last bar of each ticker that is in a sector and has the score; indices left out.",
         query=analysis_schemas.SectorScoresSchema,
         answer="Sectors by falling average score.",
-        content={_JSON: answers.analysis_answer("ma_scores_by_sector", answers.MaScoresDataSchema)},
+        content={JSON: answers.analysis_answer("ma_scores_by_sector", answers.MaScoresDataSchema)},
         example=lambda _: {"top_per_sector": 3},
         headers=("X-Data-Source",),
-        errors=_BAR_ERRORS,
+        errors=BAR_ERRORS,
     ),
     Operation(
         path="/analysis/volume-profile",
@@ -252,10 +229,10 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.VolumeProfileSchema,
         answer="The profile, its point of control and value area.",
-        content={_JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
+        content={JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
         example=lambda market: {"symbol": market.sample_symbols[0], "date": "latest"},
         headers=("X-Data-Source", "X-Renamed"),
-        errors=(HTTPStatus.NOT_FOUND, *_BAR_ERRORS),
+        errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
     ),
 )
 
@@ -266,7 +243,7 @@ _SERVICE: Final = (
         summary="What is stored, how fresh, and how the workers are",
         description="Cheap enough to be polled every second; 200 whatever it says.",
         answer="The report.",
-        content={_JSON: answers.HealthSchema},
+        content={JSON: answers.HealthSchema},
         is_conditional=False,
     ),
     Operation(
@@ -275,7 +252,7 @@ _SERVICE: Final = (
         summary="Whether the process is up",
         description="Looks at nothing else.",
         answer="It is.",
-        content={_JSON: answers.LiveSchema},
+        content={JSON: answers.LiveSchema},
         is_conditional=False,
     ),
     Operation(
@@ -284,7 +261,7 @@ _SERVICE: Final = (
         summary="Whether queries of every market can be answered",
         description="A worker that is stale or dead is named and changes nothing: answers grow old, but are given.",
         answer="They can.",
-        content={_JSON: answers.ReadySchema},
+        content={JSON: answers.ReadySchema},
         is_conditional=False,
         errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
     ),
@@ -294,7 +271,7 @@ _SERVICE: Final = (
         summary="Counters and gauges for Prometheus",
         description="Over all processes since the start of the server.",
         answer="Prometheus text, version 0.0.4.",
-        content={"text/plain": _TEXT},
+        content={"text/plain": TEXT},
         is_conditional=False,
         errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
     ),
@@ -307,7 +284,7 @@ _PAGES: Final = (
         summary="Where to go from here",
         description="Browsers, who would rather have HTML, are led to the explorer; others get the endpoints.",
         answer="The paths of the API, and what each answers.",
-        content={_JSON: answers.StartSchema},
+        content={JSON: answers.StartSchema},
         redirect="To `/explorer`, with `Accept: text/html`.",
     ),
     Operation(
@@ -316,7 +293,7 @@ _PAGES: Final = (
         summary="This document",
         description="OpenAPI 3.1, made from the schemas that parse the parameters.",
         answer="The document.",
-        content={_JSON: {"type": "object"}},
+        content={JSON: {"type": "object"}},
     ),
     Operation(
         path="/docs",
@@ -324,7 +301,7 @@ _PAGES: Final = (
         summary="This document as a page that can be tried out",
         description="Swagger UI; it loads nothing from other hosts.",
         answer="The page.",
-        content={"text/html": _TEXT},
+        content={"text/html": TEXT},
     ),
     Operation(
         path="/explorer",
@@ -332,7 +309,7 @@ _PAGES: Final = (
         summary="Charts, rankings and sectors as a page",
         description="It asks this API alone, and shows what it asked.",
         answer="The page.",
-        content={"text/html": _TEXT},
+        content={"text/html": TEXT},
     ),
     Operation(
         path="/assets/<bundle>/<version>/<path:name>",
@@ -345,10 +322,10 @@ _PAGES: Final = (
             "name": "the file",
         },
         answer="The file.",
-        content={"text/javascript": _TEXT, "text/css": _TEXT, "image/svg+xml": _TEXT, "image/png": _TEXT},
+        content={"text/javascript": TEXT, "text/css": TEXT, "image/svg+xml": TEXT, "image/png": TEXT},
         example=lambda _: {"bundle": docs.OWN.name, "version": docs.OWN.version, "name": "docs.js"},
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )
 
-OPERATIONS: Final = (*_BARS, *_ANALYSES, *_SERVICE, *_PAGES)
+OPERATIONS: Final = (*_BARS, *_ANALYSES, *UDF, *_SERVICE, *_PAGES)

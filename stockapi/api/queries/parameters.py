@@ -76,8 +76,12 @@ class ListParameter(Parameter):
     """
 
     def _parsed(self, name: str, texts: list[str]) -> tuple[Any, ...]:
+        return tuple(sorted(self._items(name, texts)))
+
+    def _items(self, name: str, texts: list[str]) -> list[Any]:
+        """Each item once, in the order given."""
         items = (item.strip(" ") for text in texts for item in text.split(","))
-        return tuple(sorted({self._parse(name, _of_sane_length(name, item)) for item in items}))
+        return list(dict.fromkeys(self._parse(name, _of_sane_length(name, item)) for item in items))
 
 
 class MarketParameter(Parameter):

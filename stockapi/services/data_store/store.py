@@ -160,6 +160,19 @@ class DataStore:
         is_whole = market_of(mode).has_whole_volume
         return LastBars(CrossSection.of_last(result.bars, whole_volume=is_whole), result.source)
 
+    def get_tickers(self, mode: Mode, limits: Limits) -> frozenset[str]:
+        """The tickers that have bars of any interval. From CSV alone: those that have files.
+
+        :raises DeadlineError, StoreError: as `get_data_smart_sqlite`.
+        """
+        found = self._fallback.find(
+            mode,
+            None,
+            from_sqlite=lambda: self._sqlite.tickers(mode, deadline=limits.deadline),
+            from_csv=lambda missing: {ticker: ticker for ticker in missing},
+        )
+        return frozenset(found.series)
+
     def _closed(self, params: QueryParameters) -> ClosedBars | None:
         """None when all bars are wanted."""
         if params.closed_at is None:

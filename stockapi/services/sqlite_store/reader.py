@@ -30,6 +30,7 @@ from stockapi.services.sqlite_store.prerendered import PrerenderedTable, Prerend
 from stockapi.services.sqlite_store.tables import (
     ABOUT_ROWS,
     SELECT_LEDGER,
+    SELECT_TICKERS,
     TableInfo,
 )
 from stockapi.services.sqlite_store.windows import check_budget, read_days, read_last_of_each, read_window
@@ -190,6 +191,15 @@ class SqliteReader:
                 for key, each in entries.items()
                 if key.ticker not in left_out and not comparison.is_behind(key, each.csv_stamp, each.last_time)
             }
+
+    def tickers(self, mode: Mode, *, deadline: float) -> dict[str, str]:
+        """The tickers that the ledger knows, in alphabetical order; each is its own value.
+
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
+        """
+        with self._db.reading(mode, deadline) as connection:
+            return {ticker: ticker for (ticker,) in connection.execute(SELECT_TICKERS).fetchall()}
 
     def ledger(self, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
         """The ledger entries of all series of the market; empty when nothing is stored.

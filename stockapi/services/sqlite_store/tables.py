@@ -122,6 +122,7 @@ _TABLES = {(mode, interval): _table(mode, interval) for mode in Mode for interva
 SELECT_LEDGER = "SELECT ticker, interval, rows, first_time, last_time, digest, csv_stamp FROM ledger"
 SELECT_LEDGER_ENTRY = f"{SELECT_LEDGER} WHERE ticker = ? AND interval = ?"
 SELECT_LEDGER_OF_INTERVAL = f"{SELECT_LEDGER} WHERE interval = ? ORDER BY ticker"
+SELECT_TICKERS = "SELECT DISTINCT ticker FROM ledger ORDER BY ticker"
 SELECT_STAMPS = "SELECT ticker, csv_stamp, last_time FROM ledger WHERE interval = ?"
 ABOUT_ROWS = """
 SELECT coalesce(sum(min(rows, :warmup + min(:limit,

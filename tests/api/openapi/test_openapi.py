@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from stockapi import create_app
 from stockapi.api.openapi import document as openapi
 from stockapi.api.openapi.operations import OPERATIONS, Operation
-from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
+from stockapi.api.queries import analysis_schemas, reference_schemas, schemas, udf_schemas
 from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
 from stockapi.markets import market_of
 from tests.support import api_market
@@ -78,7 +78,7 @@ EXAMPLES = list(each_example())
 def schemas_that_parse() -> set[type[QuerySchema]]:
     return {
         value
-        for module in (schemas, analysis_schemas, reference_schemas)
+        for module in (schemas, analysis_schemas, reference_schemas, udf_schemas)
         for _, value in inspect.getmembers(module, inspect.isclass)
         if issubclass(value, QuerySchema) and value.__module__ == module.__name__
     }
@@ -127,7 +127,8 @@ def test_it_has_every_parameter(document: dict[str, Any], operation: Operation) 
 def test_the_route_parses_what_the_document_says_it_does(client: FlaskClient, operation: Operation, name: str) -> None:
     answer = ask(client, operation, example_of(operation) | {name: ["x" * 100, "y"]})
     assert answer.status_code == 400
-    assert re.search(rf"(^|; ){name} ('x|is given 2 times)", answer.json["error"])
+    error = answer.json["errmsg" if operation.is_udf else "error"]
+    assert re.search(rf"(^|; ){name} ('x|is given 2 times)", error)
 
 
 @pytest.mark.parametrize(("operation", "name"), PARAMETERS, ids=lambda each: getattr(each, "path", each))

@@ -1,0 +1,61 @@
+"""What is said of a route for /openapi.json."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from marshmallow import Schema
+
+from stockapi.api.queries.parameters import QuerySchema
+from stockapi.markets import Market
+
+JsonSchema = Mapping[str, Any]
+Content = Mapping[str, type[Schema] | JsonSchema]
+"""For each media type: a marshmallow schema, or a JSON schema that may contain marshmallow schemas."""
+Example = Callable[[Market], Mapping[str, object]]
+"""An example is made for a market, with its symbols and its hours."""
+
+JSON: Final = "application/json"
+TEXT: Final = {"type": "string"}
+BAR_ERRORS: Final = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A GET route, its 200 and its errors.
+
+    `path`: the rule of the application, with `<name>` for a variable part.
+    `answer`: the description of the 200. `content`: its body.
+    `example`: values of parameters that make a useful request; /docs fills them in.
+    `sample`: an example of the first body in `content`. Both are those of the default market.
+    `redirect`: the description of the 302, if there is one.
+    `headers`: the names of the further header components of the 200.
+    `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
+    `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
+    `is_udf`: errors have the form of the UDF protocol.
+    """
+
+    path: str
+    tag: str
+    summary: str
+    description: str
+    answer: str
+    content: Content
+    query: type[QuerySchema] | None = None
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    example: Example = lambda _: {}
+    sample: Example | None = None
+    headers: tuple[str, ...] = ()
+    is_conditional: bool = True
+    redirect: str = ""
+    errors: tuple[HTTPStatus, ...] = ()
+    is_udf: bool = False
+
+
+def by_symbol(values: type[Schema] | JsonSchema) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values}
