@@ -8,9 +8,11 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from stockapi.api.server import listening, stop_signals
-from stockapi.api.server.metrics_files import count_without_room, forget_worker, metrics_directory
+from stockapi.api.server.forking import try_again_when_refused
+from stockapi.api.server.metrics_files import count_without_room, forget_workers, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
 from stockapi.config import Settings, keep_script_name_from_server
 from stockapi.errors import ConfigError
@@ -61,11 +63,15 @@ if hasattr(_libc, "mallopt"):  # musl has no arenas
 # The heartbeat file is touched every second. On a slow disk that would make the worker wait.
 _IN_MEMORY = "/dev/shm"  # noqa: S108  (the directory, not a file in it)
 worker_tmp_dir = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK | os.X_OK) else None
-if worker_tmp_dir is None and Path(_IN_MEMORY).is_dir():
-    sys.stderr.write(f"stockapi: {_IN_MEMORY} cannot be written; heartbeats go to the disk, into TMPDIR or /tmp\n")
 
 # The processes count together in this directory for /metrics. It is in memory for the same reason.
-_metrics_directory = metrics_directory(worker_tmp_dir)
+try:
+    _metrics_directory = metrics_directory(worker_tmp_dir)
+except OSError:  # no room for one more directory: then not for heartbeats either
+    worker_tmp_dir = None
+    _metrics_directory = metrics_directory(worker_tmp_dir)
+if worker_tmp_dir is None and Path(_IN_MEMORY).is_dir():
+    sys.stderr.write(f"stockapi: {_IN_MEMORY} cannot be written; heartbeats go to the disk, into TMPDIR or /tmp\n")
 raw_env = [f"PROMETHEUS_MULTIPROC_DIR={_metrics_directory}"]
 
 # gunicorn would create a control socket in the home directory. Every program of this account could control the server
@@ -79,7 +85,11 @@ loglevel = _settings.log_level
 logger_class = LineLogger
 
 
-on_starting = listening.on_starting
+def on_starting(server: Any) -> None:
+    """gunicorn calls it in the master, once."""
+    try_again_when_refused(server)
+    listening.on_starting(server)
+
 
 stop_signals.hold_while_forking()
 
@@ -91,7 +101,7 @@ def pre_exec(_server: object) -> None:
 
 def post_fork(_server: object, _worker: ApiWorker) -> None:
     """gunicorn calls it in each worker before it loads the application."""
-    count_without_room()
+    count_without_room(_metrics_directory)
 
 
 def post_worker_init(_worker: ApiWorker) -> None:
@@ -99,7 +109,7 @@ def post_worker_init(_worker: ApiWorker) -> None:
     keep_script_name_from_server()
 
 
-def child_exit(_server: object, worker: ApiWorker) -> None:
+def child_exit(server: Any, worker: ApiWorker) -> None:
     """gunicorn calls it in the master when a worker has ended, for any reason."""
-    forget_worker(_metrics_directory, worker.pid)
+    forget_workers(_metrics_directory, server.WORKERS)
     worker.connection_counts.forget(worker.age)

@@ -11,6 +11,7 @@ AppError                    what was wrong and what is allowed, in one line
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
 ├── OverloadedError         too many large queries at once (429)
+├── AbandonedError          the client has gone (408, which nobody reads)
 ├── WriterLockedError       another process is the writer
 ├── ForeignSourceError      the market was filled by another source
 └── ProviderError           an upstream source failed
@@ -130,6 +131,12 @@ class SqliteError(StoreError):
 
 cannot_open = partial(SqliteError, fault=SqliteFault.CANNOT_OPEN)
 """The error of a database file that the system does not open."""
+
+
+class AbandonedError(AppError):
+    """The client has closed the connection before its answer was ready."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class OverloadedError(AppError):

@@ -1,10 +1,11 @@
 """Deadline and row budget of one request."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from stockapi.errors import DeadlineError, TooManyRowsError
+from stockapi.errors import AbandonedError, DeadlineError, TooManyRowsError
 from stockapi.models.limits import Limits
 
 
@@ -58,6 +59,17 @@ def test_items_that_come_in_time_are_given_and_no_later_ones_are_made(limits: Li
         given.extend(limits.within(slow(), "making"))
     assert given == [0, 1]
     assert made == [0, 1, 2]
+
+
+def test_work_that_nobody_waits_for_is_stopped(clock: Clock) -> None:
+    looks = iter([False, False, True, True])
+    limits = replace(Limits.begin(2_000, 10, clock), has_gone=lambda: next(looks))
+    given: list[int] = []
+    with pytest.raises(AbandonedError, match=r"^making was stopped: the client has gone$"):
+        given.extend(limits.within(range(10), "making"))
+    assert given == [0, 1]
+    with pytest.raises(AbandonedError, match=r"^sorting was stopped: the client has gone$"):
+        limits.check("sorting")
 
 
 def test_all_items_are_given_when_there_is_time(limits: Limits) -> None:

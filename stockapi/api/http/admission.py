@@ -7,13 +7,15 @@ everything else for seconds, /livez included. They are not faster either, becaus
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 
 from stockapi.api.http import limits
+from stockapi.api.server.abandoned import LOOK_EVERY_S
 from stockapi.context import services
-from stockapi.errors import OverloadedError
+from stockapi.errors import AbandonedError, OverloadedError
 from stockapi.models.query import QueryParameters
 
 if TYPE_CHECKING:
@@ -45,17 +47,31 @@ class AdmissionControl:
             raise
         return _Body(body, admission.end) if admission.is_held else body
 
-    def admit(self, admission: "_Admission", seconds_left: float = math.inf) -> None:
+    def admit(
+        self, admission: "_Admission", seconds_left: float = math.inf, has_gone: Callable[[], bool] = lambda: False
+    ) -> None:
         """Admit a large query, perhaps after a wait.
 
+        :param has_gone: whether the client has gone; then nobody waits any more.
         :raises OverloadedError: when another one waits already, or no admission ends in time.
+        :raises AbandonedError: when the client goes while it waits.
         """
         if not self._present.acquire(blocking=False):
             raise OverloadedError
-        if not self._running.acquire(timeout=min(_PATIENCE_S, seconds_left)):
+        try:
+            self._wait(min(_PATIENCE_S, seconds_left), has_gone)
+        except BaseException:
             self._present.release()
-            raise OverloadedError
+            raise
         admission.begin(self._running.release, self._present.release)
+
+    def _wait(self, left_s: float, has_gone: Callable[[], bool]) -> None:
+        while not self._running.acquire(timeout=min(LOOK_EVERY_S, max(0.0, left_s))):
+            left_s -= LOOK_EVERY_S
+            if has_gone():
+                raise AbandonedError("the client of a large query has gone while it waited")
+            if left_s <= 0.0:
+                raise OverloadedError
 
 
 class _Admission:
@@ -105,10 +121,24 @@ class _Body:
 
 
 def install(app: Flask, limit: int) -> None:
-    """`limit`: the number of large queries that a process answers at the same time."""
+    """Install it after the limits of requests.
+
+    :param limit: the number of large queries that a process answers at the same time.
+    """
     control = AdmissionControl(app.wsgi_app, limit)
     app.extensions[_KEY] = control
     app.wsgi_app = control  # type: ignore[method-assign]  # as Flask's documentation has it
+    app.before_request(_admit_work_too)
+
+
+def _admit_work_too() -> None:
+    g.limits = replace(limits.current(), admit=_admit_work)
+
+
+def _admit_work(rows: int) -> None:
+    """As `admit`, for work that only the stores know of: it costs as much as reading so many rows."""
+    if rows >= services().settings.heavy_query_rows:
+        _enter()
 
 
 def admit(*queries: QueryParameters) -> None:
@@ -118,5 +148,11 @@ def admit(*queries: QueryParameters) -> None:
     """
     own, left = services(), limits.current()
     if own.query_cost.is_large(queries, own.clock(), left.deadline):
-        control = cast(AdmissionControl, current_app.extensions[_KEY])
-        control.admit(request.environ[_KEY], left.seconds_left)
+        _enter()
+
+
+def _enter() -> None:
+    """The admission of this request, unless it has one already."""
+    admission, left = cast(_Admission, request.environ[_KEY]), limits.current()
+    if not admission.is_held:
+        cast(AdmissionControl, current_app.extensions[_KEY]).admit(admission, left.seconds_left, left.has_gone)

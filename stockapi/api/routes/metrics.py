@@ -1,5 +1,6 @@
 """GET /metrics: counts and times of answers, and the state of the stores and workers, as Prometheus text."""
 
+import logging
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -21,9 +22,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import ValueClass
 
+from stockapi.api.server.metrics_files import non_empty
 from stockapi.errors import AppError
+from stockapi.logs import key_values
+from stockapi.services.durable import LockedError, locked
 
 blueprint = Blueprint("metrics", __name__)
+log = logging.getLogger(__name__)
 
 _KEY = "stockapi_metrics"
 _NO_ROUTE: Final = "none"
@@ -52,8 +57,10 @@ class _AllProcesses(MultiProcessCollector):
         """:raises OSError: also when the files cannot be listed. The original uses `glob`, which then finds no files:
         all counts would be missing, without an error.
         """
-        files = [str(path) for path in Path(self._path).iterdir() if path.suffix == ".db"]
-        metrics: Iterable[Metric] = self.merge(files)  # type: ignore[no-untyped-call]
+        directory = Path(self._path)
+        with locked(directory, exclusive=False):  # else the counts of one that has just ended could be in two files
+            files = [str(path) for path in non_empty(each for each in directory.iterdir() if each.suffix == ".db")]
+            metrics: Iterable[Metric] = self.merge(files)  # type: ignore[no-untyped-call]
         return metrics
 
 
@@ -120,7 +127,11 @@ def install(app: Flask, stores: Collector) -> None:
     if ValueClass._multiprocess:  # then the counts of all processes are in files
         requests.open_files()
         registry = CollectorRegistry()
-        _AllProcesses(registry)  # type: ignore[no-untyped-call]
+        try:
+            _AllProcesses(registry)  # type: ignore[no-untyped-call]
+        except ValueError as exc:
+            log.error(key_values(event="metrics_of_one_process", error=exc))
+            registry = counted
     registry.register(stores)
     app.extensions[_KEY] = registry
 
@@ -133,7 +144,7 @@ def metrics() -> Response:
     """
     try:
         text = generate_latest(current_app.extensions[_KEY])
-    except OSError as exc:
+    except (OSError, LockedError) as exc:
         raise MetricsUnreadableError(f"the metrics cannot be read: {exc}") from exc
     response = Response(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
     response.cache_control.no_store = True

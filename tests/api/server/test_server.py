@@ -238,10 +238,60 @@ def test_every_error_is_json_whoever_answers(server: Server, request_line: str, 
 def test_what_is_not_quite_http_is_refused(server: Server, request_bytes: bytes, status: int, text: str) -> None:
     """With the connection closed: where the next request would begin is anyone's guess."""
     with server.connect() as connection:
-        connection.sendall(request_bytes.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1))
+        more = b"HTTP/1.1\r\nConnection: close\r\n" + (b"" if b"Host" in request_bytes else b"Host: x\r\n")
+        connection.sendall(request_bytes.replace(b"HTTP/1.1\r\n", more, 1))
         found, headers, message = error_of(receive_all(connection))
     assert (found, message[: len(text)]) == (status, text)
     assert headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        ("1.1", [], 400),
+        ("1.1", ["x", "y"], 400),
+        ("1.1", ["x", "x"], 400),
+        ("1.1", ["a b"], 400),
+        ("1.1", ["a/b"], 400),
+        ("1.1", ["a:b"], 400),
+        ("1.1", ["user@a"], 400),
+        ("1.1", ["[::1"], 400),
+        ("1.1", ["a, b"], 400),
+        ("1.0", ["a b"], 400),
+        ("1.0", [], 200),
+        ("1.1", [""], 200),
+        ("1.1", ["x"], 200),
+        ("1.1", ["api.example.org:443"], 200),
+        ("1.1", ["[2001:db8::1]:3000"], 200),
+        ("1.1", ["xn--bcher-kva.example"], 200),
+    ],
+)
+def test_a_request_has_one_valid_host(server: Server, version: str, hosts: list[str], status: int) -> None:
+    lines = "".join(f"Host: {host}\r\n" for host in hosts)
+    answer = server.send(f"GET /livez HTTP/{version}\r\n{lines}Connection: close\r\n\r\n".encode())
+    assert answer.split(b" ", 2)[1] == str(status).encode()
+    if status == 400:
+        assert error_of(answer)[2] == "the request is not well-formed HTTP/1.1"
+
+
+MALFORMED_BODIES = [
+    b"ZZ\r\n",
+    b"5\r\nhelloXX",
+    b"5;\rx\r\nhello\r\n",
+    b"0\r\nbad trailer\r\n\r\n",
+    b"-1\r\n",
+    b"f" * 99 + b"\r\n",
+]
+
+
+@pytest.mark.parametrize("body", MALFORMED_BODIES)
+def test_a_malformed_body_gets_no_answer_of_its_own(server: Server, body: bytes) -> None:
+    """What follows it may be anything, so the connection is closed."""
+    head = b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = server.send(head + body + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert "Traceback" not in server.log
 
 
 def test_a_smuggled_second_request_is_not_answered(server: Server) -> None:
@@ -271,7 +321,7 @@ def test_a_body_of_any_size_and_form_is_not_waited_for(server: Server, body: byt
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "Script-Name", "X-Original-URL", "X-Rewrite-URL"])
 def test_no_header_changes_the_path(server: Server, name: str) -> None:
-    answer = server.send(f"GET /livez HTTP/1.1\r\n{name}: /metrics\r\nConnection: close\r\n\r\n".encode())
+    answer = server.send(f"GET /livez HTTP/1.1\r\nHost: x\r\n{name}: /metrics\r\nConnection: close\r\n\r\n".encode())
     assert answer.endswith(b'{"status":"ok"}')
 
 
@@ -491,6 +541,23 @@ def test_a_client_that_closes_its_side_early_is_answered_or_let_go(server: Serve
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             assert receive_all(connection)[:12] == expected
+
+
+@pytest.mark.parametrize("how", ["reset", "closed"])
+def test_requests_of_clients_that_have_gone_are_not_worked_on(tmp_path: Path, directory: Path, how: str) -> None:
+    """The threads are busy when they come, so the clients have gone before one of them gets a thread."""
+    with running_server(tmp_path, environment(directory, WEB_CONCURRENCY="1", GUNICORN_THREADS="1")) as server:
+        busy = server.connect()
+        busy.sendall(b"GET /tickers?limit=0 HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        for _ in range(100):
+            with server.connect() as connection:
+                connection.sendall(b"GET /tickers?symbol=ACB&limit=13 HTTP/1.1\r\nHost: x\r\n\r\n")
+                if how == "reset":
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert get(server, "/livez").status == 200
+        busy.close()
+        # Some came while the busy one had the thread between two of its requests.
+        assert server.log.count(" rows=13 ") < 50
 
 
 def test_a_client_that_stops_reading_is_given_up_on(tmp_path: Path, directory: Path) -> None:
