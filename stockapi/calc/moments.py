@@ -1,7 +1,7 @@
-"""Rows of any moment as bars: which bar a moment lies in, and what several rows of one bar come to.
+"""Make bars from rows with times of any kind: to which bar a moment belongs, and how rows of one bar are merged.
 
-The same rule for sources and for files: rows of *equal* moments are corrections, of which the later one counts; rows of
-*different* moments in one bar are parts of it, and are put together as those of an aggregated bar are.
+Sources and files follow the same rule. If two rows have *equal* moments, the later row is a correction and counts. Rows
+of *different* moments in one bar are parts of it. They are merged like the base bars of an aggregated bar.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from stockapi.models.mode import Mode
 class Regular:
     """Bars on the grid of their interval, one for each time.
 
-    `corrected`: rows whose moment a later row had, too. `merged`: rows that became a part of another one's bar.
+    `corrected`: the number of rows that a later row of the same moment replaced. `merged`: the number of rows that were
+    merged into the bar of another row.
     """
 
     bars: Bars
@@ -29,10 +30,11 @@ class Regular:
 
 
 def bar_start(moments: Int, interval: Interval, mode: Mode) -> Int:
-    """The time of the bar that each moment (Unix seconds) lies in.
+    """For each moment (Unix seconds): the time of its bar.
 
-    A day is that where the market is, in Ho Chi Minh City or in UTC, whatever moment of it a row is stamped with. A
-    midnight of UTC is a date that needs no more looking at: no market has a session that is of another day then.
+    The day of a moment is its date in the time zone of the market, for example in Ho Chi Minh City. A midnight of UTC
+    is taken as a date. That is right in every time zone, because no market has a session at that moment that belongs to
+    another day.
     """
     if not interval.is_intraday:
         return np.where(moments % SECONDS_PER_DAY == 0, moments, market_of(mode).calendar.date_of(moments))
@@ -41,7 +43,7 @@ def bar_start(moments: Int, interval: Interval, mode: Mode) -> Int:
 
 
 def as_bars(rows: Bars, interval: Interval, mode: Mode) -> Regular:
-    """`rows` may be in any order, at any moments, and more than one at a time; indicators are lost where rows merge."""
+    """Bars from rows in any order, at any moments, several at the same moment. Merged bars have no indicators."""
     is_ascending = (rows.time[1:] > rows.time[:-1]).all()
     ordered = rows if is_ascending else rows.take(slice(0)).merge(rows)
     corrected = len(rows) - len(ordered)

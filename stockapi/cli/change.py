@@ -41,7 +41,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def _as_deletion(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command: its options that say which bars are meant become one `change`."""
+    """Decorate a command: it gets one `change` in place of the options that say which bars to delete."""
 
     @wraps(command)
     def wrapped(
@@ -96,7 +96,7 @@ def delete_bars(mode: Mode, change: Deletion, yes: bool) -> None:
 def rename_ticker(old: str, new: str, mode: Mode, at_source: str | None, yes: bool) -> None:
     """Give the bars of OLD the name NEW. Both names answer, the old one with a header that says so.
 
-    If NEW has bars already, both are put together; where both have a bar, that of NEW stays.
+    If NEW has bars already, the bars of both are joined; of two bars of the same time, that of NEW stays.
     """
     if old == new:
         raise QueryError(f"OLD and NEW are both {old}; allowed: two names")
@@ -117,14 +117,14 @@ def rename_ticker(old: str, new: str, mode: Mode, at_source: str | None, yes: bo
 
 
 def _reconcile(app: Services, mode: Mode) -> None:
-    """What differs is reconciled first, so that all that is about to be changed is known."""
+    """Reconcile the stores before a change, so that all bars that it concerns are known."""
     require_both_stores(app.stores, mode)
     if app.settings.database_path(mode).exists() or app.stores.csv_store.tickers(mode):
         reconcile_out_of_step(app.stores, mode, app.clock())
 
 
 def _held(app: Services, change: Deletion, mode: Mode) -> Parts:
-    """The bars of each series that are meant, told line by line."""
+    """The bars of each series that the change concerns. Prints a line for each series."""
     each = ((key, change.deleted(app.stores.csv_store.read(key).bars)) for key in change.keys(mode))
     parts = [(key, bars) for key, bars in each if len(bars)]
     for key, bars in parts:

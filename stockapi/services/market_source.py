@@ -1,7 +1,7 @@
-"""Which source filled a market. Another source must not go on with its bars, unless somebody wants that.
+"""Which source filled a market. No other source may continue its bars without consent.
 
-Two sources do not continue each other: one is invented and one is real, or their volumes are of different exchanges.
-The name of the source is in the database, and in a file beside the CSV files, so that one store alone tells it.
+Bars of two sources do not fit together: one source may be invented, or their volumes are those of different exchanges.
+The name of the source is in the database and in a file beside the CSV files, so each store has it.
 """
 
 import json
@@ -26,9 +26,10 @@ FILE_NAME: Final = "source.json"
 
 
 def source_of(stores: Stores, mode: Mode) -> str | None:
-    """The source that filled the market. None when nothing is known of it.
+    """The source that filled the market; None when it is not known.
 
-    If file and database name two, both are named. A market of before this was recorded: the source of its workers.
+    If the file and the database have two names, both are returned. If no name was recorded, it is the source of the
+    workers.
 
     :raises CsvError: when the file cannot be read.
     """
@@ -41,9 +42,9 @@ def source_of(stores: Stores, mode: Mode) -> str | None:
 
 
 def require_source(stores: Stores, mode: Mode) -> None:
-    """Call it before anything is written, a repair included: that would mix the stores of two sources.
+    """Check the source. Call it before anything is written, also before a repair, which could mix bars of two sources.
 
-    A market without bars may be filled by any source. So may one whose source is not known, which was imported.
+    Any source may fill a market without bars, or a market whose source is not known because it was imported.
 
     :raises ForeignSourceError: when another source than that of the settings filled the market.
     """
@@ -62,7 +63,7 @@ def require_source(stores: Stores, mode: Mode) -> None:
 
 
 def record_source(stores: Stores, mode: Mode, now: datetime) -> None:
-    """Remember that the source of the settings fills the market from now on, where that is not recorded.
+    """Record that the source of the settings fills the market from now on, unless it is recorded already.
 
     :raises CsvError: when the file cannot be written.
     :raises SqliteError: when the database cannot be written and FALLBACK_TO_CSV is off.

@@ -19,7 +19,7 @@ from stockapi import create_app
 from stockapi.api.queries import parameters
 from stockapi.markets import tickers
 from stockapi.models import Mode
-from stockapi.services.csv_store import store as csv_store
+from stockapi.services.csv_store import CsvStore, tree
 from tests.support.server import Server, running_server
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
@@ -142,8 +142,8 @@ def test_no_attempt_opens_anything_outside(client: FlaskClient, tmp_path: Path) 
 
 GUARDS = {
     "parameter": lambda patch: patch.setattr(parameters, "parse_symbol", lambda text: text),
-    "path": lambda patch: patch.setattr(csv_store, "is_symbol", lambda _: True),
-    "directory": lambda patch: patch.setattr(csv_store.CsvStore, "_require_inside", lambda *_: None),
+    "path": lambda patch: patch.setattr(tree, "is_symbol", lambda _: True),
+    "directory": lambda patch: patch.setattr(CsvStore, "require_inside", lambda *_: None),
 }
 
 

@@ -1,12 +1,13 @@
-"""Real history in, and every number that comes out checked against a computation of its own.
+"""Import a real history, and check every number of the answers against a separate computation.
 
-The data are not part of the project. Where they are not beside it these tests are skipped; all they show is shown by
-other tests too, on made-up bars.
+The data are not part of the project. STOCKAPI_REAL_DATA names their directory; without it these tests are skipped.
+Other tests show the same on made-up bars.
 """
 
 import csv
 import json
 import math
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -25,11 +26,11 @@ from stockapi.config import Settings
 from stockapi.context import services
 from tests.support.stores import environment
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("STOCKAPI_REAL_DATA", "no such directory"))
 RAW, REFERENCE = DATA / "vn-raw", DATA / "vn-enhanced"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not RAW.is_dir(), reason="real market data, ../shared/data beside the project, are not there"),
+    pytest.mark.skipif(not RAW.is_dir(), reason="STOCKAPI_REAL_DATA names no directory of real market data"),
 ]
 
 INDICES = ("VNINDEX", "VN30")

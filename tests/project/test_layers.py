@@ -99,7 +99,7 @@ def modules() -> dict[str, Module]:
     return project(ROOT)
 
 
-def test_every_module_is_on_a_floor(modules: dict[str, Module]) -> None:
+def test_every_module_has_a_layer(modules: dict[str, Module]) -> None:
     assert unassigned(modules, LAYER_OF) == []
 
 
@@ -151,7 +151,7 @@ def tree(**sources: str) -> dict[str, Module]:
     }
 
 
-def test_a_module_without_a_floor_is_named() -> None:
+def test_a_module_without_a_layer_is_named() -> None:
     made_up = tree(stockapi__config="", stockapi__services="", stockapi__services__gossip="", stray="")
     assert unassigned(made_up, LAYER_OF) == [
         "stockapi.services.gossip has no layer: put it into LAYERS",
@@ -216,7 +216,7 @@ def test_imports_that_go_down_or_sideways_or_out_are_fine(source: str) -> None:
     assert circle(made_up) is None
 
 
-def test_a_circle_on_one_floor_is_found() -> None:
+def test_a_circle_in_one_layer_is_found() -> None:
     made_up = tree(
         stockapi__models="from .bars import Bars",
         stockapi__models__bars="from stockapi.models.query import Query",

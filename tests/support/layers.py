@@ -43,7 +43,7 @@ def parse(name: str, source: str, *, is_package: bool = False) -> Module:
 def project(root: Path) -> dict[str, Module]:
     """Every module of the application, by its dotted name."""
     files = [root / "app.py", root / "gunicorn.conf.py"]
-    files += [file for room in ("stockapi", "workers") for file in sorted((root / room).rglob("*.py"))]
+    files += [file for folder in ("stockapi", "workers") for file in sorted((root / folder).rglob("*.py"))]
     modules = {}
     for file in files:
         parts = file.relative_to(root).with_suffix("").parts
@@ -83,21 +83,21 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) or name == pattern.removesuffix(".*") for pattern in patterns)
 
 
-def floor_of(name: str, layers: Layers) -> int | None:
+def layer_of(name: str, layers: Layers) -> int | None:
     return next((layer for layer, patterns in layers.items() if matches(name, patterns)), None)
 
 
 def unassigned(modules: Modules, layers: Layers) -> list[str]:
-    return [f"{name} has no layer: put it into LAYERS" for name in modules if floor_of(name, layers) is None]
+    return [f"{name} has no layer: put it into LAYERS" for name in modules if layer_of(name, layers) is None]
 
 
 def upward_imports(modules: Modules, layers: Layers) -> list[str]:
     problems = []
     for module in modules.values():
-        layer = floor_of(module.name, layers)
+        layer = layer_of(module.name, layers)
         for each in imports_of(module):
             target = module_named(each.target, modules)
-            target_layer = None if target is None else floor_of(target, layers)
+            target_layer = None if target is None else layer_of(target, layers)
             if layer is not None and target_layer is not None and target_layer > layer:
                 problems.append(
                     f"{module.name} line {each.line}: layer {layer} imports {target} of layer {target_layer}"

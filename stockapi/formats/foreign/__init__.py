@@ -1,1 +1,1 @@
-"""Bars from the files of other programs: the layout is recognised by content, whatever a file is called."""
+"""Read bars from files of other programs. The layout is recognised by the content, not by the name of the file."""

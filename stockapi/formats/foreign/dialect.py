@@ -1,4 +1,4 @@
-"""How a file is written: its encoding, its lines, its separator; and what a file looks like that has no bars."""
+"""How a file is written: encoding, lines, separator. Also, what a file without bars seems to be."""
 
 import csv
 import io
@@ -41,28 +41,27 @@ WANTED: Final = (
 
 
 class OtherContentError(LayoutError):
-    """Text that has nothing of a table of bars."""
+    """The text contains no table of bars."""
 
 
 class PassedOverError(LayoutError):
-    """Nothing is wrong with the file, but nobody said that it is to be imported: whose bars it has, if any, or bars of
-    an interval that is not stored.
-    """
+    """The file is sound, but it is not imported: nothing says whose bars it has, or its interval is not stored."""
 
 
 def text_of(stream: io.BufferedReader) -> io.TextIOWrapper:
-    """The text of a file. Each line ends in a newline. A byte without a meaning damages its own line, not the file.
+    """The text of a file. Each line ends in a newline. A byte that cannot be decoded damages only its own line.
 
-    :raises LayoutError: when it is no text; says what it is.
+    :raises LayoutError: when it is no text. The error says what it is.
     """
     start = stream.peek(_PEEKED_BYTES)[:_PEEKED_BYTES]
     return io.TextIOWrapper(stream, _encoding_of(start), errors="replace")
 
 
 def blocks_of(text: TextIO) -> Iterator[str]:
-    """The text in pieces that end with a line; only the last may have no newline at its end.
+    """The text in pieces of whole lines. Only the last piece may lack a newline at its end.
 
-    :raises LayoutError: for a line that is too long to be a bar, so that no file is read into memory whole.
+    :raises LayoutError: for a line that is too long to be a bar. So a file without lines is not read into memory as a
+        whole.
     """
     rest = ""
     while chunk := text.read(BLOCK_CHARS):
@@ -95,9 +94,11 @@ def _encoding_of(start: bytes) -> str:
 
 
 def split(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """The cells of each line, RFC 4180 quotes and blanks after a separator taken off; a blank line has none.
+    """The cells of each line, without the quotes of RFC 4180 and without blanks after a separator. A blank line has
+    none.
 
-    One row for each line, unless quotes hold line ends and the rows they make are all of one width.
+    There is one row for each line. Only if quotes contain line ends, and all rows then have one width, a row may have
+    several lines.
     """
     try:
         rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
@@ -117,8 +118,8 @@ def _split_line(line: str, separator: str) -> list[str]:
 
 
 def likeness_of(lines: Sequence[str], separator: str) -> tuple[str, bool]:
-    """What a text looks like that has neither a header nor bars, as the beginning of a message, and whether that is
-    other content than a table of numbers.
+    """What a text without a header and without bars seems to be: the beginning of a message, and whether it is
+    something other than a table of numbers.
     """
     first = next((line.strip() for line in lines if line.strip()), "")
     if not first:

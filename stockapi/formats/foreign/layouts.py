@@ -1,4 +1,4 @@
-"""The layouts that are recognised, and how: one table. docs/import.md has it in words, with a line of each."""
+"""The table of the layouts that are recognised. docs/import.md describes each of them, with an example."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _KNOWN: Final = frozenset(("ticker", "period", "clock", *NEEDED))
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """What a header, and what stands before it, say about who wrote a file. `first`: the first line."""
+    """What tells which program wrote a file: the header, and the lines before it. `first`: the first line."""
 
     header: Header
     first: str
@@ -27,7 +27,7 @@ class Clue:
 
 
 class Pairs(Enum):
-    """How many of the symbols in files of a layout are pairs of coins without a separator."""
+    """Which symbols in files of a layout are pairs of coins without a separator: all, some or none."""
 
     NONE = "none"
     SOME = "some"
@@ -42,12 +42,12 @@ def _never(_: Clue) -> bool:
 class Layout:
     """One way to write bars into files.
 
-    `is_it`: whether a header is of this layout. `is_common`: that header may also be of another one, so a file that has
-    it may be forced to be of that.
-    `rows`: the columns of rows without a header, "" for one that is not read.
-    `file_name`: what the stem of a file tells, in groups "ticker" and "interval".
+    `is_it`: whether a header has this layout. `is_common`: other layouts have the same header, so `--format` may name
+    another one for such a file.
+    `rows`: the columns of rows without a header; "" for a column that is not read.
+    `file_name`: a pattern for the stem of a file, with the groups "ticker" and "interval".
     `pairs`: whether symbols are pairs of coins such as BTCUSDT.
-    `note`: what the user should know about the columns that were taken.
+    `note`: what the user should know about the columns that are read.
     """
 
     name: str
@@ -66,7 +66,7 @@ def _own(clue: Clue) -> bool:
 
 
 def _is_date_and_ohlcv(clue: Clue) -> bool:
-    """Just these six, in English or Polish."""
+    """Whether the header has exactly these six names, in English or Polish."""
     names, places = clue.header.names, clue.header.places
     in_order = [places.get(role) for role in NEEDED] == [*range(len(NEEDED))]
     return in_order and len(names) == len(NEEDED) and names[0] in ("date", "data")

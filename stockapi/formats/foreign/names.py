@@ -1,4 +1,4 @@
-"""What the name of a file, and the names within it, say: whose bars they are, and of which interval."""
+"""What the name of a file, and the names in it, tell: the ticker and the interval of the bars."""
 
 import re
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ _INTERVAL_ALONE: Final = re.compile(r"\d{1,2}[DHWMdhwm]", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """A file as it is called. `directory`: the name of the one it is in, "" at the top of the tree.
+    """The name of a file. `directory`: the name of its directory, "" at the top of the tree.
 
-    `stem`: its own name without `.csv`, `.csv.gz` and the like.
-    `archive`: the stem of the archive that holds this file alone, or "".
+    `stem`: its name without `.csv`, `.csv.gz` and the like.
+    `archive`: the stem of the archive, if this file is the only one in it; otherwise "".
     """
 
     directory: str
@@ -43,21 +43,21 @@ class FileName:
 
     @property
     def ticker(self) -> str | None:
-        """The symbol that the name tells, whatever the layout; None when it tells none."""
+        """The symbol in the name, for any layout; None when there is none."""
         if self.is_of_the_tree:
             return self.directory
         return next(filter(None, (_symbol_in(stem) for stem in self._stems)), None)
 
     @property
     def interval(self) -> str | None:
-        """The interval that the name tells, as it is written there; None when it tells none."""
+        """The interval in the name, as it is written there; None when there is none."""
         if _INTERVAL_ALONE.fullmatch(self.stem):
             return self.stem
         found = filter(None, (_WITH_INTERVAL.fullmatch(stem) for stem in self._stems))
         return next((each["interval"] for each in found), None)
 
     def read_as(self, layout: Layout) -> tuple[str | None, str | None]:
-        """Ticker and interval as files of the layout have them in their names, else as any file has."""
+        """Ticker and interval by the naming of the layout; if that does not match, as in any file name."""
         if layout.file_name is None or self.is_of_the_tree:
             return self.ticker, self.interval
         found = next(filter(None, (layout.file_name.fullmatch(stem) for stem in self._stems)), None)
@@ -70,14 +70,14 @@ class FileName:
 
 
 def _symbol_in(stem: str) -> str | None:
-    """VCB of VCB and of VCB_1H; None for what is no symbol, or an interval."""
+    """The symbol in a stem: VCB in VCB and in VCB_1H. None when there is no symbol, or only an interval."""
     found = _WITH_INTERVAL.fullmatch(stem)
     name = stem if found is None else found["ticker"]
     return name if is_symbol(name) and not _INTERVAL_ALONE.fullmatch(name) else None
 
 
 def interval_named(text: str) -> Interval:
-    """The stored interval that other programs call so. Case matters in 1M, a month, alone.
+    """The stored interval with this name in other programs. Case matters only in 1M, which is a month.
 
     :raises ValueError: for any other.
     """
@@ -91,7 +91,7 @@ def symbol_named(text: str, market: Market, layout: Layout, *, by_layout: bool =
     """The symbol that a program means by `text`: HOSE:VCB, VCB.VN and ^VNINDEX, or BTCUSDT, BTC/USDT and BTC-USD.
 
     :param by_layout: the text stands where the layout has its symbols, and is not the free name of a file.
-    :raises ValueError: for a pair with another price unit than the market has, and for what is no symbol.
+    :raises ValueError: for a pair that is not priced in the unit of the market, and for a text that is no symbol.
     """
     name = text.strip().upper().rpartition(":")[2].removeprefix("^")
     name = next((name.removesuffix(end) for end in market.symbol_suffixes if name.endswith(end)), name)

@@ -1,4 +1,4 @@
-"""One file of any known layout into series of bars."""
+"""Read one file of any known layout as series of bars."""
 
 import sys
 from collections import Counter
@@ -41,8 +41,9 @@ _DAY_AT_LEAST_S: Final = 20 * 3_600
 class Reading:
     """How files are to be read.
 
-    `layout`: the only one that a file may have; None: whichever it has. `zone`: of times without an offset; None: UTC.
-    `latest`: the newest moment a bar may have, in Unix seconds. `factor`: what prices are going to be multiplied by.
+    `layout`: the only layout that a file may have; None: any. `zone`: of times without an offset; None: UTC.
+    `latest`: the newest moment that a bar may have, in Unix seconds. `factor`: the number by which the caller will
+    multiply prices.
     """
 
     mode: Mode
@@ -54,7 +55,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class FileOfBars:
-    """What a file holds. `series`: at least one, none empty. `notes`: what the user should know, a line each."""
+    """The content of a file. `series`: at least one, none empty. `notes`: lines for the user."""
 
     layout: Layout
     series: dict[SeriesKey, Regular]
@@ -63,12 +64,14 @@ class FileOfBars:
 
 
 def read_bars(stream: BufferedReader, name: FileName, how: Reading) -> FileOfBars:
-    """Recognises the layout by the beginning of the file, then reads it block by block.
+    """Recognise the layout by the beginning of the file, then read it block by block.
 
-    Rows of equal moments are corrections, the later counts; rows of different moments in one bar are put together.
+    If rows have equal moments, the later one counts. Rows of different moments in one bar are merged: see `moments`.
 
-    :raises LayoutError: when it is no file of bars, or most lines are none; says what it looks like and what is wanted.
-    :raises PassedOverError: when neither its name nor its content says that it is to be imported.
+    :raises LayoutError: when it is no file of bars, or most lines are no bars. The error says what the file seems to
+        be, and what
+        is expected.
+    :raises PassedOverError: when neither its name nor its content tells the ticker, or the interval is not stored.
     """
     text = text_of(stream)
     try:
@@ -99,7 +102,7 @@ def _read(text: TextIOWrapper, name: FileName, how: Reading) -> FileOfBars:
 
 
 class _Owners:
-    """Which series each row of a file is of: by its name, by its columns, and by the steps between its times."""
+    """Finds the series of each row: by the name of the file, by its columns, and by the steps between its times."""
 
     def __init__(self, name: FileName, start: Start, how: Reading) -> None:
         self._market, self._layout, self._how = market_of(how.mode), start.layout, how
@@ -132,13 +135,13 @@ class _Owners:
         return {key: as_bars(moments, key.interval, key.mode) for key, moments in keyed}
 
     def _ticker_of_all(self, name: FileName, written: str | None, start: Start, *, has_tickers: bool) -> str | None:
-        """The one ticker that all rows must be of; None when each row has its own.
+        """The ticker that all rows must have; None when each row has its own.
 
-        A file in the directory of a ticker is of that. The name of another file counts if there is no column of
-        tickers, or most rows have that ticker.
+        If the file is in the directory of a ticker, it is that ticker. Otherwise it is the ticker in the name of the
+        file, if there is no column of tickers, or if most rows have that ticker.
 
-        :raises PassedOverError: when nothing says it.
-        :raises LayoutError: when it is a pair with another price unit than the market has.
+        :raises PassedOverError: when nothing tells the ticker.
+        :raises LayoutError: when it is a pair that is not priced in the unit of the market.
         """
         if name.is_of_the_tree:
             return name.directory
@@ -194,7 +197,7 @@ class _Owners:
 
 
 def _as(error: type[LayoutError], read: Callable[[Given], Found], given: Given) -> Found:
-    """What `read` makes of `given`; its ValueError becomes this error."""
+    """The result of `read` for `given`. Its ValueError becomes this error."""
     try:
         return read(given)
     except ValueError as exc:
@@ -202,9 +205,9 @@ def _as(error: type[LayoutError], read: Callable[[Given], Found], given: Given) 
 
 
 def _interval_of(start: Start) -> Interval:
-    """By the steps between the times of the first rows. Days where nothing tells.
+    """The interval, from the steps between the times of the first rows. If they tell nothing, it is days.
 
-    :raises ValueError: when bars are further apart than those of a stored interval.
+    :raises ValueError: when the steps are longer than those of every stored interval.
     """
     reader = TimeReader(start.order)
     clocks_apart = start.first_cells("clock") if "clock" in start.columns.places else repeat(None)

@@ -1,7 +1,7 @@
-"""The rows of a file, block by block, as columns of numbers.
+"""Read the rows of a file, block by block, as columns of numbers.
 
-A block whose rows are all well is read by columns. In any other the rows are read one by one, and each bad one has its
-reason.
+A block without bad rows is read by columns. In other blocks, the rows near a bad one are read one by one, and each bad
+row gets its reason.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,13 +43,13 @@ _WRITTEN: Final = ("ticker", "period", "mode")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What rows must agree with.
+    """The rules for the rows of a file.
 
-    `series`: the number of the series that a row is of, or `OTHER_MARKET`; raises ValueError for a row of none.
-    `is_daily`: whether the series of a number is one of days.
-    `plain`: the series, its number 0, if rows as our own files have them are all of it; None if they need not be.
+    `series`: gives the number of the series of a row, or `OTHER_MARKET`; raises ValueError for a row without a series.
+    `is_daily`: whether the series with this number has days.
+    `plain`: the series with the number 0, if all rows in the form of our own files belong to it; otherwise None.
     `latest`: the newest moment allowed, in Unix seconds. `most_price`: the highest price.
-    `zone`: of times without an offset. Without a zone they are UTC, and those of days are midnights.
+    `zone`: of times without an offset. Without a zone they are UTC, and times of days must be midnights.
     """
 
     series: Callable[[Written], int]
@@ -65,7 +65,7 @@ class Rules:
 class Block:
     """Columns of rows in the order of the file. `series`: numbers that `Rules.series` gave.
 
-    `moment`: Unix seconds; the midnight of a row that has no more than a day.
+    `moment`: Unix seconds; the midnight of UTC for a row with a date only.
     """
 
     series: Int
@@ -83,7 +83,7 @@ class Block:
         )
 
     def by_series(self) -> Iterator[tuple[int, Bars]]:
-        """The rows of each series, at their moments and in the order of the file: no bars yet."""
+        """The rows of each series, with their moments, in the order of the file. They are not yet merged to bars."""
         if (self.series == self.series[0]).all():
             yield int(self.series[0]), Bars.of(self.moment, self.prices, self.volume)
             return
@@ -99,7 +99,7 @@ _Row = tuple[int, int, list[float], float]
 
 @dataclass
 class RowReader:
-    """Reads the blocks of one file in turn, and judges after each whether it is one of bars."""
+    """Reads the blocks of one file in turn. After each block it decides whether this can be a file of bars."""
 
     start: Start
     rules: Rules
@@ -116,9 +116,10 @@ class RowReader:
         return TimeReader(self.start.order)
 
     def add(self, text: str, number: int) -> None:
-        """`number`: that of the first line, from 1. Only the last block of a file has no newline at its end.
+        """`number`: the number of the first line, counted from 1. Only the last block of a file may lack a newline at
+        its end.
 
-        :raises LayoutError: when the lines so far are not those of a file of bars.
+        :raises LayoutError: when too many of the lines so far are no bars.
         """
         plain = self._plain(text)
         added = [plain] if plain is not None else self._split(text, number)
@@ -149,7 +150,7 @@ class RowReader:
             )
 
     def _plain(self, text: str) -> Block | None:
-        """Rows of one series as our own files have them; None when any row is other than that."""
+        """Rows of one series in the form of our own files; None when a row has another form."""
         key = self.rules.plain
         if key is None or not self.columns.is_own:
             return None
@@ -161,7 +162,7 @@ class RowReader:
         return self._block(series, moment, is_day, bars.prices, bars.volume)
 
     def _split(self, text: str, number: int) -> list[Block]:
-        """The rows by columns. Where some are bad, only the lines about these are read one by one."""
+        """The rows by columns. If some are bad, only the lines near them are read one by one."""
         lines = text.removesuffix("\n").split("\n")
         rows = split(lines, self.start.separator)
         block = self._by_columns(rows)
@@ -180,7 +181,7 @@ class RowReader:
         return blocks
 
     def _by_columns(self, rows: Sequence[Sequence[str]]) -> Block | None:
-        """None when any row is other than plain."""
+        """The rows read by columns; None when a row is not plain."""
         if {len(row) for row in rows} != {self.columns.width}:
             return None
         cells, places, style = list(zip(*rows, strict=True)), self.columns.places, self.start.style
@@ -230,9 +231,9 @@ class RowReader:
         return None if whole is None else np.array(whole, dtype=np.int64)
 
     def _placed(self, clock: Int, offsets: Int, series: Int) -> tuple[Int, "_Flags"]:
-        """Moments, from what clocks show and how far these are before UTC, and whether their series may have them.
+        """The moments, from the shown clock times and their offsets from UTC; and whether their series may have them.
 
-        A day is its date, or the midnight of it in UTC or in the offset beside it, or any moment that has an offset.
+        A row of days may have a date, a midnight in UTC or in its own offset, or any moment with an offset.
         """
         is_open = offsets == NO_OFFSET
         known = np.where(is_open, 0, offsets)
@@ -275,9 +276,9 @@ class RowReader:
         )
 
     def _is_header(self, cells: Sequence[str], number: int) -> bool:
-        """Whether it is another header; then the rows below it are as that says.
+        """Whether the line is another header. Then it applies to the rows below it.
 
-        :raises LayoutError: for one that is not whole.
+        :raises LayoutError: for an incomplete header.
         """
         header = Header.of(cells)
         if header is None:
@@ -288,7 +289,7 @@ class RowReader:
         return True
 
     def _row(self, cells: Sequence[str]) -> _Row:
-        """:raises ValueError: with the reason, when no bar can be made of it."""
+        """:raises ValueError: when the row is no bar, with the reason."""
         width, places = self.columns.width, self.columns.places
         if len(cells) < width or any(cell.strip() for cell in cells[width:]):
             raise ValueError(f"{len(cells)} fields, a row has {width}")
@@ -306,7 +307,9 @@ class RowReader:
         return series, moment, prices, (parse_whole if whole else parse_number)("volume", volume, style)
 
     def _moment(self, text: str, clock: str | None, series: int) -> int:
-        """:raises ValueError: for no time, one that cannot be a bar's, and one that is no day where days are due."""
+        """:raises ValueError: for a text that is no time, a time that no bar can have, and a time of day in a series
+        of days.
+        """
         written = shown(text if clock is None else f"{text} {clock}")
         try:
             seconds, offset = self.times.moment(text, clock)

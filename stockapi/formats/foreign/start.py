@@ -1,4 +1,4 @@
-"""Where the rows of a file begin, and which column is which: found in its first lines."""
+"""Find in the first lines of a file where its rows begin, and what each column has."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,9 @@ _NAMED_SEPARATOR: Final = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column has what. `places`: as `Header.places`. `is_own`: just those of our own files, in their order."""
+    """The places of the columns. `places`: as `Header.places`. `is_own`: exactly the columns of our own files, in
+    order.
+    """
 
     places: Mapping[str, int]
     width: int
@@ -47,10 +49,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class Start:
-    """How a file is to be read. What only some files need is found out when it is asked for.
+    """How to read a file. Properties that only some files need are computed when they are read.
 
     `first`: the index of the line with the first row. `lines`: the first rows, not yet split. `notes`: what the user
-    should know. `ticker`: the one that stands above all columns, if any.
+    should know. `ticker`: the ticker above the columns, if there is one.
     """
 
     layout: Layout
@@ -63,7 +65,7 @@ class Start:
 
     @cached_property
     def sample(self) -> Sequence[Sequence[str]]:
-        """Those of the first rows that have all columns."""
+        """The first rows that have all columns."""
         return [row for row in split(self.lines, self.separator) if len(row) >= self.columns.width]
 
     def first_cells(self, role: str) -> list[str]:
@@ -79,7 +81,7 @@ class Start:
 
     @cached_property
     def order(self) -> DateOrder:
-        """:raises LayoutError: when dates such as 05/11/2026 may be of two days each."""
+        """:raises LayoutError: when dates such as 05/11/2026 may mean two days."""
         times = self.first_cells("time")
         order = date_order(times)
         if order is None or (order is DateOrder.UNKNOWN and has_open_order(times)):
@@ -90,7 +92,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """What a separator makes of the lines. `faulty`: the index of a header that is not whole."""
+    """The lines, split by one separator. `faulty`: the index of an incomplete header."""
 
     separator: str
     rows: Sequence[Sequence[str]]
@@ -105,11 +107,12 @@ class _Candidate:
 
 
 def find_start(lines: Sequence[str], wanted: Layout | None) -> Start:
-    """By the first lines of a file, without their line ends; `wanted`: the only layout that it may have.
+    """Find the start. `lines`: the first lines of the file, without line ends. `wanted`: the only layout that is
+    allowed.
 
-    :raises LayoutError: when there is neither a header nor, in the first line that is not blank, a bar; when a header
-        is not whole; when the days and months of dates cannot be told from each other.
-    :raises OtherContentError: when there is nothing of bars at all.
+    :raises LayoutError: when there is no header, and the first line that is not blank is no bar; when a header is
+        incomplete; when days and months of dates cannot be told apart.
+    :raises OtherContentError: when the file contains no table of bars.
     """
     first_lines = lines[:_LINES_COMPARED]
     candidates = (_candidate(first_lines, separator, wanted) for separator in _separators(first_lines))
@@ -145,7 +148,9 @@ def _candidate(lines: Sequence[str], separator: str, wanted: Layout | None) -> _
 
 
 def _positions(rows: Sequence[Sequence[str]], first: int, wanted: Layout | None) -> tuple[Layout, Roles] | None:
-    """By the first row, if most rows below agree: otherwise high and low of the first are what they are by chance."""
+    """The columns by the first row, if most rows below agree. Otherwise its high and low may be right only by
+    chance.
+    """
     known = ((layout, roles) for layout in LAYOUTS if wanted in (layout, None) for roles in layout.rows)
     for layout, roles in known:
         if is_bar(rows[first], roles):
@@ -156,9 +161,9 @@ def _positions(rows: Sequence[Sequence[str]], first: int, wanted: Layout | None)
 
 
 def is_bar(cells: Sequence[str], roles: Roles) -> bool:
-    """Whether a row without a header can only be a bar: a time of this age, and prices with the high and low they need.
+    """Whether a row without a header can only be a bar: it has a plausible time, and its high and low fit its prices.
 
-    Dates such as 05/11/2026 are times, whichever day is meant.
+    Dates such as 05/11/2026 count as times, although their day is not known yet.
     """
     row = {role: cell.strip() for role, cell in zip(roles, cells, strict=False) if role}
     if len(cells) != len(roles) or is_number(row.get("ticker", "x"), Style.POINT):
@@ -197,7 +202,7 @@ def _below_header(lines: Sequence[str], found: _Candidate, index: int, header: H
 
 
 def _layout_of(clue: Clue, wanted: Layout | None) -> Layout:
-    """:raises LayoutError: when the file cannot be of the layout that is wanted."""
+    """:raises LayoutError: when the file cannot have the wanted layout."""
     likely = next(each for each in LAYOUTS if each.is_it(clue))
     if wanted is None or wanted.is_it(clue):
         return wanted or likely
@@ -207,9 +212,9 @@ def _layout_of(clue: Clue, wanted: Layout | None) -> Layout:
 
 
 def _first_row(rows: Sequence[Sequence[str]], index: int, header: Header) -> tuple[int, str | None]:
-    """The index of the first row below the header, and the ticker that yfinance has in the second line of three.
+    """The index of the first row below the header, and the ticker in the second of the three header lines of yfinance.
 
-    :raises LayoutError: when the columns are those of several tickers.
+    :raises LayoutError: when the columns belong to several tickers.
     """
     first, ticker = index + 1, None
     while header.names[0] == "price" and first < len(rows) and rows[first] and rows[first][0].lower() in _YFINANCE:

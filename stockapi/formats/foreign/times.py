@@ -1,8 +1,8 @@
-"""Times as files of other programs write them: a date, a clock and an offset in one cell or two, or Unix time.
+"""Read times of files of other programs: date, time of day and offset in one cell or two, or Unix time.
 
-What a text means by itself is `(seconds, offset)`: what the clock shows, as seconds since 1970, and how far that clock
-is before UTC. Without an offset in the text that is `NO_OFFSET`, and whoever knows the time zone of the file adds it.
-Texts of one file repeat their dates and their clocks, so both halves are looked up before they are parsed.
+A text is read as `(seconds, offset)`: the shown time as seconds since 1970, and its offset from UTC. If the text has no
+offset, it is `NO_OFFSET`, and the caller adds the offset by the time zone of the file. Dates and times of day repeat
+within a file, so the parsed ones are remembered.
 """
 
 import re
@@ -59,9 +59,9 @@ class TimeReader:
         self._clocks: dict[str, Moment] = {}
 
     def moment(self, text: str, clock: str | None = None) -> Moment:
-        """Of one cell, or of a date and a `clock` beside it.
+        """The time in one cell, or in a date and a `clock` beside it.
 
-        :raises ValueError: for what is no time.
+        :raises ValueError: for a text that is no time.
         """
         if clock is not None:
             return self._joined(text, clock)
@@ -97,7 +97,7 @@ class TimeReader:
 
 
 def date_order(texts: list[str]) -> DateOrder | None:
-    """As the dates among `texts` show it; None when they contradict each other, unknown when they leave it open."""
+    """The order of the dates in `texts`; None when they contradict each other, UNKNOWN when none of them shows it."""
     parts = list(filter(None, (_YEAR_LAST.match(text.strip()) for text in texts)))
     day_first = any(int(part[1]) > 12 or part[2] == "." for part in parts)
     month_first = any(int(part[3]) > 12 for part in parts)
@@ -107,7 +107,7 @@ def date_order(texts: list[str]) -> DateOrder | None:
 
 
 def has_open_order(texts: list[str]) -> bool:
-    """Whether any of `texts` is a date whose order has to be known. 05.11.2026 is in November everywhere."""
+    """Whether a date in `texts` needs the order. 05.11.2026 does not: it is in November everywhere."""
     return any(found[2] != "." for text in texts if (found := _YEAR_LAST.match(text.strip())) is not None)
 
 
@@ -117,7 +117,7 @@ def is_clock(text: str) -> bool:
 
 
 def offsets_of(zone: ZoneInfo, shown: Int) -> Int:
-    """How far clocks of the zone that show `shown` are before UTC; what they show twice is taken for the first time."""
+    """The offsets from UTC of a zone for these shown times. A time that is shown twice is the first of the two."""
     # Offsets change on the quarter of an hour.
     quarters, where = np.unique(shown // 900, return_inverse=True)
     offsets = [_offset_of(zone, quarter * 900) for quarter in quarters.tolist()]
@@ -131,7 +131,9 @@ def _offset_of(zone: ZoneInfo, shown: int) -> int:
 
 
 def _unix_seconds(text: str) -> int:
-    """Seconds, milliseconds, microseconds or nanoseconds, by how large the number is: all from 1973 to 5138."""
+    """Seconds, milliseconds, microseconds or nanoseconds, decided by the size of the number: times from 1973 to
+    5138.
+    """
     number = int(text.partition(".")[0])
     for limit in (10**11, 10**14, 10**17):
         if number < limit:
@@ -181,7 +183,7 @@ def _parse_clock(text: str) -> Moment:
 
 
 def _hour(text: str, half: str | None) -> int:
-    """Of 24, from one of 12 where `half` begins with A or P."""
+    """The hour of 24. With a `half` that begins with A or P, `hour` is one of 12."""
     hour = int(text)
     if half is None:
         return hour

@@ -10,43 +10,32 @@ The time of change of the writer's lock file says when a file of the market was 
 
 import logging
 import os
-import re
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stockapi.config import Settings
-from stockapi.constants import SECONDS_PER_DAY
-from stockapi.errors import CsvError, LayoutError, QueryError
-from stockapi.formats.csv_fast_reader import MAX_TIME, MIN_TIME
+from stockapi.errors import CsvError, LayoutError
 from stockapi.formats.csv_format import HEADER, ParsedCsv, format_rows, parse_rows
 from stockapi.machine import memory_limit_bytes
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
-from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.models.query import ALLOWED_SYMBOL, is_symbol
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
 from stockapi.services import durable, writer_lock
 from stockapi.services.csv_store import journal
 from stockapi.services.csv_store.journal import FileView
 from stockapi.services.csv_store.row_search import HEAD, CanonicalRows, KnownFiles
+from stockapi.services.csv_store.storable import require_no_loss, require_storable
+from stockapi.services.csv_store.tree import FILE_NAMES, OLD_NAMES, CsvTree
 from stockapi.services.durable import LockedError, csv_errors
 
 log = logging.getLogger(__name__)
 
-FILE_NAMES: Final = {interval: f"{interval.value}.csv" for interval in Interval}
-_OLD_NAMES: Final = {Interval.HOURLY: "1h.csv"}
-_ALL_NAMES: Final = (*FILE_NAMES.values(), *_OLD_NAMES.values())
-_STAMP: Final = re.compile(r"[0-9]+:[0-9]+:(?P<changed_ns>[0-9]{1,20})(?::|$)", re.ASCII)
 _READERS_PATIENCE_S: Final = 0.25
 """A writer moves a tail in milliseconds. One that is stopped in mid-write must not hold the threads of the web."""
 _PARSED_TIMES: Final = 4
@@ -61,47 +50,17 @@ class Recovery:
     temp_files_removed: int
 
 
-class CsvStore:
+class CsvStore(CsvTree):
     """Reads and writes the series of all markets. Thread-safe, if no two threads write the same series.
 
     Every method that uses a file raises `CsvError` when the system refuses; the cause is kept.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self._known = KnownFiles()
         self._last_written_ns = 0
-        self._roots = {mode: os.fspath(settings.data_dir(mode)) for mode in Mode}
         self._notes = {mode: f"{settings.data_dir(mode)}/{writer_lock.FILE_NAME}" for mode in Mode}
-
-    def path(self, key: SeriesKey) -> Path:
-        """The path of the file of the series, which need not exist.
-
-        :raises QueryError: when its ticker is not a symbol.
-        :raises CsvError: when a symbolic link leads out of the data directory.
-        """
-        if not is_symbol(key.ticker):
-            raise QueryError(f"symbol {key.ticker!r} is not allowed; a symbol is {ALLOWED_SYMBOL}")
-        # As texts: a save asks some eight times, and a `Path` of each part takes longer than the two looks at the disk.
-        directory = f"{self._roots[key.mode]}/{key.ticker}"
-        path = f"{directory}/{FILE_NAMES[key.interval]}"
-        may_lead_out = "/" in key.ticker or key.ticker.startswith(".")  # no symbol does: a second look at the same
-        if may_lead_out or os.path.islink(path) or os.path.islink(directory):  # noqa: PTH114
-            self._require_inside(key.mode, Path(path))
-        return Path(path)
-
-    def tickers(self, mode: Mode, *, besides: Container[str] = ()) -> list[str]:
-        """The tickers that have at least one file, sorted. Those in `besides` are left out and not checked.
-
-        A ticker whose directory is inaccessible is included: it may have files, and reading them fails. With 287
-        tickers, listing the names takes 0.2 ms, and checking all directories 0.8 ms more.
-        """
-        return [entry.name for entry in self._directories(mode, besides) if _may_hold_a_file(entry.path)]
-
-    def is_within_reach(self, mode: Mode, ticker: str) -> bool:
-        """Whether this process may read the directory of the ticker. It needs no file descriptor."""
-        directory = self._settings.data_dir(mode) / ticker
-        return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
     def stamp(self, key: SeriesKey) -> str:
         """The stamp of the file: inode, size, time of change. Two states of the file have different stamps. "" when
@@ -147,7 +106,7 @@ class CsvStore:
         :raises CsvError: also for bars that could not be read back.
         """
         path = self.path(key)
-        _require_storable(path, bars, key.interval)
+        require_storable(path, bars, key.interval)
         data = f"{HEADER}\n{format_rows(key, bars)}".encode("ascii")
         writer_lock.require_held()
         with csv_errors(path):
@@ -160,8 +119,8 @@ class CsvStore:
             if is_first:
                 # After a crash the directory may exist, but its entry in the parent may not be durable yet.
                 durable.fsync_directory(path.parent.parent)
-                if key.interval in _OLD_NAMES:
-                    path.with_name(_OLD_NAMES[key.interval]).unlink(missing_ok=True)
+                if key.interval in OLD_NAMES:
+                    path.with_name(OLD_NAMES[key.interval]).unlink(missing_ok=True)
         return len(data)
 
     def write_tail(self, key: SeriesKey, bars: Bars, cutoff: int) -> int:
@@ -175,7 +134,7 @@ class CsvStore:
             a time that is not in `bars`. To remove bars, use `write`.
         """
         path = self.path(key)
-        _require_storable(path, bars, key.interval)
+        require_storable(path, bars, key.interval)
         if len(bars) and bars.time[0] < cutoff:
             raise CsvError(f"{path}: bars from {bars.time[0]} on cannot replace those from {cutoff} on")
         writer_lock.require_held()
@@ -188,7 +147,7 @@ class CsvStore:
             new = format_rows(key, bars).encode("ascii")
             if new == old:
                 return 0
-            _require_no_loss(path, _parse(HEAD + old, key).bars, bars)
+            require_no_loss(path, _parse(HEAD + old, key).bars, bars)
             journal.replace_tail(path, offset, new)
             self._known.remember(path, journal.identity_of(path.stat()), True)
             self._note_write(key.mode)
@@ -214,7 +173,7 @@ class CsvStore:
         with csv_errors(path), suppress(FileNotFoundError):
             with durable.locked(directory, exclusive=True):
                 # The journal first: without its file it would be a leftover.
-                for name in (journal.journal_path(path).name, path.name, _OLD_NAMES.get(key.interval, path.name)):
+                for name in (journal.journal_path(path).name, path.name, OLD_NAMES.get(key.interval, path.name)):
                     (directory / name).unlink(missing_ok=True)
                 durable.fsync_directory(directory)
             if not directory.is_symlink() and not any(directory.iterdir()):
@@ -230,7 +189,7 @@ class CsvStore:
         finished = removed = 0
         root = self._settings.data_dir(mode)
         # The root has temporary files of names, sources and changes.
-        for directory in [*([root] if root.is_dir() else []), *map(Path, self._directories(mode))]:
+        for directory in [*([root] if root.is_dir() else []), *map(Path, self.directories(mode))]:
             try:
                 done = _recover_in(directory)
             except CsvError as exc:
@@ -278,9 +237,9 @@ class CsvStore:
     def _enter(self, stack: ExitStack, key: SeriesKey, path: Path) -> FileView | None:
         with suppress(FileNotFoundError):
             return stack.enter_context(journal.opened(path))
-        if key.interval in _OLD_NAMES:
-            old = path.with_name(_OLD_NAMES[key.interval])
-            self._require_inside(key.mode, old)
+        if key.interval in OLD_NAMES:
+            old = path.with_name(OLD_NAMES[key.interval])
+            self.require_inside(key.mode, old)
             # Between the two attempts the writer may have replaced the old name by the new one.
             for name in (old, path):
                 with suppress(FileNotFoundError):
@@ -301,34 +260,9 @@ class CsvStore:
 
     def _rewrite_from(self, key: SeriesKey, bars: Bars, cutoff: int) -> int:
         stored = self._read_whole(key).bars
-        _require_no_loss(self.path(key), stored.between(cutoff, None), bars)
+        require_no_loss(self.path(key), stored.between(cutoff, None), bars)
         series = Bars.concatenate([stored.between(None, cutoff - 1), bars])
         return self.write(key, series) if len(series) else 0
-
-    def _directories(self, mode: Mode, besides: Container[str] = ()) -> list["os.DirEntry[str]"]:
-        """The directories with the name of a ticker, sorted. Links that lead out of the data directory are left out.
-
-        A link that cannot be followed is included: it may lead to a directory.
-        """
-        root = self._settings.data_dir(mode)
-        with csv_errors(root), suppress(FileNotFoundError), os.scandir(root) as entries:
-            named = [entry for entry in entries if entry.name not in besides and is_symbol(entry.name)]
-            return sorted((entry for entry in named if self._is_directory_inside(mode, entry)), key=attrgetter("name"))
-        return []
-
-    def _is_directory_inside(self, mode: Mode, entry: "os.DirEntry[str]") -> bool:
-        # An entry that is not a link knows its type, without another access to the disk.
-        if entry.is_symlink():
-            return _may_be_directory(entry) and self._is_inside(mode, Path(entry))
-        return entry.is_dir(follow_symlinks=False)
-
-    def _require_inside(self, mode: Mode, path: Path) -> None:
-        if not self._is_inside(mode, path):
-            raise CsvError(f"{path} leads out of {self._settings.data_dir(mode)}")
-
-    def _is_inside(self, mode: Mode, path: Path) -> bool:
-        root = os.path.realpath(self._settings.data_dir(mode))
-        return os.path.realpath(path).startswith(root + os.sep)
 
 
 def _share(stack: ExitStack, directory: Path) -> LockedError | None:
@@ -357,28 +291,6 @@ def _require_readable(path: Path, size: int) -> None:
         raise CsvError(f"{path} has {size:,} bytes; allowed: {most:,}, a part of the memory of this process")
 
 
-def _may_be_directory(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a directory, or a link that the system does not follow: for example one that leads to itself."""
-    try:
-        return entry.is_dir()
-    except OSError:  # not swallowed: the next access raises it again
-        return True
-
-
-def _may_hold_a_file(directory: str) -> bool:
-    """Whether the directory has an entry with the file name of a series, of any type, or is inaccessible."""
-    for name in _ALL_NAMES:
-        try:
-            # As text: making a `Path` of each takes longer than the check.
-            os.lstat(f"{directory}/{name}")
-        except FileNotFoundError:
-            continue
-        except OSError:  # not swallowed: reading the series raises it again
-            return True
-        return True
-    return False
-
-
 def _recover_in(directory: Path) -> Recovery:
     """:raises CsvError: when the system refuses; the steps before stay done."""
     finished = removed = 0
@@ -398,43 +310,3 @@ def _recover_in(directory: Path) -> Recovery:
 def _parse(data: bytes, key: SeriesKey) -> ParsedCsv:
     # A byte that is not UTF-8 damages its own line, not the file.
     return parse_rows(data.decode("utf-8", "replace"), key)
-
-
-def is_older(stamp: str, other: str) -> bool:
-    """Whether `stamp` is of an earlier write than `other`. False when one of them is not a stamp."""
-    return 0 <= changed_ns(stamp) < changed_ns(other)
-
-
-def changed_ns(stamp: str) -> int:
-    """When the file was changed, in nanoseconds; -1 when this is not a stamp."""
-    match = _STAMP.match(stamp)
-    return -1 if match is None else int(match["changed_ns"])
-
-
-def is_storable(bars: Bars, interval: Interval) -> NDArray[np.bool_]:
-    """For each bar: whether it can be written to a file and read back."""
-    step = 1 if interval.is_intraday else SECONDS_PER_DAY
-    fits = (bars.time >= MIN_TIME) & (bars.time <= MAX_TIME) & (bars.time % step == 0)
-    fits &= (np.isfinite(bars.prices) & (bars.prices >= 0.0)).all(axis=0)
-    fits &= np.isfinite(bars.volume) & (bars.volume >= 0) & ~np.isinf(bars.indicators).any(axis=0)
-    return np.asarray(fits)
-
-
-def _require_storable(path: Path, bars: Bars, interval: Interval) -> None:
-    """:raises CsvError: for a bar that would be read back as a damaged line."""
-    fits = is_storable(bars, interval)
-    fits[1:] &= bars.time[1:] > bars.time[:-1]
-    if not fits.all():
-        first = int(np.flatnonzero(~fits)[0])
-        raise CsvError(
-            f"{path}: the bar at position {first}, time {bars.time[first]}, cannot be stored; times must ascend"
-            f" (days: at midnight), prices and volume be finite and not negative, indicators finite or absent"
-        )
-
-
-def _require_no_loss(path: Path, stored: Bars, bars: Bars) -> None:
-    lost = np.setdiff1d(stored.time, bars.time)
-    if len(lost):
-        raise CsvError(
-            f"{path}: {len(lost)} stored bars, the first at {lost[0]}, would be lost; to drop bars, write the series"
-        )

@@ -1,4 +1,4 @@
-"""Which files of a tree are to be imported, what is passed over, and how each is opened: plain, gzip or zip."""
+"""Find the files of a tree to import, and open them: plain, gzip or zip."""
 
 import gzip
 import os
@@ -34,7 +34,7 @@ _Directory = tuple[Path, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """A file that may hold bars. `parts`: its path below the directory of the import, links as they are called."""
+    """A file that may hold bars. `parts`: its path below the directory of the import, with the names of links."""
 
     path: Path
     parts: tuple[str, ...]
@@ -62,10 +62,12 @@ class OpenedFile:
 
 
 def find_files(directory: Path) -> tuple[list[ImportFile], list[PassedOver]]:
-    """The files that may hold bars, and what is passed over, each in order. Linked directories are followed, each once.
+    """The files that may hold bars, and the paths that are passed over; both in order. Linked directories are followed,
+    each once.
 
-    If two files hold the same series, the later one overwrites the values of the earlier one: `<TICKER>/1D.csv` comes
-    after any other file of the ticker, the one nearest to the top last, and `1H.csv` after the older name `1h.csv`.
+    If two files hold the same series, the later one overwrites the earlier one. So `<TICKER>/1D.csv` comes after any
+    other file of the ticker, and `1H.csv` after the older name `1h.csv`. Of several such files, the one nearest to the
+    top comes last.
 
     :raises CsvError: when the directory does not exist, or has no file to import.
     """
@@ -89,7 +91,7 @@ def _order(file: ImportFile) -> tuple[str, int, tuple[str, ...], bool, str]:
 
 
 def _walk(directory: Path) -> Iterator[ImportFile | PassedOver]:
-    """Linked directories come after all others, so that each file is found where it really is, if it is in the tree."""
+    """Walk linked directories last. So a file that is in the tree itself is found at its own path."""
     waiting, linked = list[_Directory]([(directory, ())]), list[_Directory]()
     seen = set[tuple[int, int]]()
     while waiting or linked:
@@ -111,7 +113,7 @@ def _walk(directory: Path) -> Iterator[ImportFile | PassedOver]:
 
 
 def _kind_of(entry: Path, parts: tuple[str, ...]) -> ImportFile | PassedOver | None:
-    """None for a directory that is to be read."""
+    """What a path is; None for a directory to walk."""
     if entry.name.startswith(".") or entry.name == "__MACOSX":
         return PassedOver(str(entry), "is hidden")
     try:
@@ -139,7 +141,8 @@ def _name_of(parts: tuple[str, ...], archive: str = "") -> FileName:
 
 
 def tables_of(file: ImportFile) -> Iterator[OpenedFile | PassedOver]:
-    """The tables in a file. Its first bytes tell gzip and zip. Each table is open until the next is asked for.
+    """The tables in a file. Its first bytes tell whether it is gzip or zip. A table is closed when the next one is
+    read.
 
     :raises CsvError: when the file cannot be read, or is damaged.
     """
@@ -179,7 +182,7 @@ def _as_hidden(part: str, source: str) -> PassedOver:
 
 @contextmanager
 def reading(source: str) -> Iterator[None]:
-    """The one place where what goes wrong with a compressed file becomes an error of this project.
+    """A context that turns errors of compressed files into errors of this project.
 
     :raises CsvError: with the source.
     """

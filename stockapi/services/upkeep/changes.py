@@ -1,6 +1,6 @@
-"""Delete bars, or rename a ticker, in both stores. A change that has begun is finished, whatever happens.
+"""Delete bars, or rename a ticker, in both stores. A change that was interrupted is finished later.
 
-What is to be done is first written durably into `change.json` in the CSV directory of the market. The file is removed
+The change is first written durably into `change.json` in the CSV directory of the market. The file is removed
 when both stores have the change. Until then, each start of a writer repeats the change before the stores are compared.
 A comparison would find the bars in the store that still has them, and put them back.
 """
@@ -59,7 +59,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """`old` becomes `new`. If both have bars, they are put together; where both have one, that of `new` stays."""
+    """`old` becomes `new`. If both have bars, they are joined; of two bars of the same time, that of `new` stays."""
 
     old: str
     new: str
@@ -69,7 +69,9 @@ Change = Deletion | Renaming
 
 
 def require_both_stores(stores: Stores, mode: Mode) -> None:
-    """:raises StoreError: when SQLite exists and is not written: it would keep what is deleted, and bring it back."""
+    """:raises StoreError: when SQLite exists but is not written. It would keep deleted bars and bring them back
+    later.
+    """
     if not stores.settings.sqlite_writes and stores.settings.database_path(mode).exists():
         raise StoreError("SQLITE_WRITES is off, and the change belongs into both stores; set it to true")
 
@@ -91,9 +93,9 @@ def archive(stores: Stores, mode: Mode, parts: Sequence[tuple[SeriesKey, Bars]],
 
 
 def make_change(stores: Stores, mode: Mode, change: Change, now: datetime) -> None:
-    """Do it in both stores. Call `finish_change` before: one change at a time is remembered.
+    """Make the change in both stores. Call `finish_change` before: only one change at a time is recorded.
 
-    :raises StoreError: when it could not be done now; the next start of a writer does it.
+    :raises StoreError: when it cannot be made now; the next start of a writer makes it.
     """
     path = _path(stores, mode)
     with csv_errors(path):
@@ -103,12 +105,12 @@ def make_change(stores: Stores, mode: Mode, change: Change, now: datetime) -> No
 
 
 def finish_change(stores: Stores, mode: Mode, now: datetime) -> Change | None:
-    """Finish a change that was interrupted. None when there is none. Call it before the stores are compared.
+    """Finish a change that was interrupted, if there is one. Call it before the stores are compared.
 
     If SQLite does not work, CSV has the change when this returns. The next call repeats it, when the database has been
     repaired.
 
-    :raises CsvError: when CSV cannot be read or written, or the file is not as it was written.
+    :raises CsvError: when CSV cannot be read or written, or the record of the change is damaged.
     """
     path = _path(stores, mode)
     with csv_errors(path):
@@ -156,7 +158,7 @@ def _delete(stores: Stores, mode: Mode, change: Deletion, now: datetime, errors:
 
 
 def _rename(stores: Stores, mode: Mode, change: Renaming, now: datetime, errors: list[SqliteError]) -> None:
-    """First the new name has all bars, then it answers for the old one, then the old one goes."""
+    """First write all bars under the new name, then record the new name, then remove the old series."""
     old_keys = [SeriesKey(mode, change.old, interval) for interval in Interval]
     for key in old_keys:
         with open_series(stores, key, now) as series:
@@ -182,7 +184,7 @@ def _rewrite(
 
 @contextmanager
 def _collected(errors: list[SqliteError]) -> Iterator[None]:
-    """SQLite's error does not keep the rest of a change from CSV. `_finish` raises it."""
+    """Collect an error of SQLite, so that CSV still gets the rest of the change. `_finish` raises it."""
     try:
         yield
     except SqliteError as exc:
@@ -207,7 +209,7 @@ def _encode(change: Change) -> bytes:
 
 
 def _decode(path: Path, data: bytes) -> Change:
-    """:raises CsvError: when it is not what `_encode` has written."""
+    """:raises CsvError: when the text was not written by `_encode`."""
     try:
         value = json.loads(data)
         if "rename" in value:
