@@ -7,18 +7,18 @@ over those of `.env` in the working directory.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from stockapi import setting_types as types
 from stockapi.constants import (
     CRYPTO_DATABASE_PATH,
     DEFAULT_FALLBACK_TO_CSV,
@@ -29,7 +29,7 @@ from stockapi.constants import (
 from stockapi.errors import ConfigError
 from stockapi.machine import read_regular
 from stockapi.markets import CRYPTO, VN, market_of
-from stockapi.models.literals import ALLOWED_PATH_PREFIX, BOOLEANS, parse_path_prefix, parse_whole
+from stockapi.models.literals import ALLOWED_PATH_PREFIX, parse_path_prefix
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 
@@ -39,141 +39,14 @@ SIMULATED: Final = "simulated"
 _USUAL_SEED: Final = "1"
 
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:([0-9]{1,5}|\*))?", re.ASCII)
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
 
-_ANY_PROXY: Final = "nothing, or an address like http://user:password@proxy.example.org:3128"
-_ANY_URL = "an address like https://example.org/api"
-
-
-@dataclass(frozen=True, slots=True)
-class _Parser:
-    """Turns text into a value. `allowed` completes the sentence "allowed: ..."."""
-
-    allowed: str
-    parse: Callable[[str], Any]
-    """:raises ValueError, KeyError or OSError: for text that is not allowed."""
-
-
-def _boolean() -> _Parser:
-    return _Parser("true, false, 1, 0", lambda text: BOOLEANS[text.lower()])
-
-
-def _whole(low: int, high: int) -> _Parser:
-    return _Parser(f"a whole number from {low} to {high}", lambda text: parse_whole(text, low, high))
-
-
-def _choice(*names: str) -> _Parser:
-    by_name = {name.lower(): name for name in names}
-    return _Parser(", ".join(names), lambda text: by_name[text.lower()])
-
-
-def _at_home(text: str) -> Path:
-    """`~` at the start is the home directory.
-
-    :raises ValueError: when nobody has that home directory.
-    """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as exc:
-        raise ValueError(text) from exc
-
-
-def _path() -> _Parser:
-    def parse(text: str) -> Path:
-        if not text or "\0" in text:
-            raise ValueError(text)
-        return _at_home(text).absolute()
-
-    return _Parser("a path", parse)
-
-
-_A_LIST: Final = "the path of an existing JSON file, or nothing for the list that comes with the project"
-
-
-def _optional_file(allowed: str = _A_LIST) -> _Parser:
-    def parse(text: str) -> Path | None:
-        if not text:
-            return None
-        path = _at_home(text)
-        if not path.is_file():
-            raise ValueError(text)
-        return path.absolute()
-
-    return _Parser(allowed, parse)
-
-
-def _list_of(allowed: str, is_allowed: Callable[[str], object]) -> _Parser:
-    def parse(text: str) -> tuple[str, ...]:
-        items = tuple(item.strip() for item in text.split(",") if item.strip())
-        if not all(is_allowed(item) for item in items):
-            raise ValueError(text)
-        return items
-
-    return _Parser(f"{allowed}, separated by commas", parse)
-
-
-def _dates() -> _Parser:
-    def parse(text: str) -> tuple[date, ...]:
-        return tuple(date.fromisoformat(item.strip()) for item in text.split(",") if item.strip())
-
-    return _Parser("nothing, or dates like 2026-01-02 separated by commas", parse)
-
-
-def _markets() -> _Parser:
-    """At least one market, in the order of `Mode`. The order in the text does not matter."""
-    modes = {mode.value: mode for mode in Mode}
-
-    def parse(text: str) -> tuple[Mode, ...]:
-        named = {modes[item.strip().lower()] for item in text.split(",")}
-        return tuple(mode for mode in Mode if mode in named)
-
-    return _Parser(f"{', '.join(modes)}, or several of them separated by commas", parse)
-
-
-def _text(allowed: str, pattern: str) -> _Parser:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(text)
-        return text
-
-    return _Parser(allowed, parse)
-
-
-def _url(allowed: str, *, with_path: bool = True) -> _Parser:
-    """An http or https address without user, query and fragment. A slash at its end is removed."""
-
-    def parse(text: str) -> str:
-        parts = urlsplit(text)
-        # `port` is None when there is none. It raises ValueError when it is not a port number.
-        if not _URL.fullmatch(text) or parts.port == 0 or (parts.path.strip("/") and not with_path):
-            raise ValueError(text)
-        return text.rstrip("/")
-
-    return _Parser(allowed, parse)
-
-
-def _proxy() -> _Parser:
-    """As `_url`, and a user with a password may stand in it. It is never shown."""
-    plain = _url("", with_path=False)
-
-    def parse(text: str) -> str:
-        if not text:
-            return text
-        scheme, _, rest = text.partition("://")
-        user, at, host = rest.rpartition("@")
-        if at and not re.fullmatch(r"[!-~]+", user):
-            raise ValueError(text)
-        parsed: str = plain.parse(f"{scheme}://{host}")
-        return f"{scheme}://{user}@{parsed.partition('://')[2]}" if at else parsed
-
-    return _Parser(_ANY_PROXY, parse)
-
-
-def _setting(default: str, parser: _Parser, description: str, *, env: str | None = None, secret: bool = False) -> Any:
+def _setting(
+    default: str, parser: types.SettingType, description: str, *, env: str | None = None, secret: bool = False
+) -> Any:
     """The value of a `secret` is never shown, not even in an error. Nor is the password of an address."""
     return field(
-        repr=not secret and parser.allowed != _ANY_PROXY,
+        repr=not secret and parser.allowed != types.ANY_PROXY,
         metadata={"default": default, "parser": parser, "description": description, "env": env, "secret": secret},
     )
 
@@ -184,118 +57,138 @@ class Settings:
 
     fallback_to_csv: bool = _setting(
         str(DEFAULT_FALLBACK_TO_CSV).lower(),
-        _boolean(),
+        types.boolean(),
         "reads fall back to CSV when SQLite fails or lacks a ticker; writes go on to CSV alone",
         env=FALLBACK_TO_CSV_ENV,
     )
-    sqlite_reads: bool = _setting("true", _boolean(), "rollout flag: answer from SQLite first")
-    sqlite_writes: bool = _setting("true", _boolean(), "rollout flag: write SQLite beside CSV")
+    sqlite_reads: bool = _setting("true", types.boolean(), "rollout flag: answer from SQLite first")
+    sqlite_writes: bool = _setting("true", types.boolean(), "rollout flag: write SQLite beside CSV")
     markets: tuple[Mode, ...] = _setting(
         ",".join(mode.value for mode in Mode),
-        _markets(),
+        types.markets(),
         "the markets that are served and kept up to date; others are left alone",
     )
-    vn_database_path: Path = _setting(VN_DATABASE_PATH, _path(), "database of the VN market")
-    crypto_database_path: Path = _setting(CRYPTO_DATABASE_PATH, _path(), "database of the crypto market")
-    market_data_dir: Path = _setting("market_data", _path(), "CSV tree of the VN market")
-    crypto_data_dir: Path = _setting("crypto_data", _path(), "CSV tree of the crypto market")
+    vn_database_path: Path = _setting(VN_DATABASE_PATH, types.path(), "database of the VN market")
+    crypto_database_path: Path = _setting(CRYPTO_DATABASE_PATH, types.path(), "database of the crypto market")
+    market_data_dir: Path = _setting("market_data", types.path(), "CSV tree of the VN market")
+    crypto_data_dir: Path = _setting("crypto_data", types.path(), "CSV tree of the crypto market")
     sqlite_batch_size: int = _setting(
-        str(SQLITE_BATCH_SIZE), _whole(1, 100_000), "rows per executemany and, while a series only grows, transaction"
+        str(SQLITE_BATCH_SIZE),
+        types.whole(1, 100_000),
+        "rows per executemany and, while a series only grows, transaction",
     )
-    sqlite_synchronous: str = _setting("NORMAL", _choice("NORMAL", "FULL"), "writer: when a commit waits for the disk")
+    sqlite_synchronous: str = _setting(
+        "NORMAL", types.choice("NORMAL", "FULL"), "writer: when a commit waits for the disk"
+    )
     sqlite_cache_size: int = _setting(
-        "-64000", _whole(-4_000_000, 1_000_000), "writer: page cache, pages if positive, KiB if negative"
+        "-64000", types.whole(-4_000_000, 1_000_000), "writer: page cache, pages if positive, KiB if negative"
     )
-    sqlite_temp_store: str = _setting("MEMORY", _choice("MEMORY", "FILE", "DEFAULT"), "writer: where temp tables live")
-    sqlite_mmap_size: int = _setting("268435456", _whole(0, 1 << 40), "writer: memory-mapped I/O, bytes")
-    sqlite_busy_timeout_ms: int = _setting("5000", _whole(0, 600_000), "writer: wait for a lock, milliseconds")
+    sqlite_temp_store: str = _setting(
+        "MEMORY", types.choice("MEMORY", "FILE", "DEFAULT"), "writer: where temp tables live"
+    )
+    sqlite_mmap_size: int = _setting("268435456", types.whole(0, 1 << 40), "writer: memory-mapped I/O, bytes")
+    sqlite_busy_timeout_ms: int = _setting("5000", types.whole(0, 600_000), "writer: wait for a lock, milliseconds")
     sqlite_reader_cache_size: int = _setting(
         "-8000",
-        _whole(-4_000_000, 1_000_000),
+        types.whole(-4_000_000, 1_000_000),
         "each reading thread: page cache; 16 readers with 64 MB took 1,046 MB and were no faster",
     )
-    sqlite_reader_busy_timeout_ms: int = _setting("250", _whole(0, 60_000), "readers: wait for a lock, milliseconds")
-    query_deadline_ms: int = _setting(
-        "10000", _whole(1, 600_000), "a request whose answer is not ready by then is stopped (503), ms"
+    sqlite_reader_busy_timeout_ms: int = _setting(
+        "250", types.whole(0, 60_000), "readers: wait for a lock, milliseconds"
     )
-    max_response_rows: int = _setting("1000000", _whole(1, 100_000_000), "row budget of one answer (413)")
+    query_deadline_ms: int = _setting(
+        "10000", types.whole(1, 600_000), "a request whose answer is not ready by then is stopped (503), ms"
+    )
+    max_response_rows: int = _setting("1000000", types.whole(1, 100_000_000), "row budget of one answer (413)")
     max_heavy_queries: int = _setting(
         "1",
-        _whole(1, 256),
+        types.whole(1, 256),
         "large queries that each process answers at once; one more waits up to 5 seconds, others get 429",
     )
-    heavy_query_rows: int = _setting("50000", _whole(1, 100_000_000), "a query that reads so many rows is large")
+    heavy_query_rows: int = _setting("50000", types.whole(1, 100_000_000), "a query that reads so many rows is large")
     data_provider: str = _setting(
         "live",
-        _choice("live", SIMULATED),
+        types.choice("live", SIMULATED),
         "where bars come from: the real sources, or a market that needs no network",
     )
-    simulated_seed: int = _setting(_USUAL_SEED, _whole(0, 1 << 32), "which simulated market")
-    crypto_provider: str = _setting(CRYPTO.live_sources[0], _choice(*CRYPTO.live_sources), "live source of crypto")
+    simulated_seed: int = _setting(_USUAL_SEED, types.whole(0, 1 << 32), "which simulated market")
+    crypto_provider: str = _setting(CRYPTO.live_sources[0], types.choice(*CRYPTO.live_sources), "live source of crypto")
     vci_base_url: str = _setting(
-        "https://trading.vietcap.com.vn/api", _url(_ANY_URL), "VCI, the live source of VN stocks and indices"
+        "https://trading.vietcap.com.vn/api", types.url(types.ANY_URL), "VCI, the live source of VN stocks and indices"
     )
-    vci_requests_per_minute: int = _setting("60", _whole(1, 100_000), "VCI: at most so many, retries counted")
-    binance_base_url: str = _setting("https://data-api.binance.vision", _url(_ANY_URL), "Binance public market data")
-    binance_requests_per_minute: int = _setting("1200", _whole(1, 100_000), "Binance: at most so many, retries counted")
-    cryptocompare_base_url: str = _setting("https://min-api.cryptocompare.com", _url(_ANY_URL), "CryptoCompare")
+    vci_requests_per_minute: int = _setting("60", types.whole(1, 100_000), "VCI: at most so many, retries counted")
+    binance_base_url: str = _setting(
+        "https://data-api.binance.vision", types.url(types.ANY_URL), "Binance public market data"
+    )
+    binance_requests_per_minute: int = _setting(
+        "1200", types.whole(1, 100_000), "Binance: at most so many, retries counted"
+    )
+    cryptocompare_base_url: str = _setting(
+        "https://min-api.cryptocompare.com", types.url(types.ANY_URL), "CryptoCompare"
+    )
     cryptocompare_api_key: str = _setting(
         "",
-        _text("nothing, or 1 to 200 printable characters without blanks", r"[!-~]{0,200}"),
+        types.text("nothing, or 1 to 200 printable characters without blanks", r"[!-~]{0,200}"),
         "CryptoCompare's key",
         secret=True,
     )
     cryptocompare_requests_per_minute: int = _setting(
-        "120", _whole(1, 100_000), "CryptoCompare: at most so many, retries counted"
+        "120", types.whole(1, 100_000), "CryptoCompare: at most so many, retries counted"
     )
-    provider_connect_timeout_ms: int = _setting("3000", _whole(1, 60_000), "live sources: wait for a connection, ms")
-    provider_read_timeout_ms: int = _setting("6000", _whole(1, 60_000), "live sources: wait for the answer, ms")
-    provider_retries: int = _setting("3", _whole(0, 10), "live sources: further attempts at a request that failed")
+    provider_connect_timeout_ms: int = _setting(
+        "3000", types.whole(1, 60_000), "live sources: wait for a connection, ms"
+    )
+    provider_read_timeout_ms: int = _setting("6000", types.whole(1, 60_000), "live sources: wait for the answer, ms")
+    provider_retries: int = _setting("3", types.whole(0, 10), "live sources: further attempts at a request that failed")
     provider_proxy: str = _setting(
         "",
-        _proxy(),
+        types.proxy(),
         "HTTP proxy on the way to the live sources; HTTPS_PROXY and the like are not read",
     )
     ca_bundle: Path | None = _setting(
         "",
-        _optional_file("the path of an existing file of certificates, or nothing for those that come with Python"),
+        types.optional_file("the path of an existing file of certificates, or nothing for those that come with Python"),
         "whom the live sources are trusted by, in PEM; if empty, REQUESTS_CA_BUNDLE and SSL_CERT_FILE are read",
     )
     index_tickers: tuple[str, ...] = _setting(
         ",".join(VN.indices),
-        _list_of(
+        types.list_of(
             "upper-case symbols, or their beginnings with * behind", lambda item: is_symbol(item.removesuffix("*"))
         ),
         "VN indices and futures on them: never scaled, no money flow",
     )
     extra_holidays: tuple[date, ...] = _setting(
-        "", _dates(), "weekdays without a session of the exchanges that the calendar does not know yet"
+        "", types.dates(), "weekdays without a session of the exchanges that the calendar does not know yet"
     )
     extra_sessions: tuple[date, ...] = _setting(
-        "", _dates(), "the opposite: days with a session that the calendar takes for a holiday or a weekend"
+        "", types.dates(), "the opposite: days with a session that the calendar takes for a holiday or a weekend"
     )
-    ticker_groups_file: Path | None = _setting("", _optional_file(), "sectors of VN tickers, in place of the built-in")
-    crypto_list_file: Path | None = _setting("", _optional_file(), "ranked coins, in place of the built-in")
+    ticker_groups_file: Path | None = _setting(
+        "", types.optional_file(), "sectors of VN tickers, in place of the built-in"
+    )
+    crypto_list_file: Path | None = _setting("", types.optional_file(), "ranked coins, in place of the built-in")
     host: str = _setting(
         "0.0.0.0",  # noqa: S104
-        _text("a host name or address, IPv6 without brackets", r"[\w.:-]{1,255}"),
+        types.text("a host name or address, IPv6 without brackets", r"[\w.:-]{1,255}"),
         "listen address",
     )
-    port: int = _setting("3000", _whole(1, 65_535), "listen port")
+    port: int = _setting("3000", types.whole(1, 65_535), "listen port")
     script_name: str = _setting(
         "",
-        _Parser(ALLOWED_PATH_PREFIX, parse_path_prefix),
+        types.SettingType(ALLOWED_PATH_PREFIX, parse_path_prefix),
         "path under which a proxy serves this; the proxy may leave it in the requests or take it off",
     )
     trust_forwarded_prefix: bool = _setting(
-        "false", _boolean(), "take that path from X-Forwarded-Prefix: only behind a proxy that sets this header itself"
+        "false",
+        types.boolean(),
+        "take that path from X-Forwarded-Prefix: only behind a proxy that sets this header itself",
     )
-    web_concurrency: int = _setting("2", _whole(1, 256), "gunicorn processes")
-    gunicorn_threads: int = _setting("4", _whole(1, 256), "threads of each process")
-    log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "least serious line logged")
+    web_concurrency: int = _setting("2", types.whole(1, 256), "gunicorn processes")
+    gunicorn_threads: int = _setting("4", types.whole(1, 256), "threads of each process")
+    log_level: str = _setting("info", types.choice("debug", "info", "warning", "error"), "least serious line logged")
     cors_origins: tuple[str, ...] = _setting(
         "",
-        _list_of(
+        types.list_of(
             "* or origins like https://example.org, https://*.example.org, http://localhost:*",
             lambda item: item == "*" or _ORIGIN.fullmatch(item),
         ),
@@ -399,7 +292,7 @@ def _metadata() -> dict[str, Mapping[str, Any]]:
 def _parse(name: str, metadata: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
     variable = metadata["env"] or name.upper()
     text = environ.get(variable, metadata["default"]).strip()
-    parser: _Parser = metadata["parser"]
+    parser: types.SettingType = metadata["parser"]
     try:
         return parser.parse(text)
     except (ValueError, KeyError, OSError):

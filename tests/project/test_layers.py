@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stockapi.services.durable", "stockapi.services.listening", "stockapi.providers.*"),
     ("stockapi.calc.*", "stockapi.formats.*"),
     ("stockapi.config",),
-    ("stockapi.markets.*",),
+    ("stockapi.setting_types", "stockapi.markets.*"),
     (
         "stockapi.clock",
         "stockapi.constants",

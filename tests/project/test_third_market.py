@@ -95,8 +95,8 @@ LISTINGS = "".join(
         ),
     )
 )
-SETTINGS = """    fruit_database_path: Path = _setting("fruit_data.db", _path(), "database of the fruit market")
-    fruit_data_dir: Path = _setting("fruit_data", _path(), "CSV tree of the fruit market")
+SETTINGS = """    fruit_database_path: Path = _setting("fruit_data.db", types.path(), "database of the fruit market")
+    fruit_data_dir: Path = _setting("fruit_data", types.path(), "CSV tree of the fruit market")
 """
 SIMULATED = """_FRUIT: Final = Market(
     mode=Mode.FRUIT,
