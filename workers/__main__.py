@@ -25,6 +25,7 @@ from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from stockapi.services.writer_lock import require_held, writer_lock
 from workers.catch_up_loop import CatchUpLoop
 from workers.clocks import Clocks
+from workers.filling import Filling
 from workers.jobs import THREADS
 from workers.loop import WorkerLoop
 from workers.nightly import NightlyVerification
@@ -101,7 +102,8 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
         else:
             nightly = NightlyVerification(stores, modes, stop, clocks)
             catching_up = CatchUpLoop(stores, modes, stop, clocks)
-            is_well = _run_threads({**loops, "nightly": nightly, "catch-up": catching_up}, stop)
+            filling = Filling(stores, providers, stop, clocks)
+            is_well = _run_threads({**loops, "nightly": nightly, "catch-up": catching_up, "filling": filling}, stop)
         # Not after an error: a thread may still run, and closing would take its file away.
         stores.close()
     log.info(key_values(event="stopped"))
@@ -128,7 +130,9 @@ def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -
     )
 
 
-def _run_threads(loops: Mapping[str, WorkerLoop | NightlyVerification | CatchUpLoop], stop: threading.Event) -> bool:
+def _run_threads(
+    loops: Mapping[str, WorkerLoop | NightlyVerification | CatchUpLoop | Filling], stop: threading.Event
+) -> bool:
     """:returns: False when a thread died by itself or did not end in time."""
     threads = [threading.Thread(target=loop.run, name=name, daemon=True) for name, loop in loops.items()]
     for thread in threads:

@@ -284,6 +284,8 @@ class WorkerLoop:
 
     def _resume_forming(self, job: Job) -> None:
         """Note the series that an earlier process has left with a bar that is not known to be closed."""
+        if self._stop.is_set():
+            return
         try:
             tickers = job.tickers(self._provider)
             keys = [SeriesKey(job.mode, ticker, interval) for interval in job.intervals for ticker in tickers]

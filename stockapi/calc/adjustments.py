@@ -90,7 +90,20 @@ def agree(stored: Bars, fetched: Bars, unit: float) -> bool:
     """
     _, before, after = _in_both(stored, fetched)
     oldest = slice(0, min(_OLDEST_COMPARED, len(before) - 1)) if len(before) else slice(0)
-    differs = np.abs(stored.close[before[oldest]] - fetched.close[after[oldest]]) > 1.5 * unit
+    return _mostly_same(stored.close[before[oldest]], fetched.close[after[oldest]], unit)
+
+
+def are_of_one_level(stored: Bars, fetched: Bars, unit: float) -> bool:
+    """Whether the closed bars in both have the same closes, most of them at least; True where there is none in both.
+
+    :param unit: as in `agree`.
+    """
+    _, before, after = _in_both(stored, fetched)
+    return _mostly_same(stored.close[before], fetched.close[after], unit)
+
+
+def _mostly_same(stored: Float, fetched: Float, unit: float) -> bool:
+    differs = np.abs(stored - fetched) > 1.5 * unit
     return 2 * int(differs.sum()) <= len(differs) - 1 or not len(differs)
 
 

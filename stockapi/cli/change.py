@@ -8,8 +8,8 @@ from flask.cli import with_appcontext
 
 from stockapi.cli.common import (
     TICKER,
-    Parsed,
     intervals_option,
+    moment,
     one_line_errors,
     one_mode_option,
     writing,
@@ -25,16 +25,6 @@ from stockapi.services.upkeep.changes import Deletion, Renaming, archive, make_c
 from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 
 Parts = list[tuple[SeriesKey, Bars]]
-
-
-def _moment(parse: Callable[[str], int]) -> Parsed:
-    def parsed(text: str) -> int:
-        try:
-            return parse(text)
-        except ValueError:
-            raise QueryError(f"{text!r} is not allowed; allowed: 2024-01-31 or 2024-01-31T09:15:00Z") from None
-
-    return Parsed("time", parsed)
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -59,10 +49,10 @@ def _as_deletion(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--ticker", type=TICKER, required=True, help="Whose bars.")
 @intervals_option
 @click.option(
-    "--from", "first", type=_moment(parse_time), help="First time (UTC) to delete. Default: from the first bar."
+    "--from", "first", type=moment(parse_time), help="First time (UTC) to delete. Default: from the first bar."
 )
 @click.option(
-    "--to", "last", type=_moment(parse_range_end), help="Last one; a date is its whole day. Default: to the last."
+    "--to", "last", type=moment(parse_range_end), help="Last one; a date is its whole day. Default: to the last."
 )
 @yes_option
 @with_appcontext

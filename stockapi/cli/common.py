@@ -108,6 +108,19 @@ TIMEZONE = Parsed("timezone", _parse_zone)
 _INTERVAL = Parsed("interval", _parse_stored_interval)
 TICKER = Parsed("ticker", parse_symbol)
 
+
+def moment(parse: Callable[[str], int]) -> Parsed:
+    """A parameter that is a date or timestamp, in Unix seconds. `parse` raises ValueError for other text."""
+
+    def parsed(text: str) -> int:
+        try:
+            return parse(text)
+        except ValueError:
+            raise QueryError(f"{text!r} is not allowed; allowed: 2024-01-31 or 2024-01-31T09:15:00Z") from None
+
+    return Parsed("time", parsed)
+
+
 MODE = _Market()
 MODES: Final = " or ".join(mode.value for mode in Mode)
 one_mode_option = click.option(

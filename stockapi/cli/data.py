@@ -1,8 +1,8 @@
 """`flask data`: commands that write, compare and check bars."""
 
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -15,6 +15,7 @@ from stockapi.cli.common import (
     fail_on_sqlite_errors,
     intervals_option,
     modes_option,
+    moment,
     one_line_errors,
     one_mode_option,
     print_some,
@@ -22,19 +23,19 @@ from stockapi.cli.common import (
     with_progress,
     writing,
 )
+from stockapi.cli.pull import Outcome, Wish, pull_market
 from stockapi.context import Services, services
-from stockapi.errors import ProviderError, StoreError, UnknownSymbolError
+from stockapi.errors import QueryError, StoreError
 from stockapi.formats.foreign.layouts import BY_NAME
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.providers.base import Provider
+from stockapi.models.timestamps import parse_time
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import EnhancementStats, reconcile_series, stored_tickers
 from stockapi.services.ingest.import_tree import PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.ingest.named_source import NamedSource
-from stockapi.services.ingest.sync import SyncStats, Wanted, sync_ticker
 from stockapi.services.market_source import record_source, require_source, source_of
 
 
@@ -114,17 +115,27 @@ def _report_multiplied(results: list[ImportResult]) -> None:
 @intervals_option
 @tickers_option
 @click.option("--full", is_flag=True, help="From the beginning of the source's history, not from what is stored.")
+@click.option("--fill", is_flag=True, help="Also the days that are missing between stored bars.")
+@click.option(
+    "--start",
+    type=moment(parse_time),
+    help="Also what is missing since then, and older bars as far as the source goes.",
+)
 @click.option("--if-empty", is_flag=True, help="Leave out the markets that have bars already.")
 @with_appcontext
 @one_line_errors
-def pull(
-    modes: tuple[Mode, ...], intervals: tuple[Interval, ...], tickers: tuple[str, ...], full: bool, if_empty: bool
-) -> None:
-    """Fetch new bars from the source of each market now, and save them to both stores."""
+def pull(modes: tuple[Mode, ...], if_empty: bool, **what: Any) -> None:
+    """Fetch new bars from the source of each market now, and save them to both stores.
+
+    With --fill or --start also earlier ones, window by window. What is interrupted goes on where it was.
+    """
+    wish = Wish(**what)
+    if wish.full and wish.is_filling:
+        raise QueryError("--full does not go with --fill and --start, which fetch only what is missing; allowed: one")
     enabled = services().settings.markets
     # Several markets may have the same ticker, so a ticker does not name the market.
-    wanted = [mode for mode in enabled if mode in (modes or (enabled[:1] if tickers else enabled))]
-    outcomes: list[SyncStats | str] = []
+    wanted = [mode for mode in enabled if mode in (modes or (enabled[:1] if wish.tickers else enabled))]
+    outcomes: list[Outcome] = []
     with writing(wanted) as app:
         for mode in wanted:
             require_source(app.stores, mode)
@@ -132,47 +143,12 @@ def pull(
                 click.echo(f"{mode.value}: has bars already, left out")
             else:
                 provider = NamedSource(provider_for(mode, app.settings), app.stores.renames)
-                outcomes += _pull_market(app, provider, tickers, intervals, full)
+                outcomes += pull_market(app, provider, wish)
     fail_on_sqlite_errors(
-        sum(isinstance(outcome, SyncStats) and outcome.saved.sqlite_error is not None for outcome in outcomes)
+        sum(not isinstance(outcome, str) and outcome.saved.sqlite_error is not None for outcome in outcomes)
     )
     if any(isinstance(outcome, str) for outcome in outcomes):
         raise SystemExit(1)
-
-
-def _pull_market(
-    app: Services, provider: Provider, tickers: tuple[str, ...], intervals: tuple[Interval, ...], full: bool
-) -> list[SyncStats | str]:
-    """One outcome for each series. For a series that failed, it is a line that says why."""
-    named = app.stores.renames.of(provider.mode).current(tickers)
-    wanted, mode = named or provider.tickers(), provider.mode.value
-    record_source(app.stores, provider.mode, app.clock())
-    each = with_progress(wanted, len(wanted), f"pull {mode}", "tickers")
-    outcomes = [outcome for ticker in each for outcome in _pull_ticker(app, provider, ticker, intervals, full)]
-    done = [outcome for outcome in outcomes if isinstance(outcome, SyncStats)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    print_some(failed)
-    print_some([f"{mode} {stats.told_to_wait}" for stats in done if stats.waits_for])
-    changed = sum(stats.changed for stats in done)
-    click.echo(
-        f"{mode}: {len(done)} series from {provider.name}, {changed:,} bars new or changed, {len(failed)} failed"
-    )
-    return outcomes
-
-
-def _pull_ticker(
-    app: Services, provider: Provider, ticker: str, intervals: tuple[Interval, ...], full: bool
-) -> Iterator[SyncStats | str]:
-    wanted = Wanted.ALL if full else Wanted.NEW
-    for interval in intervals:
-        key = SeriesKey(provider.mode, ticker, interval)
-        try:
-            yield sync_ticker(app.stores, provider, key, app.clock(), wanted=wanted)
-        except UnknownSymbolError as exc:
-            yield f"failed {provider.mode.value} {ticker}: {exc}"
-            return
-        except ProviderError as exc:
-            yield f"failed {key}: {exc}"
 
 
 @commands.command()

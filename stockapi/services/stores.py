@@ -5,6 +5,7 @@ from typing import Self
 
 from stockapi.config import Settings
 from stockapi.markets.calendar import correct_sessions
+from stockapi.services.asked import Asked
 from stockapi.services.closings import Closings
 from stockapi.services.csv_store import CsvStore
 from stockapi.services.csv_store.quarantine import Quarantine
@@ -27,6 +28,7 @@ class Stores:
     quarantine: Quarantine
     renames: Renames
     closings: Closings
+    asked: Asked
     behind: KnownBehind = field(default_factory=KnownBehind)
 
     @classmethod
@@ -42,6 +44,7 @@ class Stores:
             Quarantine(settings),
             Renames(settings),
             Closings(settings),
+            Asked(settings),
         )
 
     def with_settings(self, settings: Settings) -> Self:

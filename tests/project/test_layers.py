@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stockapi.services.database_manager.*",
         "stockapi.services.writer_lock",
         "stockapi.services.renames",
+        "stockapi.services.asked",
         "stockapi.services.closings",
         "stockapi.services.market_file",
     ),

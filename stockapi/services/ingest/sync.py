@@ -4,7 +4,7 @@ The workers and `flask data pull` call it.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -84,6 +84,7 @@ def sync_ticker(
     now: datetime,
     *,
     wanted: Wanted = Wanted.NEW,
+    since: int | None = None,
 ) -> SyncStats:
     """Fetch the new bars of one series, and save to both stores from the first new or changed bar on.
 
@@ -94,6 +95,7 @@ def sync_ticker(
     A source that adjusts its history backwards may send other prices for the oldest of those bars. Then the whole
     history of all three intervals is loaded anew, so that two versions of a history are never mixed.
 
+    :param since: a later beginning of the history (Unix seconds), when nothing is stored.
     :raises ProviderError: when the source fails; then nothing has changed.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
@@ -102,11 +104,9 @@ def sync_ticker(
         sqlite_error = series.reconcile_if_out_of_step()
         is_adjusted = provider.is_back_adjusted and not series.is_index
         newest = series.held(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
-    start = (
-        provider.history_start(key.interval, seconds)
-        if wanted is Wanted.ALL or not len(newest)
-        else int(newest.time[0])
-    )
+    is_whole = wanted is Wanted.ALL or not len(newest)
+    start = provider.history_start(key.interval, seconds) if is_whole else int(newest.time[0])
+    start = max(start, since or start) if not len(newest) else start
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
     if wanted is Wanted.CLOSED:
         fetched = closed_by(fetched, key.interval, key.mode, seconds)
@@ -117,20 +117,22 @@ def sync_ticker(
         held = series.held(Window(start=begin, warmup=WARMUP_BARS))
         stored = held.between(begin, None)
         if not is_adjusted or agree(stored, fetched, 10.0 ** -market_of(key.mode).price_decimals):
-            part = _changed_part(series, held, fetched)
+            part = changed_part(series, held, fetched)
             saved = series.save(part, int(part.time[0])) if len(part) else SaveResult()
             # The days tell for all three: hours and minutes that have changed load all of them.
             is_told = is_adjusted and key.interval is Interval.DAILY
             waits_for = _finish_adjustments(stores, key, now) if is_told else ()
             forming_until = note_newest(stores, key, newest, fetched, seconds)
+            if is_whole:
+                stores.asked.record(key, (start, seconds), seconds)
             return SyncStats(
                 len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for, forming_until=forming_until
             )
     seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
-    return _load_history(stores, provider, key, now, seen)
+    return load_history(stores, provider, key, now, seen)
 
 
-def _load_history(
+def load_history(
     stores: Stores, provider: Provider, key: SeriesKey, now: datetime, seen: tuple[PriceAdjustment, ...]
 ) -> SyncStats:
     """Fetch the history of all intervals. Replace the stored one only when the new one is complete.
@@ -163,6 +165,8 @@ def _load_history(
             changed += len(bars)
             closes = note_newest(stores, key._replace(interval=interval), stored, staged[interval], _seconds(now))
             forming_until = closes if interval is key.interval else forming_until
+            begin = provider.history_start(interval, _seconds(now))
+            stores.asked.record(key._replace(interval=interval), (begin, _seconds(now)), _seconds(now))
     waits_for = _finish_adjustments(stores, key, now)
     return SyncStats(len(staged[key.interval]), changed, saved, adjustments, waits_for, forming_until)
 
@@ -185,19 +189,33 @@ def note_newest(stores: Stores, key: SeriesKey, stored: Bars, given: Bars, momen
     return None
 
 
-def newest_closings(stores: Stores, keys: Iterable[SeriesKey], now: datetime) -> dict[SeriesKey, int]:
+def newest_closings(stores: Stores, keys: Sequence[SeriesKey], now: datetime) -> dict[SeriesKey, int]:
     """For those of the series whose newest bar is not known to be closed: when it closes or closed (Unix seconds).
 
-    :raises CsvError: when a file cannot be read.
+    :param keys: of one market.
+    :raises StoreError: when the newest bars cannot be told.
     """
-    window, found = Window(end=_seconds(now), limit=1, indicators=False), {}
-    for key in keys:
-        newest = stores.csv_store.read(key, window).bars
-        if len(newest):
-            closes = closes_at(int(newest.time[-1]), key.interval, key.mode)
-            if closes > stores.closings.of(key.mode, key.interval).get(key.ticker, -1):
-                found[key] = closes
+    found = {}
+    for key, newest in _newest_times(stores, keys, now).items():
+        closes = closes_at(newest, key.interval, key.mode)
+        if closes > stores.closings.of(key.mode, key.interval).get(key.ticker, -1):
+            found[key] = closes
     return found
+
+
+def _newest_times(stores: Stores, keys: Sequence[SeriesKey], now: datetime) -> dict[SeriesKey, int]:
+    """The time of the newest bar up to `now` of the series that have one. Not from the files, if SQLite can tell: a
+    process scans each of them when it sees it for the first time.
+    """
+    seconds = _seconds(now)
+    if stores.settings.sqlite_writes and keys:
+        with csv_alone_if_allowed(stores, keys[0].mode.value):
+            ledger = stores.sqlite_store.ledger(keys[0].mode)
+            times = {key: ledger[key].last_time for key in keys if key in ledger}
+            return {key: time for key, time in times.items() if time <= seconds}
+    window = Window(end=seconds, limit=1, indicators=False)
+    bars = {key: stores.csv_store.read(key, window).bars for key in keys}
+    return {key: int(newest.time[-1]) for key, newest in bars.items() if len(newest)}
 
 
 def _seconds(now: datetime) -> int:
@@ -266,7 +284,7 @@ def _behind(stores: Stores, key: SeriesKey, ex_time: int, ratio: float) -> set[I
     }
 
 
-def _changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:
+def changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:
     """The enhanced bars from the first new or changed one on; empty when all are stored already.
 
     `held`: the stored bars from the first fetched time on, with their warm-up before them.

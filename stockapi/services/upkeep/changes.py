@@ -147,8 +147,13 @@ def _finish(stores: Stores, mode: Mode, change: Change, now: datetime) -> None:
 def _delete(stores: Stores, mode: Mode, change: Deletion, now: datetime, errors: list[SqliteError]) -> None:
     for key in change.keys(mode):
         _rewrite(stores, key, now, change.kept, errors)
+        if change.first is not None and change.last is not None:
+            # The worker fills holes by itself, but not this one.
+            stores.asked.record(key, (change.first, change.last), int(now.timestamp()), forever=True)
     if not change.is_whole:
         return
+    for key in change.keys(mode):
+        stores.asked.forget(key)
     names = stores.renames.of(mode)
     if change.ticker in names.renamed.values():
         stores.renames.record(mode, names.without(change.ticker))
@@ -169,6 +174,7 @@ def _rename(stores: Stores, mode: Mode, change: Renaming, now: datetime, errors:
     stores.renames.record(mode, stores.renames.of(mode).with_renamed(change.old, change.new))
     for key in old_keys:
         _rewrite(stores, key, now, lambda bars: bars.take(slice(0)), errors)
+        stores.asked.forget(key)
     with _collected(errors):
         if _has_database(stores, mode):
             stores.bookkeeping.rename_adjustments(mode, change.old, change.new)
