@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.faults import (
+    behind,
+    copies,
     crash,
     csvs,
     damage,
@@ -19,9 +21,11 @@ from tests.faults import (
     disk,
     failing,
     failing_calls,
+    frozen,
     kills,
     operations,
     power,
+    sabotage,
     soak,
     sources,
     systems,
@@ -32,7 +36,8 @@ from tests.faults.rig import running
 SEED = 1
 KILLS, CUTS, FLIPS, TIMES = 300, 20, 200, 3
 CONTROL_KILLS = 20
-FAILING_CALLS, FAILING_CALLS_THEN_KILLED = 12, 16
+COPIES = 20
+FAILING_CALLS, FAILING_CALLS_THEN_KILLED = 8, 12
 CALLS, WRITES = 100, 6
 """At most so many kills of one operation: at its calls that change files, and at its writes."""
 
@@ -62,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help="some of: " + ", ".join(SCENARIOS))
     parser.add_argument("--kills", type=int, default=KILLS, help=f"of the writer (default {KILLS})")
+    parser.add_argument("--calls", type=int, default=CALLS, help=f"at most, to kill an operation at (default {CALLS})")
     parser.add_argument("--minutes", type=float, default=0.0, help="how long to soak")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     arguments = parser.parse_args()
@@ -98,11 +104,11 @@ def _failing(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcom
     yield failing.failing(directory / "without", "write", 3, seed=SEED, without=guard)
 
 
-def _kills(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+def _kills(directory: Path, arguments: argparse.Namespace) -> Iterator[Outcome]:
     if not _can(failing_calls.why_not()):
         return
     for name in operations.OPERATIONS:
-        yield kills.at_each_call(directory / name, name, CALLS, WRITES)
+        yield kills.at_each_call(directory / name, name, arguments.calls, WRITES)
     for name, guard in (("save", "journal"), ("delete", "change file")):
         yield kills.at_each_call(directory / f"{name}-without", name, CONTROL_KILLS, WRITES, without=guard)
 
@@ -151,6 +157,33 @@ def _system(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome
         yield scenario(directory / scenario.__name__)
 
 
+def _behind(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    for number, name in enumerate(behind.OBSTACLES):
+        yield behind.behind(directory / str(number), name)
+    for number, (name, guard) in enumerate(behind.CONTROLS):
+        yield behind.behind(directory / f"without-{number}", name, without=guard)
+
+
+def _frozen(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    for number, name in enumerate(frozen.CHANGES):
+        yield frozen.changed(directory / str(number), name)
+    yield frozen.changed(directory / "without", frozen.CONTROL, without="comparison")
+    yield frozen.two_threads(directory / "threads")
+    yield frozen.two_threads(directory / "threads-without", without="lock")
+
+
+def _sabotage(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outcome]:
+    for guard in (None, "proof"):
+        yield copies.copied(directory / f"copies-{guard}", COPIES, seed=SEED, without=guard)
+    for guard in (None, "lock check"):
+        yield sabotage.lock_removed(directory / f"lock-{guard}", without=guard)
+    for guard in (None, "regular files"):
+        yield sabotage.pipe(directory / f"pipe-{guard}", without=guard)
+    if _can(sabotage.why_no_memory()):
+        for guard in (None, "room for counts"):
+            yield sabotage.memory_full(directory / f"memory-{guard}", without=guard)
+
+
 def _soak(directory: Path, arguments: argparse.Namespace) -> Iterator[Outcome]:
     yield soak.soak(directory, arguments.minutes, seed=SEED)
 
@@ -171,6 +204,9 @@ SCENARIOS: dict[str, Scenario] = {
     "stores": _stores,
     "source": _source,
     "system": _system,
+    "behind": _behind,
+    "frozen": _frozen,
+    "sabotage": _sabotage,
     "soak": _soak,
 }
 

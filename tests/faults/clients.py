@@ -28,6 +28,10 @@ AS_CSV = 0.2
 _TEXTS = ("time", "symbol")
 
 
+Times = dict[Series, list[tuple[int, float]]]
+"""Versions, and the `time.monotonic()` at which each was acknowledged, in this order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The newest `limit` bars of some series of one interval; `from_csv` asks for CSV and not SQLite.
@@ -104,14 +108,18 @@ def any_question(
 class Clients:
     """A few threads, each with a connection that stays open. They run from `start` to `stop`.
 
-    `floor`: per series the newest version acknowledged in both stores, which is looked up before each question.
+    `floor`: per series the newest version acknowledged in either store, which is looked up before each question.
+    `times`: per series the versions acknowledged until now, and when.
     `from_csv`: the share of questions that ask for CSV.
     """
 
     from_csv = FROM_CSV
 
-    def __init__(self, port: int, series: Sequence[Series], floor: Mapping[Series, int], threads: int) -> None:
+    def __init__(
+        self, port: int, series: Sequence[Series], floor: Mapping[Series, int], threads: int, times: Times | None = None
+    ) -> None:
         self._port, self._series, self._floor, self._count = port, series, floor, threads
+        self._times: Times = {} if times is None else times
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -137,7 +145,9 @@ class Clients:
             seen, self._outcome = self._outcome, Outcome("clients")
         outcome.answers += seen.answers
         outcome.wrong += seen.wrong
-        outcome.old += seen.old
+        if seen.oldest_s is not None:
+            outcome.old += seen.old
+            outcome.oldest_s = max(outcome.oldest_s or 0.0, seen.oldest_s)
         outcome.statuses += seen.statuses
         outcome.sources += seen.sources
         outcome.examples += seen.examples
@@ -153,13 +163,17 @@ class Clients:
     def ask(self, question: Question, connection: HTTPConnection) -> int:
         """One question, its answer checked and counted. :returns: the status, 0 for no answer."""
         floors = {ticker: self._floor.get((ticker, question.interval.base), -1) for ticker in question.tickers}
+        asked_at = time.monotonic()
         status, source, body = get(connection, question.path)
-        problem, is_old = self._judge(question, floors, body) if status == 200 else (None, False)
+        problem, old = self._judge(question, floors, body) if status == 200 else (None, {})
+        ages = [asked_at - self._newer_since((ticker, question.interval.base), old[ticker]) for ticker in old]
         with self._lock:
             self._outcome.answers += 1
             self._outcome.statuses += Counter([status])
             self._outcome.sources += Counter([source] if source else [])
-            self._outcome.old += is_old
+            self._outcome.answered_with(max(ages, default=0.0))
+            if old:
+                self._outcome.examples += [f"{question.path} from {source}: {old} for {floors}"][: self._room()]
             if problem is not None:
                 self._outcome.wrong += 1
                 self._outcome.examples += [f"{question.path} from {source}: {problem}"][: self._room()]
@@ -176,12 +190,16 @@ class Clients:
             time.sleep(PAUSE_S)
         connection.close()
 
-    def _judge(self, question: Question, floors: Mapping[str, int], body: bytes) -> tuple[str | None, bool]:
-        """:returns: what is wrong with the answer, if anything, and whether it is older than what was acknowledged."""
+    def _newer_since(self, series: Series, version: int) -> float:
+        """When a newer version was acknowledged first. Now, if that is not known."""
+        return next((at for newer, at in list(self._times.get(series, [])) if newer > version), time.monotonic())
+
+    def _judge(self, question: Question, floors: Mapping[str, int], body: bytes) -> tuple[str | None, dict[str, int]]:
+        """What is wrong with the answer, if anything, and the versions in it that are older than acknowledged ones."""
         answer = question.parsed(body)
         if not (set(answer) >= set(question.tickers) if question.names_none else set(answer) == set(question.tickers)):
-            return f"has {sorted(answer)} for {sorted(question.tickers)}", False
-        is_old = False
+            return f"has {sorted(answer)} for {sorted(question.tickers)}", {}
+        old = {}
         for ticker in question.tickers:
             rows, expected, version = answer[ticker], [], -1
             for version in reversed(question.versions(ticker, answer[ticker])):
@@ -191,9 +209,10 @@ class Clients:
                 if rows == expected:
                     break
             else:
-                return f"{ticker} is not as in version {version}: {_difference(rows, expected)}", False
-            is_old |= question.end is None and version < floors[ticker]
-        return None, is_old
+                return f"{ticker} is not as in version {version}: {_difference(rows, expected)}", {}
+            if question.end is None and version < floors[ticker]:
+                old[ticker] = version
+        return None, old
 
 
 def get(connection: HTTPConnection, path: str) -> tuple[int, str, bytes]:

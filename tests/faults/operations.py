@@ -161,8 +161,12 @@ def _start(directory: Path) -> int:
 
 
 def recover(directory: Path) -> None:
+    start_worker(settings_in(directory))
+
+
+def start_worker(settings: Settings) -> None:
     """What the start of a worker does."""
-    stores = Stores.of(settings_in(directory))
+    stores = Stores.of(settings)
     with writer_lock(stores.settings, [Mode.VN]):
         worker._recover(stores, Mode.VN, NOW, threading.Event())
     stores.close()

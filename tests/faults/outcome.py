@@ -12,7 +12,16 @@ from pathlib import Path
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- begin: faults -->\n", "<!-- end: faults -->"
-COLUMNS = ("fault", "times", "answers checked", "wrong", "bars lost", "seconds to repair", "what clients saw")
+COLUMNS = (
+    "fault",
+    "times",
+    "answers checked",
+    "wrong",
+    "bars lost",
+    "seconds to repair",
+    "oldest answer, s",
+    "what clients saw",
+)
 
 
 @dataclass(slots=True)
@@ -21,7 +30,8 @@ class Outcome:
     not as they were, after the repair. `seconds_to_repair`: the longest. `statuses`, `sources`: of the answers; 0 is no
     answer at all.
 
-    `old`: answers that were right, but of an older version than one already acknowledged in both stores.
+    `old`: answers that were right, but of an older version than one already acknowledged in either store. `oldest_s`:
+    for how long a newer version had been acknowledged when such an answer was asked for, at most; None without clients.
     `divergent`: series in which the two stores differ after the repair. `restarts`: times the writer died by itself.
     """
 
@@ -34,6 +44,7 @@ class Outcome:
     divergent: int = 0
     restarts: int = 0
     seconds_to_repair: float = 0.0
+    oldest_s: float | None = None
     statuses: Counter[int] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -47,6 +58,11 @@ class Outcome:
     def repaired_in(self, seconds: float) -> None:
         self.seconds_to_repair = max(self.seconds_to_repair, seconds)
 
+    def answered_with(self, age_s: float) -> None:
+        """An answer to a client was so old; 0 for one that had all that was acknowledged."""
+        self.old += age_s > 0.0
+        self.oldest_s = max(self.oldest_s or 0.0, age_s)
+
     @property
     def failures(self) -> int:
         """Answers of 500 and above, and none at all."""
@@ -54,13 +70,14 @@ class Outcome:
 
     @property
     def is_whole(self) -> bool:
-        """No wrong answer, no bar lost, both stores the same, and what else the scenario promises."""
-        return not (self.wrong or self.lost or self.divergent or self.broken)
+        """No wrong or old answer, no bar lost, both stores the same, and what else the scenario promises."""
+        return not (self.wrong or self.old or self.lost or self.divergent or self.broken)
 
     def row(self) -> str:
         repaired = f"{self.seconds_to_repair:.1f}" if self.seconds_to_repair else "-"
         cells = (self.fault, f"{self.injected:,}", f"{self.answers:,}", f"{self.wrong:,}", f"{self.lost:,}", repaired)
-        return "| " + " | ".join([*cells, self.seen()]) + " |"
+        oldest = "-" if self.oldest_s is None else f"{self.oldest_s:.1f}"
+        return "| " + " | ".join([*cells, oldest, self.seen()]) + " |"
 
     def seen(self) -> str:
         counts = [f"{status or 'no answer'}: {count:,}" for status, count in sorted(self.statuses.items())]
@@ -70,7 +87,7 @@ class Outcome:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     heading = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}."
-    rule = "|---|" + "---:|" * 5 + "---|"
+    rule = "|---|" + "---:|" * (len(COLUMNS) - 2) + "---|"
     lines = ["| " + " | ".join(COLUMNS) + " |", rule, *(outcome.row() for outcome in outcomes)]
     return "\n".join([heading, "", *lines, ""])
 

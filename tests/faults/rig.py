@@ -1,6 +1,7 @@
 """Real processes around one directory: a web server, a writer that is started again when it dies, and clients."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from stockapi.config import Settings
 from tests import faults
 from tests.faults import failing_calls
-from tests.faults.clients import Clients
+from tests.faults.clients import Clients, Times
 from tests.faults.failing_calls import Plan
 from tests.faults.market import Series, Truth, all_series, not_as_in, version_of
 from tests.faults.outcome import Outcome
@@ -45,11 +46,21 @@ class Writer:
     `in_csv`, `in_both`: the newest acknowledged version of each series; what was saved in both is in CSV, too.
     """
 
-    def __init__(self, directory: Path, variables: dict[str, str], arguments: Sequence[str]):
-        self.in_csv: dict[Series, int] = {}
-        self.in_both: dict[Series, int] = {}
-        self.begun = self.well = 0
-        """How many cycles have begun, and which of them was the last to end without a failure."""
+    def __init__(
+        self,
+        directory: Path,
+        variables: dict[str, str],
+        arguments: Sequence[str],
+        *,
+        after: "Writer | None" = None,
+    ):
+        """:param after: goes on with the versions of another writer, and shares with it what is acknowledged."""
+        self.in_csv: dict[Series, int] = {} if after is None else after.in_csv
+        self.in_both: dict[Series, int] = {} if after is None else after.in_both
+        self.times: Times = {} if after is None else after.times
+        self.acknowledgements = 0
+        self.begun = self.ended = self.well = 0
+        """How many cycles have begun and ended, and which of them was the last to end without a failure."""
         self.asked = self.starts = self.deaths = self.own_deaths = 0
         self.last_words = ""
         """Why the last one ended: its exit status (negative: the signal), and what it could not do."""
@@ -121,6 +132,14 @@ class Writer:
     def next_version(self) -> int:
         return 1 + min((self.in_csv.get(series, -1) for series in self._series.values()), default=-1)
 
+    def cycle(self) -> None:
+        """Begin one now, and wait until everything of it is at least in CSV."""
+        self.ready.wait(PATIENCE_S)
+        version, ended = self.next_version(), self.ended
+        assert self.pid is not None, self.last_words
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(lambda: self.ended > ended and self.next_version() > version, "a cycle")
+
     def wait_for_cycle(self, timeout_s: float = PATIENCE_S) -> float:
         """Until one has ended without a failure that has begun after now. :returns: the seconds it took."""
         begun = self.begun
@@ -143,11 +162,14 @@ class Writer:
                 case ["begin"]:
                     self.begun += 1
                 case ["end", failed]:
+                    self.ended += 1
                     self.well = self.begun if failed == "0" else self.well
                 case ["born" | "ready" | "hit" | "failed" | "dead" as event, *rest]:
                     self._live(event, rest)
 
     def _acknowledge(self, series: Series, version: int, *, in_both: bool) -> None:
+        self.acknowledgements += 1
+        self.times.setdefault(series, []).append((version, time.monotonic()))
         self.in_csv[series] = version
         if in_both:
             self.in_both[series] = version
@@ -236,10 +258,11 @@ class Rig:
         newest = dict(self.writer.in_csv)
         seconds = self.writer.wait_for_cycle(timeout_s)
         return seconds + wait_until(
-            lambda: all(self._is_repaired(series, newest[series]) for series in self.series), "repair", timeout_s
+            lambda: all(self.is_repaired(series, newest[series]) for series in self.series), "repair", timeout_s
         )
 
-    def _is_repaired(self, series: Series, version: int) -> bool:
+    def is_repaired(self, series: Series, version: int) -> bool:
+        """Whether SQLite answers for the series, and with this version or a newer one."""
         for limit in (1, 100_000):  # first the cheap question
             answer = self.clients.newest_bar(*series, limit)
             if answer is None or answer[0] != "sqlite" or version_of(*series, answer[1]) < version:
@@ -289,10 +312,13 @@ def running(
     clients: int = 2,
     web: dict[str, str] | None = None,
     failing_files: str | None = None,
+    web_without: str | None = None,
+    launcher: Sequence[str] = (),
 ) -> Iterator[Rig]:
     """Web server, writer (already writing) and clients. `arguments`: of the writer; `web`: variables of the server.
 
     `failing_files`: the writer's calls on files with names that end so can be made to fail.
+    `web_without`: the guard that is taken away from the web (see `tests.faults.web`). `launcher`: starts it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     shared = environment(directory, **(variables or {}))
@@ -303,9 +329,11 @@ def running(
         writer = Writer(directory, shared | {"LOG_LEVEL": "warning"} | failing, arguments)
         stack.callback(writer.close)
         writer.go()
-        server = stack.enter_context(running_server(directory, shared | WEB | (web or {})))
+        spoilt = [sys.executable, "-m", "tests.faults.web", web_without] if web_without else []
+        starting = running_server(directory, shared | WEB | (web or {}), launcher=[*launcher, *spoilt])
+        server = stack.enter_context(starting)
         wait_until(lambda: writer.next_version() > 1, "the first versions")
-        crowd = Clients(server.port, all_series(), writer.in_both, clients)
+        crowd = Clients(server.port, all_series(), writer.in_csv, clients, writer.times)
         stack.callback(crowd.stop)
         rig = Rig(shared, server, writer, crowd)
         wait_until(rig.has_answered_everywhere, "an answer of each process of the web")

@@ -13,7 +13,8 @@ with each cycle: a process that can be killed, ready to write within millisecond
     dead STATUS                 it has ended
     failed REASON               it could not start
 
-SIGTERM ends a writer as it ends a worker; SIGUSR1 sets its clock back by an hour, SIGUSR2 forward.
+SIGTERM ends a writer as it ends a worker; SIGHUP ends the pause between two cycles. SIGUSR1 sets its clock back by an
+hour, SIGUSR2 forward.
 
 `--without GUARD` takes one guard of the product away, to show what it is good for.
 """
@@ -37,19 +38,31 @@ from stockapi.logs import configure_logging
 from stockapi.models import Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services import durable
+from stockapi.services import writer_lock as writer_lock_module
 from stockapi.services.csv_enhancer import EnhancementStats, OpenSeries
 from stockapi.services.csv_store import journal
 from stockapi.services.ingest import sync
 from stockapi.services.stores import Stores
+from stockapi.services.upkeep import reconcile
+from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.writer_lock import writer_lock
 from tests.faults import failing_calls
 from tests.faults.failing_calls import Plan
 from tests.faults.market import TICKERS, VersionedProvider
 from workers import __main__ as worker
 from workers import loop
+from workers.catch_up_loop import CatchUpLoop
 from workers.clocks import Clocks
 
-GUARDS = ("journal", "reconciling", "fsync", "directory fsync", "rest of short writes")
+GUARDS = (
+    "journal",
+    "reconciling",
+    "fsync",
+    "directory fsync",
+    "rest of short writes",
+    "second pass",
+    "lock check",
+)
 
 
 def main() -> None:
@@ -79,6 +92,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cycles", type=int, help="write so many in this process, from version 0 on, and end")
     parser.add_argument("--scheduled", action="store_true", help="a cycle a second, by the worker's own timetable")
     parser.add_argument("--pause-ms", type=int, default=0, help="between two cycles")
+    parser.add_argument("--catch-up", action="store_true", help="look every second whether SQLite can catch up")
+    parser.add_argument(
+        "--save-while-rebuilding", action="store_true", help="save all series before a new database is put in place"
+    )
     parser.add_argument("--slow-ms", type=int, default=0, help="stop in the middle of each write in place")
     parser.add_argument("--user", type=int, help="whose permissions it has")
     parser.add_argument("--without", choices=GUARDS)
@@ -104,8 +121,9 @@ def _fork(write: Callable[[], None], plan: Plan | None = None) -> None:
 
 def _write(settings: Settings, arguments: argparse.Namespace, version: int) -> None:
     """As `python -m workers` does, but for the market, the pace, and that it says what it has saved."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop, go_on = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: (stop.set(), go_on.set()))
+    signal.signal(signal.SIGHUP, lambda *_: go_on.set())
     signal.signal(signal.SIGUSR1, _Clock.move)
     signal.signal(signal.SIGUSR2, _Clock.move)
     loop.schedule.datetime = SimpleNamespace(**{**vars(loop.schedule.datetime), "datetime": _Clock})
@@ -116,17 +134,43 @@ def _write(settings: Settings, arguments: argparse.Namespace, version: int) -> N
     job = loop.Job("daily", Mode.VN, tuple(Interval), VersionedProvider.tickers, lambda _now: 1)
     with writer_lock(settings, [Mode.VN]):
         stores = Stores.of(settings)
+        provider.version = version
+        if arguments.save_while_rebuilding:
+            replace_attribute(DatabaseUtils, "swap_in", _saving_first(DatabaseUtils.swap_in, stores, provider))
         if arguments.without != "reconciling":
             worker._recover(stores, Mode.VN, datetime.now(UTC), stop)
         say("ready")
-        provider.version = version
         cycles = _Cycles(stores, [job], provider, stop, Clocks(lambda: _Clock.now(UTC)))
+        if arguments.catch_up:
+            catching_up = CatchUpLoop(stores, [Mode.VN], stop, Clocks(lambda: _Clock.now(UTC)))
+            threading.Thread(target=catching_up.run, daemon=True).start()
         if arguments.scheduled:
             cycles.run()
         while not stop.is_set() and provider.version - version != arguments.cycles:
-            cycles.run_once()
-            stop.wait(arguments.pause_ms / 1000)
+            if provider.version > 1:  # the first two are what everything begins with
+                go_on.wait(arguments.pause_ms / 1000)
+                go_on.clear()
+            if not stop.is_set():
+                cycles.run_once()
         stores.close()
+
+
+def _saving_first(swap_in: Callable[..., Any], stores: Stores, provider: VersionedProvider) -> Callable[..., Any]:
+    """Another thread of the worker saves a version of every series just before a new database is put in place."""
+
+    def save_all() -> None:
+        provider.version += 1
+        for ticker in provider.tickers():
+            for interval in Interval:
+                _acknowledged(stores, provider, SeriesKey(Mode.VN, ticker, interval), _Clock.now(UTC))
+
+    def saving_first(*arguments: Any) -> Any:
+        other = threading.Thread(target=save_all)
+        other.start()
+        other.join()
+        return swap_in(*arguments)
+
+    return saving_first
 
 
 class _Cycles(loop.WorkerLoop):
@@ -175,6 +219,10 @@ def _take_away(guard: str | None) -> None:
             replace_attribute(OpenSeries, "reconcile_if_out_of_step", lambda _self: None)
             replace_attribute(loop, "reconcile_out_of_step", lambda *_: {})
             replace_attribute(OpenSeries, "reconcile", lambda _self, **_how: (EnhancementStats(), None))
+        case "second pass":
+            _rebuild_in_one_pass()
+        case "lock check":
+            replace_attribute(writer_lock_module, "require_held", lambda: None)
         case "rest of short writes":
             replace_attribute(journal, "write_range", lambda file, start, data: os.pwrite(file, data, start))
         case "fsync":
@@ -183,6 +231,20 @@ def _take_away(guard: str | None) -> None:
         case "directory fsync":
             for module in (durable, journal):
                 replace_attribute(module, "fsync_directory", lambda _directory: None)
+
+
+def _rebuild_in_one_pass() -> None:
+    """What others save while a new database is filled is not brought over when it is in place."""
+    each, rebuild = reconcile._reconcile_each, reconcile.rebuild
+
+    def rebuild_in_one_pass(*arguments: Any) -> Any:
+        replace_attribute(reconcile, "_reconcile_each", lambda *of, **how: each(*of, **how) if how else {})
+        try:
+            return rebuild(*arguments)
+        finally:
+            replace_attribute(reconcile, "_reconcile_each", each)
+
+    replace_attribute(reconcile, "rebuild", rebuild_in_one_pass)
 
 
 def replace_attribute(owner: Any, name: str, value: object) -> None:
