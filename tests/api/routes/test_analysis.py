@@ -274,6 +274,14 @@ def test_a_group_of_ones_own_is_the_sector_one_asked_for(directory: Path, tmp_pa
     assert names(ok(client.get(f"{TOP}?sector=BANKS"))["data"]["performers"]) == "ACB"
 
 
+@pytest.mark.parametrize("query", ["sector=NANG_LUONG", "sector=DIEN", "sector=thiet_bi_dien"])
+def test_names_of_sectors_that_only_this_api_had_are_aliases(directory: Path, tmp_path: Path, query: str) -> None:
+    file = tmp_path / "groups.json"
+    file.write_text('{"NANG_LUONG": ["FPT"], "Mine": ["VCB"]}')
+    performers = ok(client_of(directory, TICKER_GROUPS_FILE=str(file)).get(f"{TOP}?{query}"))["data"]["performers"]
+    assert [(each["symbol"], each["sector"]) for each in performers] == [("FPT", "NANG_LUONG")]
+
+
 # GET /analysis/ma-scores-by-sector
 
 

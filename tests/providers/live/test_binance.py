@@ -55,6 +55,15 @@ def test_binance_that_sends_the_same_page_again_is_refused(
     assert len(upstream.requests) == 2
 
 
+def test_coins_of_the_built_in_list_without_a_pair_are_not_asked_for(make: MakeProvider, tmp_path: Path) -> None:
+    without = {"HYPE", "LEO", "MNT", "XMR", "HNT", "BSV", "BTT"}
+    assert without.isdisjoint(make("binance").tickers())
+    assert {"BTC", "GRAM", "POL", "BTTC", "CC"} <= set(make("binance").tickers()), "CC: it is not known whether"
+    assert without <= set(make("cryptocompare").tickers())
+    (tmp_path / "coins.json").write_text('["XMR", "BTC"]')
+    assert make("binance", CRYPTO_LIST_FILE=str(tmp_path / "coins.json")).tickers() == ["XMR", "BTC"]
+
+
 @pytest.mark.parametrize("source", ["binance", "cryptocompare"])
 def test_a_coin_that_the_source_does_not_have_is_reported_once_a_day(
     source: str, make: MakeProvider, upstream: FakeUpstream, clock: FakeTime, tmp_path: Path
