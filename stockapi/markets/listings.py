@@ -35,6 +35,7 @@ from stockapi.models.mode import Mode
 
 LISTED: Final = "listed"
 DELISTED: Final = "delisted"
+STOCK: Final = "stock"
 NO_PAIR: Final = "none"
 _POINTS: Final = ("index", "future")
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Request, expect
 
+from stockapi.calc.price_bands import price_band
+from stockapi.markets import VN
 from tests.browser.explorer_page import (
     Explorer,
     cents,
@@ -102,11 +104,13 @@ def test_the_quote_is_the_last_day(explorer: Explorer) -> None:
     arrow, difference = change(last["close_changed"])[0], signed(last["close"] - before["close"], dong)
     last_change = f"{arrow} {difference} ({percent(last['close_changed'])})"
     expect(explorer.page.locator("#last-change")).to_have_text(last_change)
+    band = price_band(before["close"], VN.exchanges["HOSE"])
     facts = {
         "Day": time_text(last["time"]),
         "Open": dong(last["open"]),
         "High": dong(last["high"]),
         "Low": dong(last["low"]),
+        **{name.title(): dong(limit) for name, limit in band._asdict().items()},
         "Volume": compact(last["volume"]),
         "MA20": percent(last["ma20_score"]),
         "Source": "SQLite",

@@ -308,6 +308,26 @@ def test_the_copied_line_is_the_one_shown(explorer: Explorer) -> None:
     assert shlex.split(line) == ["curl", url]
 
 
+def test_comparisons_and_the_watch_list_have_a_line_for_each_request(first_visit: Explorer) -> None:
+    for symbol, mode in (("HPG", "vn"), ("BTC", "crypto")):
+        first_visit.open(symbol=symbol, mode=mode)
+        first_visit.part("star").click()
+    first_visit.open(symbol="VCB", compare="HPG,FPT")
+    first_visit.expect_state("ready", "watch-panel")
+    for kind, symbols in (("Compare", ["HPG", "FPT"]), ("Watch list", ["HPG", "BTC"])):
+        first_visit.part("which").select_option(label=kind)
+        expect(first_visit.part("curl")).to_contain_text(symbols[0])
+        lines = (first_visit.part("curl").text_content() or "").splitlines()
+        for line, symbol in zip(lines, symbols, strict=True):
+            program, url = shlex.split(line)
+            assert program == "curl"
+            with urlopen(url) as answer:
+                assert list(json.load(answer)) == [symbol]
+    first_visit.open(symbol="VCB")
+    first_visit.part("which").select_option(label="Compare")
+    expect(first_visit.part("copy")).to_be_disabled()
+
+
 def test_every_line_works(explorer: Explorer) -> None:
     explorer.open(
         symbol="VCB", profile="view", from_="2026-02-25", to="2026-02-27", sector="NGAN_HANG", date="2026-02-27"

@@ -37,6 +37,15 @@ def test_what_has_no_bars_is_not_offered(explorer: Explorer) -> None:
     expect(explorer.page.locator("#ticker-list .none")).to_be_visible()
 
 
+def test_the_chart_is_asked_for_before_what_stands_below_it(first_visit: Explorer) -> None:
+    asked: list[str] = []
+    first_visit.page.on("request", lambda request: asked.append(request.url.removeprefix(first_visit.server.url)))
+    first_visit.open(symbol="VCB")
+    quote, bars, *_ = [url for url in asked if re.match(r"/(tickers|analysis)", url)]
+    assert "symbol=VCB&interval=1D&limit=2&" in quote
+    assert re.search(r"symbol=VCB&interval=1D&limit=\d{3}&", bars)
+
+
 def test_what_is_watched_is_kept_with_its_price(first_visit: Explorer) -> None:
     first_visit.open(symbol="VCB")
     star, rows = first_visit.part("star"), first_visit.part("watch").get_by_role("listitem")

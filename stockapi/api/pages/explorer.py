@@ -4,6 +4,7 @@ Its scripts know no market by name, and no interval except the day. They read bo
 enums and the records of the markets.
 """
 
+import math
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
 from stockapi.markets import market_of
 from stockapi.markets.calendar import Calendar
+from stockapi.markets.listings import STOCK, listings
+from stockapi.markets.tickers import tickers_for
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
 from stockapi.models.mode import Mode
 
@@ -90,8 +93,26 @@ def _market(mode: Mode, settings: Settings, year: int) -> dict[str, object]:
         "sessionMs": market.calendar.session_s * 1_000,
         "holidays": market.calendar.holidays(range(year - 1, year + 2)),
         "daysPerWeek": market.calendar.days_per_week,
+        "exchanges": _exchanges(mode, settings),
         "isWholeVolume": market.has_whole_volume,
         "isOneSector": market.list_group is not None,
+    }
+
+
+def _exchanges(mode: Mode, settings: Settings) -> dict[str, object]:
+    """For each exchange the rules of `calc.price_bands` and the stocks, of those that are followed, in one short text.
+
+    JSON has no infinity, so the last limit is null.
+    """
+    followed = map(listings(mode).get, tickers_for(mode, settings))
+    stocks = [each for each in followed if each is not None and each.type == STOCK]
+    return {
+        name: {
+            "limitPercent": exchange.limit_percent,
+            "ticks": [(None if math.isinf(limit) else limit, tick) for limit, tick in exchange.ticks],
+            "stocks": " ".join(each.symbol for each in stocks if each.exchange == name),
+        }
+        for name, exchange in market_of(mode).exchanges.items()
     }
 
 

@@ -20,8 +20,8 @@ export class Comparison {
 
   /**
    * Ask for what is missing. @param {string[]} symbols @param {import("./bars.js").Held} held
-   * @returns {Promise<string[] | undefined>} reasons of those that could not be had; undefined when there was nothing to ask, or
-   *   something newer has been asked since
+   * @returns {Promise<{reasons: string[], urls: string[]} | undefined>} why some could not be had, and what was asked; undefined
+   *   when there was nothing to ask, or something newer has been asked since
    */
   async load(symbols, { what, series }) {
     const key = JSON.stringify([what, symbols, series.time[0], series.time.at(-1)]);
@@ -36,7 +36,8 @@ export class Comparison {
     if (signal.aborted) return undefined;
     this._found = new Map(symbols.flatMap((symbol, at) => (answers[at].value ? [[symbol, answers[at].value.data]] : [])));
     if (answers.some(({ reason }) => reason)) this._key = "";
-    return answers.flatMap(({ reason }, at) => (reason ? [`${symbols[at]}: ${reason.message}`] : []));
+    const reasons = answers.flatMap(({ reason }, at) => (reason ? [`${symbols[at]}: ${reason.message}`] : []));
+    return { reasons, urls: answers.map(({ value, reason }) => (value ?? reason).url).filter(Boolean) };
   }
 }
 

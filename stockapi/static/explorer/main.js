@@ -7,7 +7,7 @@ import { byId } from "./dom.js";
 import { clockName, sectorName } from "./format.js";
 import { installLanguage, t } from "./i18n.js";
 import { installLinks } from "./links.js";
-import { isIndex, unitOf } from "./markets.js";
+import { exchangeOf, isIndex, unitOf } from "./markets.js";
 import { Panels } from "./panels.js";
 import { showName } from "./quote.js";
 import { INTERVALS } from "./ranges.js";
@@ -59,10 +59,9 @@ onChange(store.state, new Set(Object.values(NEEDS).flat()));
 function onChange(state, changed) {
   const needs = (panel) => NEEDS[panel].some((key) => changed.has(key));
   showControls(state);
-  if (needs("market")) panels.listing.load();
-  else if (changed.has("sector") || changed.has("symbol")) panels.drawHeat();
   if (needs("quote")) panels.watchList.showStar();
   showTicker();
+  // The chart's requests go first: a browser has six connections to a server, and what comes later waits.
   if (needs("quote")) loadQuote();
   if (needs("bars")) loadBars();
   else if (needs("look")) panels.price.draw();
@@ -71,6 +70,8 @@ function onChange(state, changed) {
   else if (changed.has("symbol")) panels.drawPerformers();
   if (needs("sectors")) panels.sectors.load();
   else if (changed.has("sector") || changed.has("symbol")) panels.drawSectors();
+  if (needs("market")) panels.listing.load();
+  else if (changed.has("sector") || changed.has("symbol")) panels.drawHeat();
 }
 
 async function loadQuote() {
@@ -89,7 +90,7 @@ function showTicker() {
   const group = Object.keys(market.groups).find((name) => market.groups[name].includes(symbol));
   const kind = isIndex(mode, symbol) ? t("Indices") : group && sectorName(group);
   const clock = INTERVALS.get(interval).isIntraday ? t("times in {clock}", { clock: clockName(mode) }) : "";
-  showName(symbol, market.names[symbol], [kind, clock].filter(Boolean).join(" \u00b7 "));
+  showName(symbol, market.names[symbol], [kind, exchangeOf(mode, symbol), clock].filter(Boolean).join(" \u00b7 "));
   showSectorChoice(Object.keys(market.groups), sector);
   typeahead.symbol = symbol;
   document.title = `${symbol} \u00b7 ${t("Market explorer")}`;

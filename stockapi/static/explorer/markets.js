@@ -14,6 +14,7 @@ const FACTS = JSON.parse(document.body.dataset.facts);
  * @property {string[]} holidays days without a session, weekends not counted
  * @property {number} sessionMs from the open of a trading day to its close; 24 hours where it never closes
  * @property {number} daysPerWeek on which it trades
+ * @property {Record<string, import("./bands.js").Rules>} exchanges that limit a day's prices
  * @property {boolean} isWholeVolume volume is a number of shares, not of fractions of a coin
  * @property {boolean} isOneSector
  */
@@ -25,6 +26,15 @@ export const MARKETS = new Map(FACTS.markets.map((market) => [market.mode, marke
 export function isIndex(mode, symbol) {
   return MARKETS.get(mode).indices.some((name) => (name.endsWith("*") ? symbol.startsWith(name.slice(0, -1)) : symbol === name));
 }
+
+const exchanges = new Map(
+  FACTS.markets.flatMap((market) =>
+    Object.entries(market.exchanges).flatMap(([name, { stocks }]) => stocks.split(" ").map((symbol) => [`${market.mode}:${symbol}`, name])),
+  ),
+);
+
+/** The exchange of a stock; "" when it is not known, or is none. */
+export const exchangeOf = (mode, symbol) => exchanges.get(`${mode}:${symbol}`) ?? "";
 
 /** @returns {"dong" | "points" | "usd"} */
 export const unitOf = (mode, symbol) => (isIndex(mode, symbol) ? "points" : MARKETS.get(mode).unit);

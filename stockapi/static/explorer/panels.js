@@ -60,7 +60,7 @@ export class Panels {
       },
       onRequest: (url) => requests.made("listing", url),
     });
-    this.watchList = new WatchList(store, loader, LIVE_MS);
+    this.watchList = new WatchList(store, { loader, everyMs: LIVE_MS, onRequests: (...urls) => requests.made("watch", ...urls) });
   }
 
   /** Names and sectors of the market that is shown; empty until they are known. @returns {import("./listing.js").Listing} */
@@ -153,7 +153,8 @@ export class Panels {
     this._quoteDay = data.time.at(-1) ?? "";
     this._quoteAt = data.at.at(-1);
     if (!this._quoteDay) return t("No daily bars.");
-    showQuote(data, source, this._unitOf(this._store.state.symbol));
+    const { mode, symbol } = this._store.state;
+    showQuote(data, source, { mode, symbol, unit: this._unitOf(symbol) });
     return undefined;
   }
 

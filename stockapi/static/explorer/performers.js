@@ -1,17 +1,18 @@
 /** Tables of the best and the worst of the market. */
 
+import { toneOfDay } from "./bands.js";
 import { el, keepingFocus } from "./dom.js";
 import { arrow, compact, direction, percent, price, sectorName, signedCompact } from "./format.js";
 import { t } from "./i18n.js";
 import { tickerLink } from "./links.js";
 
-const change = (value) => el("span", { class: `change ${direction(value)}` }, `${arrow(value)} ${percent(value)}`.trim());
+const change = (value, tone = direction(value)) => el("span", { class: `change ${tone}` }, `${arrow(value)} ${percent(value)}`.trim());
 
 /**
  * @typedef {object} Column
  * @property {string} name @property {string} key what it is sorted by
  * @property {string} [title] @property {string} className
- * @property {(row: object, unitOf: (symbol: string) => import("./format.js").Unit) => string | Node} cell
+ * @property {(row: object, unitOf: (symbol: string) => import("./format.js").Unit, mode: string) => string | Node} cell
  */
 
 /** @param {string} sort @returns {Column[]} */
@@ -23,7 +24,7 @@ function columns(sort) {
   const narrow = (key) => (isExtra(key) ? "" : "wide");
   return [
     { name: "Close", key: "close", className: "", cell: (row, unitOf) => price(row.close, unitOf(row.symbol)) },
-    { name: "Change", key: "close_changed", className: "", cell: (row) => change(row.close_changed) },
+    { name: "Change", key: "close_changed", className: "", cell: (row, _, mode) => change(row.close_changed, toneOfDay(mode, row.symbol, row.close, row.close_changed)) },
     { name: "Volume", key: "volume", className: narrow("volume"), cell: (row) => compact(row.volume) },
     {
       name: "Vol. ch.", key: "volume_changed", className: narrow("volume_changed"),
@@ -73,7 +74,7 @@ function showPerformers(table, performers, { sort, mode, symbol, unitOf, onPick 
     if (isCurrent) pick.setAttribute("aria-current", "true");
     const line = el("tr", { class: isCurrent ? "current" : "" }, el("th", { scope: "row" }, pick));
     line.addEventListener("click", (event) => event.target.closest("a") || onPick(row.symbol));
-    line.append(...shown.map((column) => el("td", { class: column.className }, column.cell(row, unitOf))));
+    line.append(...shown.map((column) => el("td", { class: column.className }, column.cell(row, unitOf, mode))));
     return line;
   });
   keepingFocus(table, () => table.tBodies[0].replaceChildren(...bodies));

@@ -119,8 +119,11 @@ export class Price {
 
   async _loadComparison() {
     const { compare } = this._store.state;
-    const reasons = await this._comparison.load(compare, this._held);
-    if (!reasons || !this._held) return;
+    if (compare.length === 0) this._requests.made("compare");
+    const asked = await this._comparison.load(compare, this._held);
+    if (!asked || !this._held) return;
+    const { reasons, urls } = asked;
+    this._requests.made("compare", ...urls);
     if (reasons.length > 0) announce(reasons.join("; "));
     this._full = undefined;
     this._chart.show(this.series, this.look);
@@ -165,7 +168,9 @@ export class Price {
       const answer = await latestBars(this._held, signal);
       if (answer.data) return answer;
     }
-    return openBars(state, signal);
+    // The library starts while the answer is on its way.
+    const [answer] = await Promise.all([openBars(state, signal), this._chart.start(this.look.isIntraday)]);
+    return answer;
   }
 
   async _show(found, isRefresh) {
@@ -177,7 +182,6 @@ export class Price {
     }
     const { state } = this._store;
     if (found.isTooMuch) return this._offerCoarser(state);
-    await this._chart.start(this.look.isIntraday);
     const isShown = isRefresh && this._held !== undefined;
     const place = this._placeIn(found, state);
     if (!place && !isShown) {

@@ -1,4 +1,4 @@
-/** The requests the page has made, each as a line to paste into a terminal. */
+/** The requests the page has made, each as a line to paste into a terminal: where it took several, a line for each. */
 
 import { announce, byId, fillSelect } from "./dom.js";
 import { t } from "./i18n.js";
@@ -11,6 +11,8 @@ const KINDS = [
   ["performers", "Performers"],
   ["sectors", "Sector strength"],
   ["listing", "Heat map"],
+  ["compare", "Compare"],
+  ["watch", "Watch list"],
 ];
 
 /** In single quotes a shell takes everything as it is; a single quote itself never stands unescaped in a URL of ours. */
@@ -26,16 +28,16 @@ export class RequestLine {
     this._show();
   }
 
-  /** @param {string} kind one of `KINDS` @param {string} url */
-  made(kind, url) {
-    this._urls[kind] = url;
+  /** @param {string} kind one of `KINDS` @param {string[]} urls as many as it took */
+  made(kind, ...urls) {
+    this._urls[kind] = urls;
     this._show();
   }
 
   _show() {
-    const url = this._urls[this._which.value];
-    byId("curl").textContent = url ? line(url) : t("not asked yet");
-    byId("copy").disabled = !url;
+    const urls = this._urls[this._which.value] ?? [];
+    byId("curl").textContent = urls.map(line).join("\n") || t("not asked yet");
+    byId("copy").disabled = urls.length === 0;
   }
 
   async _copy() {

@@ -1,8 +1,9 @@
 /** The tickers one watches, kept in the browser's own storage, with their last price and change. */
 
 import { fetchLast } from "./api.js";
+import { toneOfDay } from "./bands.js";
 import { byId, el, keepingFocus } from "./dom.js";
-import { arrow, direction, percent, price } from "./format.js";
+import { arrow, percent, price } from "./format.js";
 import { t } from "./i18n.js";
 import { tickerLink } from "./links.js";
 import { MARKETS, unitOf } from "./markets.js";
@@ -14,14 +15,21 @@ const MOST = 50;
 /** @typedef {{mode: string, symbol: string}} Watched */
 
 export class WatchList {
-  /** @param {import("./state.js").Store} store @param {(name: string, id: string, parts: object) => import("./loader.js").Loader} loader @param {number} everyMs */
-  constructor(store, loader, everyMs) {
-    Object.assign(this, { _store: store, _star: byId("star") });
+  /**
+   * @param {import("./state.js").Store} store
+   * @param {object} parts
+   * @param {(name: string, id: string, parts: object) => import("./loader.js").Loader} parts.loader
+   * @param {number} parts.everyMs @param {(...urls: string[]) => void} parts.onRequests
+   */
+  constructor(store, { loader, everyMs, onRequests }) {
+    Object.assign(this, { _store: store, _star: byId("star"), _onRequests: onRequests });
     this._loader = loader("Watch list", "watch-panel", {
       fetch: (_, signal) => fetchWatched(this._kept, signal),
-      show: ({ data }) => this._draw(data),
+      show: ({ data, urls }) => {
+        onRequests(...urls);
+        this._draw(data);
+      },
       everyMs,
-      onRequest: () => {},
     });
     this._star.addEventListener("click", () => this._toggle(store.state));
     addEventListener("storage", ({ key }) => key === KEY && this.load()); // changed in another tab
@@ -31,8 +39,12 @@ export class WatchList {
   load() {
     this._kept = stored();
     this.showStar();
-    if (this._kept.length === 0) this._loader.settle(t("Nothing yet: the star beside a ticker puts it here."));
-    else this._loader.load();
+    if (this._kept.length > 0) {
+      this._loader.load();
+      return;
+    }
+    this._onRequests();
+    this._loader.settle(t("Nothing yet: the star beside a ticker puts it here."));
   }
 
   /** Whether the ticker that is shown is watched. */
@@ -64,7 +76,7 @@ export class WatchList {
     const remove = el("button", { type: "button", class: "remove", "aria-label": label, title: label, textContent: "\u00d7" });
     remove.addEventListener("click", () => this._toggle({ mode, symbol }));
     remove.dataset.key = `no ${symbol}`;
-    const tone = direction(change);
+    const tone = toneOfDay(mode, symbol, close, change);
     return el(
       "li", {}, tickerLink(mode, symbol), el("span", { class: tone, textContent: price(close, unitOf(mode, symbol)) }),
       el("span", { class: `change ${tone}`, textContent: `${arrow(change)} ${percent(change)}`.trim() }), remove,
@@ -102,5 +114,5 @@ async function fetchWatched(list, signal) {
     return fetchLast(mode, symbols, signal, { isLive: true });
   });
   const answers = await Promise.all(asked);
-  return { ...answers[0], data: new Map(modes.map((mode, at) => [mode, answers[at].data])) };
+  return { ...answers[0], urls: answers.map(({ url }) => url), data: new Map(modes.map((mode, at) => [mode, answers[at].data])) };
 }
