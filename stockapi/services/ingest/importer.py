@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,6 +23,9 @@ from stockapi.services.csv_enhancer import FROM_THE_BEGINNING, SaveResult, open_
 from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
 from stockapi.services.ingest.sync import note_newest
 from stockapi.services.stores import Stores
+
+MOST_BARS: Final = 250_000
+"""The number of bars that files of the same tickers may have until they are saved: some 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class ImportResult:
     """The result of one table.
 
     `saved`: of each of its series what was written, 0 rows where all bars were known; without any, `error` says why.
+    Files of the same series are written together, and the last one of them has the rows.
     `bars`: how many were read. `damaged`: the lines that were quarantined. `notes`: what the user should know.
     `multiplied`: the tickers whose prices were.
     """
@@ -69,22 +73,30 @@ class ImportResult:
 def import_files(
     stores: Stores, files: list[ImportFile], now: datetime, options: ImportOptions
 ) -> Iterator[ImportResult | PassedOver]:
-    """Merge the bars of each file into both stores. The file overwrites stored bars of the same time; other stored bars
+    """Merge the bars of all files into both stores. A file overwrites stored bars of the same time; other stored bars
     stay.
 
     Indicators in the files are ignored; they are computed from the bars. Lines that are not bars go to the quarantine,
     unless they are so many that the file is none of bars: then nothing of it is kept, and its result has the error.
 
-    :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files before it are already imported.
+    The results come in the order in which the files are saved. A new table of other tickers, or too many bars, let
+    those before it be saved.
+
+    :raises StoreError: as `save_enhanced_csv_and_sqlite`; the files whose results have come are imported.
     """
     factor = LEGACY_FACTOR if options.multiplies else 1.0
     how = Reading(options.mode, latest_possible(now), options.layout, options.zone, factor)
+    group = _Group(stores, now, options)
     for file in files:
         for source, outcome in _tables(file, how):
             if isinstance(outcome, FileOfBars):
-                yield _import_table(stores, source, outcome, _When(now, _changed_at(file)), options)
+                table = group.prepared(source, outcome, _changed_at(file))
+                if not group.takes(table):
+                    yield from group.save()
+                group.add(table)
             else:
-                yield outcome
+                group.add(outcome)
+    yield from group.save()
 
 
 def _tables(file: ImportFile, how: Reading) -> Iterator[tuple[str, FileOfBars | ImportResult | PassedOver]]:
@@ -108,29 +120,108 @@ def _read(table: OpenedFile, how: Reading) -> FileOfBars | ImportResult | Passed
         return ImportResult(table.source, error=str(exc))
 
 
-def _import_table(
-    stores: Stores, source: str, table: FileOfBars, when: "_When", options: ImportOptions
-) -> ImportResult:
-    if table.damaged:
-        stores.quarantine.add(options.mode, source, table.damaged, when.now)
-    saved, multiplied = dict[SeriesKey, SaveResult](), set[str]()
-    renamed = stores.renames.of(options.mode).old([key.ticker for key in table.series])
-    for key, regular in table.series.items():
-        bars = regular.bars
-        if options.multiplies and not stores.settings.is_index(key.ticker, key.mode):
-            bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
-            multiplied.add(key.ticker)
-        # Under its old name nobody would find it: requests for that are answered with the new one.
-        saved[key] = _merge_and_save(stores, key._replace(ticker=renamed.get(key.ticker, key.ticker)), bars, when)
-    notes = [*table.notes, *_doubts(table, options), *(f"{old} is {new} now" for old, new in renamed.items())]
-    return ImportResult(
-        source,
-        saved,
-        sum(len(regular.bars) for regular in table.series.values()),
-        table.damaged,
-        tuple(f"{source}: {note}" for note in notes),
-        frozenset(multiplied),
-    )
+class _Part(NamedTuple):
+    """The bars of a series in one file, and when the file was last changed (Unix seconds)."""
+
+    bars: Bars
+    changed_at: int
+
+
+class _Table(NamedTuple):
+    """A table that has been read. `parts`: by the series as which each of its series is stored."""
+
+    parts: dict[SeriesKey, _Part]
+    result: ImportResult
+
+    @property
+    def tickers(self) -> set[str]:
+        return {key.ticker for key in self.parts}
+
+    @property
+    def bars(self) -> int:
+        return sum(len(part.bars) for part in self.parts.values())
+
+
+class _Group:
+    """Tables of the same tickers, one after the other, that are saved together: a series is written once for all its
+    monthly files. They are at most MOST_BARS, or one table.
+    """
+
+    def __init__(self, stores: Stores, now: datetime, options: ImportOptions) -> None:
+        self._stores = stores
+        self._now = now
+        self._options = options
+        self._forget()
+
+    def _forget(self) -> None:
+        self._outcomes: list[_Table | ImportResult | PassedOver] = []  # of all files since the last save, in order
+        self._tickers: set[str] = set()
+        self._bars = 0
+
+    def prepared(self, source: str, table: FileOfBars, changed_at: int) -> _Table:
+        """The table with full prices, and under the names its series have now."""
+        parts, multiplied = dict[SeriesKey, _Part](), set[str]()
+        renamed = self._stores.renames.of(self._options.mode).old([key.ticker for key in table.series])
+        for key, regular in table.series.items():
+            bars = regular.bars
+            if self._options.multiplies and not self._stores.settings.is_index(key.ticker, key.mode):
+                bars = Bars.of(bars.time, bars.prices * LEGACY_FACTOR, bars.volume)
+                multiplied.add(renamed.get(key.ticker, key.ticker))
+            # Under its old name nobody would find it: requests for that are answered with the new one.
+            now = key._replace(ticker=renamed.get(key.ticker, key.ticker))
+            known = [parts[now].bars] if now in parts else []
+            parts[now] = _Part(_in_one([*known, bars]), changed_at)
+        notes = [*table.notes, *_doubts(table, self._options), *(f"{old} is {new} now" for old, new in renamed.items())]
+        result = ImportResult(
+            source,
+            bars=sum(len(regular.bars) for regular in table.series.values()),
+            damaged=table.damaged,
+            notes=tuple(f"{source}: {note}" for note in notes),
+            multiplied=frozenset(multiplied),
+        )
+        return _Table(parts, result)
+
+    def takes(self, table: _Table) -> bool:
+        """Whether the table goes to those that are here."""
+        if not self._tickers:
+            return True
+        return not self._tickers.isdisjoint(table.tickers) and self._bars + table.bars <= MOST_BARS
+
+    def add(self, outcome: _Table | ImportResult | PassedOver) -> None:
+        self._outcomes.append(outcome)
+        if isinstance(outcome, _Table):
+            self._tickers |= outcome.tickers
+            self._bars += outcome.bars
+
+    def save(self) -> Iterator[ImportResult | PassedOver]:
+        """Save all series, yield all outcomes, and forget them.
+
+        :raises StoreError: as `import_files`.
+        """
+        outcomes = self._outcomes
+        tables = [each for each in outcomes if isinstance(each, _Table)]
+        self._forget()
+        for table in tables:
+            if table.result.damaged:
+                self._stores.quarantine.add(self._options.mode, table.result.source, table.result.damaged, self._now)
+        keys = dict.fromkeys(key for table in tables for key in table.parts)
+        saved = {key: self._save(key, [each.parts[key] for each in tables if key in each.parts]) for key in keys}
+        for table in reversed(tables):  # the last one of a series has what was written of it
+            table.result.saved.update({key: saved.pop(key, SaveResult()) for key in table.parts})
+        yield from (each.result if isinstance(each, _Table) else each for each in outcomes)
+
+    def _save(self, key: SeriesKey, parts: list[_Part]) -> SaveResult:
+        bars = _in_one([part.bars for part in parts])
+        newest = int(bars.time[-1])
+        changed_at = [part.changed_at for part in parts if int(part.bars.time[-1]) == newest][-1]
+        return _merge_and_save(self._stores, key, bars, _When(self._now, changed_at))
+
+
+def _in_one(parts: list[Bars]) -> Bars:
+    """The bars of all parts, ascending. Of bars of the same time the last one wins."""
+    if len(parts) == 1:
+        return parts[0]
+    return Bars.empty(whole_volume=parts[0].has_whole_volume).merge(Bars.concatenate(parts))
 
 
 def _changed_at(file: ImportFile) -> int:

@@ -7,6 +7,8 @@ import os
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,6 +21,7 @@ from stockapi.formats.foreign.reader import Reading, read_bars
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.series import SeriesKey
+from stockapi.services.ingest import importer
 from stockapi.services.ingest.import_tree import EXPECTED, ImportFile, PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.upkeep.verification import check
@@ -175,6 +178,60 @@ def test_where_two_files_have_one_series_the_newer_kind_wins(stores: Stores, tre
     run_import(stores, tree)
     assert_in_both(stores, "FPT", [1, 20, 3])
     assert_in_both(stores, "FPT", [5, 6], Interval.HOURLY)
+
+
+@pytest.mark.parametrize(("most_bars", "writes"), [(importer.MOST_BARS, 3), (1, 8), (4, 8)])
+def test_many_files_of_a_series_are_one_import(
+    stores: Stores, tree: Path, monkeypatch: pytest.MonkeyPatch, most_bars: int, writes: int
+) -> None:
+    """Of overlapping bars the later file's count, however many files are saved together; each has its own result."""
+    monkeypatch.setattr(importer, "MOST_BARS", most_bars)
+    months = {"2024-01": [1, 2, 3], "2024-02": [4, 5, 6], "2024-03": [7, 8, 9]}
+    for month, closes in months.items():
+        days = tuple(f"{month}-{day}" for day in ("02", "03", "28"))
+        put(tree, f"{month}/FPT_1D.csv", [*rows("FPT", closes, days), "FPT,what,1,1,1,1,1"])
+        put(tree, f"{month}/FPT_1H.csv", rows("FPT", [10, 11], (f"{month}-02 02:00:00", f"{month}-02 03:00:00")))
+    put(tree, "2024-02/VCB_1D.csv", rows("VCB", [1, 2, 3]))
+    put(tree, "2024-04/FPT_1D.csv", rows("FPT", [99, 10], ("2024-03-28", "2024-04-02")))
+    saves = Mock(wraps=importer.save_enhanced_csv_and_sqlite)
+    monkeypatch.setattr(importer, "save_enhanced_csv_and_sqlite", saves)
+    results = run_import(stores, tree)
+    assert [(result.bars, len(result.damaged), result.error) for result in results] == [
+        *[(3, 1, None), (2, 0, None)] * 3,
+        (2, 0, None),
+        (3, 0, None),
+    ]
+    assert all(result.saved for result in results)
+    assert_in_both(stores, "FPT", [1, 2, 3, 4, 5, 6, 7, 8, 99, 10])
+    assert_in_both(stores, "FPT", [10, 11] * 3, Interval.HOURLY)
+    assert_in_both(stores, "VCB", [1, 2, 3])
+    assert len(quarantined(stores)) == 3
+    assert saves.call_count == writes
+
+
+def test_when_one_of_many_files_cannot_be_saved_those_before_it_are(
+    stores: Stores, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a crash: what is missing comes with the next import."""
+    put(tree, "ACB/2024-01_1D.csv", rows("ACB", [1, 2, 3]))
+    put(tree, "FPT.csv", rows("FPT", [1, 2, 3]))
+    put(tree, "VCB.csv", rows("VCB", [1, 2, 3]))
+    original = importer.save_enhanced_csv_and_sqlite
+
+    def failing(stores: Stores, key: SeriesKey, *rest: Any, **named: Any) -> Any:
+        if key.ticker == "FPT":
+            raise CsvError("the disk is full")
+        return original(stores, key, *rest, **named)
+
+    monkeypatch.setattr(importer, "save_enhanced_csv_and_sqlite", failing)
+    with pytest.raises(CsvError, match="the disk is full"):
+        run_import(stores, tree)
+    assert_in_both(stores, "ACB", [1, 2, 3])
+    assert not len(stores.in_csv("FPT"))
+    monkeypatch.undo()
+    run_import(stores, tree)
+    for ticker in ("ACB", "FPT", "VCB"):
+        assert_in_both(stores, ticker, [1, 2, 3])
 
 
 @pytest.mark.parametrize(
