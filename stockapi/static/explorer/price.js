@@ -119,11 +119,9 @@ export class Price {
 
   async _loadComparison() {
     const { compare } = this._store.state;
-    if (compare.length === 0) this._requests.made("compare");
-    const asked = await this._comparison.load(compare, this._held);
-    if (!asked || !this._held) return;
-    const { reasons, urls } = asked;
-    this._requests.made("compare", ...urls);
+    const { reasons, urls = [] } = (await this._comparison.load(compare, this._held)) ?? {};
+    if (reasons || compare.length === 0) this._requests.made("compare", ...urls);
+    if (!reasons || !this._held) return;
     if (reasons.length > 0) announce(reasons.join("; "));
     this._full = undefined;
     this._chart.show(this.series, this.look);
@@ -168,9 +166,7 @@ export class Price {
       const answer = await latestBars(this._held, signal);
       if (answer.data) return answer;
     }
-    // The library starts while the answer is on its way.
-    const [answer] = await Promise.all([openBars(state, signal), this._chart.start(this.look.isIntraday)]);
-    return answer;
+    return Promise.all([openBars(state, signal), this._chart.start(this.look.isIntraday)]).then(([answer]) => answer);
   }
 
   async _show(found, isRefresh) {
