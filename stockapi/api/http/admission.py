@@ -14,6 +14,7 @@ from flask import Flask, current_app, g, request
 
 from stockapi.api.http import limits
 from stockapi.api.server.abandoned import LOOK_EVERY_S
+from stockapi.api.server.freed_memory import expect_much
 from stockapi.context import services
 from stockapi.errors import AbandonedError, OverloadedError
 from stockapi.models.query import QueryParameters
@@ -89,6 +90,8 @@ class _Admission:
 
     def end(self) -> None:
         releases, self._releases = self._releases, ()
+        if releases:
+            expect_much()
         for release in releases:
             release()
 

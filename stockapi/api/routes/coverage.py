@@ -8,6 +8,7 @@ from stockapi.api.http import admission, limits, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
 from stockapi.markets import market_of
+from stockapi.models.interval import Interval
 from stockapi.models.query import QueryParameters
 from stockapi.models.timestamps import TimeStyle, written_times
 from stockapi.services.data_store.coverage import TickerCoverage
@@ -19,9 +20,9 @@ blueprint = Blueprint("coverage", __name__)
 def coverage() -> Response:
     """First bar, last bar, number of bars and gaps of each ticker. The parameters are in `schemas`."""
     query = parse_coverage_query(request.args, services().settings.markets)
-    if query.symbols is None:
-        # It looks up a time of every day; from CSV it reads every bar.
-        admission.admit(QueryParameters(mode=query.mode, interval=query.interval, start=0, limit=None))
+    # It looks up a time of every day; from CSV it reads every bar.
+    days = query.interval if query.symbols is None else Interval.DAILY
+    admission.admit(QueryParameters(mode=query.mode, interval=days, symbols=query.symbols, start=0, limit=None))
     result = services().coverage.read(query.mode, query.interval, query.symbols, limits.current())
     lasts = np.array([each.last for each in result.tickers.values()], dtype=np.int64)
     idle = market_of(query.mode).calendar.idle_days(lasts, int(services().clock().timestamp()))

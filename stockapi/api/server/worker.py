@@ -25,6 +25,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from stockapi.api.server import stop_signals
 from stockapi.api.server.abandoned import client_has_gone
 from stockapi.api.server.connection_counts import ConnectionCounts
+from stockapi.api.server.freed_memory import give_back
 from stockapi.api.server.paced_socket import PacedSocket, SlowReaderError
 from stockapi.logs import LineFormatter, key_values
 
@@ -179,7 +180,10 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         hosts = [value for name, value in req.headers if name == "HOST"]
         if (req.version >= (1, 1) and not hosts) or not all(map(_HOST.fullmatch, hosts)):
             raise errors.InvalidHeader("Host")
-        return super().handle_request(req, conn)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            give_back()
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         """gunicorn waits 5 seconds for an announced body: 8 requests that sent no body took 8 threads. It sends another

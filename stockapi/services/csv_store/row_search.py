@@ -20,11 +20,14 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_time
 from stockapi.models.window import Window
 from stockapi.services.csv_store.journal import FileView, Identity
+from stockapi.services.durable import FileState
 
 HEAD: Final = f"{HEADER}\n".encode()
 _SCAN_BYTES: Final = 1 << 21
 _STEP_BYTES: Final = 512
 _ROW_BYTES: Final = 256  # an estimate: rows have 120 to 250 bytes
+PARSING_TIMES: Final = 10
+"""To parse a row takes ten times as long as to check it."""
 _NEWLINE: Final = ord("\n")
 _ZERO: Final = ord("0")
 
@@ -34,16 +37,40 @@ class KnownFiles:
 
     def __init__(self) -> None:
         self._verdicts: dict[Path, tuple[Identity, bool]] = {}
+        self._checks: dict[Path, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def is_canonical(self, path: Path, rows: "CanonicalRows") -> bool:
-        """Whether the file is canonical: from memory while the file is unchanged, otherwise after a check."""
+        """Whether the file is canonical: from memory while the file is unchanged, otherwise after a check.
+
+        Threads that ask at the same time wait for the one that checks, instead of reading every byte each.
+        """
+        verdict = self._verdict(path, rows.view.identity)
+        if verdict is not None:
+            return verdict
         with self._lock:
-            identity, verdict = self._verdicts.get(path, (None, False))
-        if identity != rows.view.identity:
-            verdict = rows.are_canonical()
-            self.remember(path, rows.view.identity, verdict)
+            check = self._checks.setdefault(path, threading.Lock())
+        with check:
+            verdict = self._verdict(path, rows.view.identity)
+            if verdict is None:
+                verdict = rows.are_canonical()
+                self.remember(path, rows.view.identity, verdict)
         return verdict
+
+    def work_bytes(self, path: Path, state: FileState) -> int:
+        """How many bytes are looked through before a window of the file is found, weighed by what that takes: none of a
+        file that is known, each of one that is new or has changed, each several times of one that must be parsed.
+        """
+        with self._lock:
+            (known, _), verdict = self._verdicts.get(path, ((None, ""), False))
+        if known != state:
+            return state.size
+        return 0 if verdict else state.size * PARSING_TIMES
+
+    def _verdict(self, path: Path, identity: Identity) -> bool | None:
+        with self._lock:
+            known, verdict = self._verdicts.get(path, (None, False))
+        return verdict if known == identity else None
 
     def remember(self, path: Path, identity: Identity, verdict: bool) -> None:
         with self._lock:

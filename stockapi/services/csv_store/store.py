@@ -11,7 +11,7 @@ The time of change of the writer's lock file says when a file of the market was 
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +23,17 @@ from stockapi.formats.csv_format import HEADER, ParsedCsv, format_rows, parse_ro
 from stockapi.machine import memory_limit_bytes
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars
+from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
 from stockapi.services import durable, writer_lock
 from stockapi.services.csv_store import journal
 from stockapi.services.csv_store.journal import FileView
-from stockapi.services.csv_store.row_search import HEAD, CanonicalRows, KnownFiles
+from stockapi.services.csv_store.row_search import HEAD, PARSING_TIMES, CanonicalRows, KnownFiles
 from stockapi.services.csv_store.storable import require_no_loss, require_storable
 from stockapi.services.csv_store.tree import FILE_NAMES, OLD_NAMES, CsvTree
-from stockapi.services.durable import LockedError, csv_errors
+from stockapi.services.durable import FileState, LockedError, csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,18 @@ class CsvStore(CsvTree):
                     return found
             parsed = self._read_whole(key)
         return ParsedCsv(parsed.bars.take(window.positions(parsed.bars.time)), parsed.damaged, parsed.duplicates)
+
+    def work_bytes(self, mode: Mode, interval: Interval, tickers: Iterable[str], *, whole: bool = False) -> int:
+        """How many bytes of files have to be looked through before windows of these series are found, or, if `whole`,
+        to read the series: see `KnownFiles.work_bytes`. It takes one `stat` for each.
+        """
+        total = 0
+        for ticker in tickers:
+            path = f"{self._roots[mode]}/{ticker}/{FILE_NAMES[interval]}"
+            with suppress(OSError):  # no file, or none that can be read: reading it tells
+                state = FileState.of(os.stat(path))  # noqa: PTH116 - of each series of a market
+                total += state.size * PARSING_TIMES if whole else self._known.work_bytes(Path(path), state)
+        return total
 
     def newest_if_whole(self, key: SeriesKey) -> int | None:
         """The time of the newest bar (Unix seconds); None for no file, or one not as this store writes it."""

@@ -12,6 +12,7 @@ from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
+from stockapi.services.data_store.query_cost import rows_of_bytes
 from stockapi.services.sqlite_store import SqliteReader
 from stockapi.services.stores import Stores
 
@@ -73,6 +74,7 @@ class CoverageReader:
 
     def _from_csv(self, mode: Mode, interval: Interval, symbols: Sequence[str], limits: Limits) -> dict[str, Extent]:
         extents: dict[str, Extent] = {}
+        limits.admit(rows_of_bytes(self._csv.work_bytes(mode, interval, symbols, whole=True)))
         for symbol in limits.within(symbols, "reading CSV files"):
             bars = self._csv.read(SeriesKey(mode, symbol, interval)).bars
             if len(bars):

@@ -9,6 +9,7 @@ from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_store import FILE_NAMES, changed_ns
+from stockapi.services.data_store.query_cost import rows_of_bytes
 from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison, DatabaseFile
 from stockapi.services.stores import Stores
 
@@ -60,6 +61,10 @@ class Lag:
             return False
         return newest is not None and isinstance(last_time, int) and newest >= last_time
 
+    def work_bytes(self, key: SeriesKey) -> int:
+        """How many bytes `is_ahead` looks through."""
+        return self._csv.work_bytes(key.mode, key.interval, [key.ticker])
+
     def state(self, mode: Mode, database: DatabaseFile) -> "_State | None":
         """None when files have never been written: then nothing can be remembered."""
         written = self._csv.written_ns(mode)
@@ -83,12 +88,15 @@ class _Within:
         self._lag = lag
         self._limits = limits
         self._begun: _State | None = None
+        self._work_bytes = 0
 
     def is_behind(self, key: SeriesKey, csv_stamp: object, last_time: object) -> bool:
-        """:raises DeadlineError: after the deadline."""
+        """:raises DeadlineError, AbandonedError, OverloadedError: as `Limits`."""
         if not self._lag.may_be_behind(key, csv_stamp):
             return False
         self._limits.check("comparing SQLite with CSV files")
+        self._work_bytes += self._lag.work_bytes(key)
+        self._limits.admit(rows_of_bytes(self._work_bytes))
         return self._lag.is_ahead(key, last_time)
 
     def are_in_step(self, mode: Mode, interval: Interval, database: DatabaseFile) -> bool:

@@ -27,6 +27,7 @@ from stockapi.models.window import Window
 from stockapi.services.data_store.closed import ClosedBars
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
+from stockapi.services.data_store.query_cost import rows_of_bytes
 from stockapi.services.data_store.read_plan import ReadPlan, first_wanted
 from stockapi.services.sqlite_store import PrerenderedText, SqliteReader
 from stockapi.services.stores import Stores
@@ -216,6 +217,7 @@ class DataStore:
     def _query_from_csv(
         self, params: QueryParameters, symbols: Sequence[str], limits: Limits, closed: ClosedBars | None
     ) -> dict[str, Bars]:
+        limits.admit(rows_of_bytes(self._csv.work_bytes(params.mode, ReadPlan.of(params).base, symbols)))
         found: dict[str, Bars] = {}
         rows = 0
         for symbol in limits.within(symbols, "reading CSV files"):

@@ -34,10 +34,13 @@ NEVER = Event()  # never set: for work that nobody may interrupt
 _PAGE_BYTES = 8_192  # twice the default: half as many reads for an answer of many pages, see docs/decisions/005
 _PROGRESS_OPCODES = 10_000  # about 0.1 ms of work between two looks at the clock
 
-_Identity = tuple[int, tuple[int, int]]
-"""The process that opened a connection, and the device and inode of the opened file."""
+_Identity = tuple[int, tuple[int, int], tuple[int, ...]]
+"""The process that opened a connection, device and inode of the opened file, and the inodes of its log and of the index
+of the log (0: none).
+"""
 _FAULTS_OF_CONNECTION = frozenset({SqliteFault.CANNOT_OPEN, SqliteFault.OTHER})
 """After these the write connection is opened anew. A busy or full database does not spoil it."""
+_SIDES = ("-wal", "-shm")
 _CANNOT_OPEN = "unable to open database file"  # as SQLite says it
 
 _STATS = """
@@ -95,6 +98,8 @@ class DatabaseManager:
         """The markets whose file this process has written. If such a file disappears, a save must not create an empty
         one, because it would look like a market without bars. A rebuild creates a full one.
         """
+        self._without_log: dict[Mode, tuple[int, int]] = {}
+        """The files whose log was removed or replaced while this process wrote it."""
         self._write_locks = {mode: threading.RLock() for mode in Mode}
 
     # Reading
@@ -151,15 +156,16 @@ class DatabaseManager:
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA cell_size_check = ON")  # finds damage that would else be wrong rows
             connection.execute(SCHEMA_VERSION).fetchone()  # garbage and empty files fail here, not in mid-answer
-            is_current = _identity(path) == identity
+            found = _identity(path)
         except BaseException:
             connection.close()
             raise
-        if not is_current:
+        if found[1] != identity[1]:
             # The first statement opens the write-ahead log by its name. If the file was replaced just before that, the
             # connection would have the old file with the log of the new one.
             connection.close()
-            return self._open_reader(path, _identity(path))
+            return self._open_reader(path, found)
+        opened.identity = found  # the first statement may have made the log
         connection.set_progress_handler(opened.is_over, _PROGRESS_OPCODES)
         return opened
 
@@ -245,10 +251,15 @@ class DatabaseManager:
         path = self.settings.database_path(mode)
         opened = self._writers.get(mode)
         if opened is not None:
+            found = None
             with suppress(SqliteError):
-                if opened.identity == _identity(path):
+                found = _identity(path)
+                if opened.identity[:2] == found[:2] and _has_log_of(opened.identity, found):
                     return opened.connection
             self._forget_writer(mode)
+            if found is not None and opened.identity[:2] == found[:2]:
+                self._without_log[mode] = found[1]
+        self._require_log(mode)
         connection = self._open_writer(path, may_create=mode not in self._opened)
         try:
             apply_missing(mode, connection)
@@ -258,6 +269,14 @@ class DatabaseManager:
         self._writers[mode] = _OpenConnection(connection, _identity(path))
         self._opened.add(mode)
         return connection
+
+    def _require_log(self, mode: Mode) -> None:
+        """:raises SqliteError: as damage, when the log was removed or replaced while this process wrote it. What it had
+        committed is in the file or lost, and readers have opened another log. Only another file helps.
+        """
+        lost = self._without_log.get(mode)
+        if lost is not None and lost == self.file(mode):
+            raise SqliteError("the write-ahead log was removed or replaced under its writer", SqliteFault.CORRUPT)
 
     def _open_writer(self, path: Path, *, may_create: bool) -> sqlite3.Connection:
         with os_errors(cannot_open, _CANNOT_OPEN):
@@ -359,7 +378,19 @@ def _identity(path: Path) -> _Identity:
         status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise cannot_open(_CANNOT_OPEN)  # SQLite would wait for a pipe
-    return os.getpid(), FileState.of(status).file
+    return os.getpid(), FileState.of(status).file, tuple(_inode(f"{path}{side}") for side in _SIDES)
+
+
+def _has_log_of(opened: _Identity, found: _Identity) -> bool:
+    """Whether the log that a connection has opened is still there."""
+    return all(before in (0, now) for before, now in zip(opened[2], found[2], strict=True))
+
+
+def _inode(path: str) -> int:
+    """0 when there is no such file, or none that can be seen."""
+    with suppress(OSError):
+        return os.stat(path).st_ino  # noqa: PTH116 - asked twice by each query
+    return 0
 
 
 def uri(path: Path, mode: str) -> str:

@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ from flask.testing import FlaskClient
 from stockapi import create_app
 from stockapi.api.http import admission
 from stockapi.config import Settings
-from stockapi.errors import DeadlineError
+from stockapi.errors import AbandonedError, DeadlineError
 from stockapi.models import Interval, Mode
+from stockapi.services.data_store import query_cost
 from tests.support.server import Server, receive_all, running_server
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
@@ -84,6 +85,94 @@ def test_a_large_query_is_refused_while_another_is_being_sent(client: FlaskClien
 def test_a_small_query_is_answered_while_a_large_one_is_being_sent(client: FlaskClient, path: str) -> None:
     with client.get("/tickers?limit=1000"):
         assert client.get(path).status_code == 200
+
+
+def gone(stores: Stores) -> None:
+    stores.settings.vn_database_path.unlink()
+
+
+def behind(stores: Stores) -> None:
+    """CSV alone is written, by a worker that SQLite refused."""
+    apart = stores.with_settings(replace(stores.settings, sqlite_writes=False))
+    for interval, count in ((Interval.DAILY, 101), (Interval.MINUTE, 1_001)):
+        Stores.save(apart, "VCB", make_bars(count, interval), interval)  # type: ignore[arg-type]
+
+
+def well(_stores: Stores) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "path"),
+    [
+        (well, "/tickers?limit=1&cache=false"),
+        (well, "/tickers?symbol=VCB&interval=1m&limit=1&cache=false"),
+        (gone, "/tickers?limit=1"),
+        (gone, "/tickers?symbol=VCB&limit=1"),
+        (gone, "/analysis/top-performers"),
+        (behind, "/tickers?symbol=VCB&limit=1"),
+        (behind, "/tickers?limit=1"),
+        (behind, "/analysis/top-performers"),
+    ],
+)
+def test_files_that_must_be_looked_through_first_make_a_query_large(
+    make_app: Callable[..., Flask],
+    make_stores: MakeStores,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Stores], None],
+    path: str,
+) -> None:
+    """However few rows it answers. The next one finds them known, until they change."""
+    monkeypatch.setattr(query_cost, "_BYTES_OF_A_ROW", 10)
+    client = make_app().test_client()
+    spoil(make_stores())
+    with take_all_admissions(client.application):
+        refused = client.get(path)
+        assert (refused.status_code, refused.json) == (429, REFUSAL)
+    with client.get(path) as answer:
+        assert answer.status_code == 200
+    with take_all_admissions(client.application):
+        assert client.get(path).status_code == 200
+
+
+def test_coverage_from_csv_is_large_by_the_files_that_it_reads(
+    make_app: Callable[..., Flask], make_stores: MakeStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_cost, "_BYTES_OF_A_ROW", 10)
+    client = make_app().test_client()
+    gone(make_stores())
+    for _ in range(2):
+        with take_all_admissions(client.application):
+            assert client.get("/tickers/coverage?symbol=VCB&interval=1m").status_code == 429
+        with client.get("/tickers/coverage?symbol=VCB&interval=1m") as answer:
+            assert answer.status_code == 200
+
+
+def test_many_named_tickers_are_as_large_as_all(client: FlaskClient) -> None:
+    with client.get("/tickers?limit=1000"):
+        assert client.get("/tickers/coverage?symbol=VCB,FPT").status_code == 200
+        assert client.get("/tickers/coverage?symbol=VCB,FPT,ACB").status_code == 429
+
+
+@contextmanager
+def take_all_admissions(app: Flask) -> Iterator[None]:
+    control = app.extensions["stockapi.admission"]
+    control.admit(held := admission._Admission())
+    yield
+    held.end()
+
+
+def test_a_client_that_goes_while_it_waits_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_PATIENCE_S", 60.0)
+    control = admission.AdmissionControl(Flask("test").wsgi_app, 1)
+    control.admit(running := admission._Admission())
+    looks = iter([False, True])
+    with pytest.raises(AbandonedError, match="has gone while it waited"):
+        control.admit(admission._Admission(), has_gone=lambda: next(looks))
+    running.end()
+    for _ in range(2):
+        control.admit(following := admission._Admission())
+        following.end()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Searching a file by byte offset finds what reading all of it finds."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +21,7 @@ from stockapi.models.window import Window
 from stockapi.services.csv_store import CsvStore, row_search
 from stockapi.services.csv_store.journal import FileView, opened
 from stockapi.services.csv_store.row_search import CanonicalRows, KnownFiles
+from stockapi.services.durable import FileState
 from tests.support.csv_bars import DAY, START, flat_bars, rounded, times
 
 
@@ -117,6 +121,52 @@ def test_a_file_is_looked_through_once_until_it_changes(tmp_path: Path, monkeypa
             with rows_of(path) as rows:
                 assert known.is_canonical(path, rows) is verdict
         assert len(looks) == total
+
+
+def test_threads_that_ask_at_once_look_through_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "1m.csv"
+    path.write_text(text_of(flat_bars(times(20), 1.0, Mode.CRYPTO)))
+    looks, known, together = [], KnownFiles(), threading.Barrier(6)
+    real = CanonicalRows.are_canonical
+
+    def slowly(rows: CanonicalRows) -> bool:
+        looks.append(1)
+        time.sleep(0.1)
+        return real(rows)
+
+    monkeypatch.setattr(CanonicalRows, "are_canonical", slowly)
+
+    def ask(_: int) -> bool:
+        with rows_of(path) as rows:
+            together.wait(10)
+            return known.is_canonical(path, rows)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(ask, range(6))) == [True] * 6
+    assert len(looks) == 1
+
+
+def test_a_check_that_fails_keeps_no_other_thread_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, known = tmp_path / "1m.csv", KnownFiles()
+    path.write_text(text_of(flat_bars(times(20), 1.0, Mode.CRYPTO)))
+    with monkeypatch.context() as broken, rows_of(path) as rows:
+        broken.setattr(CanonicalRows, "are_canonical", None)
+        with pytest.raises(TypeError):
+            known.is_canonical(path, rows)
+    with rows_of(path) as rows:
+        assert known.is_canonical(path, rows)
+
+
+def test_what_is_looked_through_before_a_window_is_found(tmp_path: Path) -> None:
+    path, known = tmp_path / "1m.csv", KnownFiles()
+    text = text_of(flat_bars(times(20), 1.0, Mode.CRYPTO))
+    for content, times_its_size in ((text, 0), (text + "x", 10), (text, 0)):
+        path.write_text(content)
+        state = FileState.of(path.stat())
+        assert known.work_bytes(path, state) == len(content), "nobody has looked at it yet"
+        with rows_of(path) as rows:
+            known.is_canonical(path, rows)
+        assert known.work_bytes(path, state) == len(content) * times_its_size
 
 
 # Finding rows

@@ -18,8 +18,9 @@ from stockapi.models import Interval, Mode
 from stockapi.services.database_manager import manager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.database_manager.migrations import known_migrations
+from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from tests import faults
-from tests.support.stores import MakeStores, Stores, environment, make_bars
+from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -119,6 +120,63 @@ def test_a_replaced_file_is_noticed(stores: Stores, tmp_path: Path) -> None:
     other.db_manager.upgrade(Mode.VN)
     other.db_manager.close()
     assert stores.sqlite_store.ledger(Mode.VN) == {}
+
+
+LOGS = [["-shm"], ["-wal"], ["-shm", "-wal"]]
+
+
+def clean_away(stores: Stores, sides: list[str]) -> None:
+    for side in sides:
+        Path(f"{stores.settings.vn_database_path}{side}").unlink()
+
+
+@pytest.mark.parametrize("sides", LOGS)
+def test_a_log_that_is_removed_under_its_writer_makes_the_database_damaged(stores: Stores, sides: list[str]) -> None:
+    """What was committed may be lost, and readers see another log than the writer: CSV fills another file."""
+    stores.save("VCB", make_bars(10))
+    reader = Stores.of(stores.settings)
+    assert len(reader.in_sqlite("VCB")) == 10
+    clean_away(stores, sides)
+    for _ in range(2):  # whoever meets it first, a heartbeat for example, does not hide it from the others
+        with pytest.raises(SqliteError, match="was removed or replaced under its writer") as caught:
+            stores.db_manager.upgrade(Mode.VN)
+        assert caught.value.fault is SqliteFault.CORRUPT
+    stores.save("VCB", make_bars(20))
+    reconcile_out_of_step(stores, Mode.VN, NOW)
+    for each in (stores, reader, Stores.of(stores.settings)):
+        assert each.in_sqlite("VCB").equals(make_bars(20))
+        each.db_manager.close()
+    stores.save("VCB", make_bars(30))
+    assert stores.in_sqlite("VCB").equals(make_bars(30))
+
+
+@pytest.mark.parametrize("sides", LOGS)
+def test_without_the_comparison_of_logs_new_readers_do_not_see_what_is_committed(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, sides: list[str]
+) -> None:
+    monkeypatch.setattr(manager, "_SIDES", ())
+    stores.save("VCB", make_bars(10))
+    stores.db_manager.checkpoint(Mode.VN)
+    clean_away(stores, sides)
+    stores.save("VCB", make_bars(20))
+    try:
+        seen = len(Stores.of(stores.settings).in_sqlite("VCB"))
+    except SqliteError:
+        seen = -1
+    assert seen != 20
+
+
+def test_a_reader_opens_the_log_that_is_there(stores: Stores) -> None:
+    stores.save("VCB", make_bars(10))
+    reader = Stores.of(stores.settings)
+    found = []
+    for sides in ([], ["-shm"], []):
+        clean_away(stores, sides)
+        with reader.db_manager.reading(Mode.VN) as connection:
+            found.append(connection)
+    assert found[0] is not found[1]
+    assert found[1] is found[2]
+    reader.db_manager.close()
 
 
 def test_a_file_replaced_while_it_is_opened_is_not_paired_with_the_log_of_the_new_one(
