@@ -9,7 +9,7 @@ from stockapi import cli, context
 from stockapi.api.http import admission, compression, error_handlers, headers, limits, path_prefix
 from stockapi.api.openapi import document
 from stockapi.api.pages import assets, docs, explorer
-from stockapi.api.routes import adjustments, calendar, coverage, groups, health, start, symbols, tickers, udf
+from stockapi.api.routes import adjustments, calendar, coverage, groups, health, snapshot, start, symbols, tickers, udf
 from stockapi.api.routes import analysis as analysis_routes
 from stockapi.clock import utc_now
 from stockapi.config import Settings
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     headers.install(app, settings.cors_origins)
     compression.install(app)
     assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.LIBRARY, explorer.OWN)
-    bars = (tickers, symbols, groups, coverage, adjustments, calendar, analysis_routes, udf)
+    bars = (tickers, snapshot, symbols, groups, coverage, adjustments, calendar, analysis_routes, udf)
     answering = (*bars, health, start, metrics)
     for module in (*answering, document, docs, explorer, assets):
         app.register_blueprint(module.blueprint)

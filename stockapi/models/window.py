@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockapi.models.bars import Int
+from stockapi.models.interval import Interval
+from stockapi.models.mode import Mode
 
 MIN_TIME, MAX_TIME = -(1 << 63), (1 << 63) - 1
 """The limits of a time: Unix seconds in 64 bits."""
@@ -43,3 +45,16 @@ class Window:
 
 WHOLE = Window()
 """The window of all bars of a series."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastOfEach:
+    """The last bar of every ticker of a market up to `end` (Unix seconds; None: the newest).
+
+    `indicators`: whether the bars have indicators. Without them, a row is read in less time.
+    """
+
+    mode: Mode
+    interval: Interval = Interval.DAILY
+    end: int | None = None
+    indicators: bool = True

@@ -59,6 +59,7 @@ CASES: list[tuple[str, tuple[GenerationMode, Mapping[str, str]], int]] = [
     ("/tickers/search", ANY, 60),
     ("/tickers/search", WRONG, 40),
     ("/tickers/info", ANY, 30),
+    ("/tickers/snapshot", ANY, 40),
     ("/tickers/coverage", ANY, 60),
     ("/tickers/coverage", OF_A_TICKER, 100),
     ("/tickers/coverage", WRONG, 100),

@@ -29,6 +29,7 @@ ROUTES = (
     "/tickers/coverage?",
     "/tickers/search?q={ticker}",
     "/tickers/info?symbol={ticker}",
+    "/tickers/snapshot?",
     "/adjustments?",
     "/calendar?",
     "/clock?",

@@ -174,6 +174,29 @@ InfoSchema = Schema.from_dict(
 )
 
 
+class QuoteSchema(Schema):
+    price = number("close of the newest day")
+    change = number("since the close of the day before; null without one", null=True)
+    change_percent = number("the same in percent", null=True)
+    open = number("of the newest day")
+    high = number("of the newest day")
+    low = number("of the newest day")
+    volume = number("shares, or units of the coin, of the newest day")
+    value = number("price x volume")
+    reference = count("price that the limits of the day are counted from; null without limits", null=True)
+    ceiling = count("highest price of the day by the rules of the exchange; null without limits", null=True)
+    floor = count("lowest price of the day by the rules of the exchange; null without limits", null=True)
+    newest_day = text("of its newest daily bar", format="date")
+    previous_day = text("of the one before", null=True, format="date")
+    newest_minute = text("open of its newest minute, UTC; null without minutes", null=True)
+
+
+class SnapshotAnswerSchema(Schema):
+    mode = text("the market")
+    is_open = flag("whether it is open now, as /clock says")
+    tickers = keyed(QuoteSchema, "by symbol, alphabetical; those without daily bars are left out")
+
+
 class SessionSchema(Schema):
     date = text("local date of the market", format="date")
     open = moment("first moment of the session")

@@ -115,6 +115,18 @@ _BARS: Final = (
     _NAMES,
     replace(_NAMES, path="/tickers/name", summary="What is behind each symbol, as older clients ask"),
     Operation(
+        path="/tickers/snapshot",
+        tag="Bars",
+        summary="The newest prices of a whole market",
+        description="Price, change, volume, and the limits of the day by the rules of the exchange, in one answer.",
+        query=reference_schemas.SnapshotSchema,
+        answer="Prices by symbol.",
+        content={JSON: answers.SnapshotAnswerSchema},
+        example=lambda market: {"symbol": list(market.sample_symbols)},
+        headers=("X-Data-Source", "X-Renamed"),
+        errors=BAR_ERRORS,
+    ),
+    Operation(
         path="/tickers/search",
         tag="Reference",
         summary="Find symbols by name",

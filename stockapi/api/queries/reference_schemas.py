@@ -1,4 +1,4 @@
-"""The query parameters of /calendar, /clock, /tickers/search and /tickers/info."""
+"""The query parameters of /calendar, /clock, /tickers/search, /tickers/info and /tickers/snapshot."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +20,7 @@ from stockapi.api.queries.parameters import (
     market_or_all,
     refusal,
     required_symbol,
+    symbols,
     whole,
 )
 from stockapi.errors import QueryError
@@ -68,6 +69,15 @@ class SymbolSearch:
     modes: Markets
     criteria: Criteria
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotQuery:
+    """A parsed request for /tickers/snapshot. `symbols`, `sector`: None for all."""
+
+    mode: Mode
+    symbols: tuple[str, ...] | None
+    sector: str | None
 
 
 class CalendarSchema(QuerySchema):
@@ -154,6 +164,20 @@ class SearchSchema(QuerySchema):
         return SymbolSearch(self.markets if data["mode"] is None else (data["mode"],), criteria, data["limit"])
 
 
+class SnapshotSchema(QuerySchema):
+    symbol = symbols(description="symbols, repeated or separated by commas; all when absent")
+    sector = Parameter(
+        lambda _, text: text,
+        description="only symbols of this group of /tickers/group, its name in any case",
+        schema={"type": "string", "examples": ["NGAN_HANG"]},
+    )
+    mode = market()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> SnapshotQuery:
+        return SnapshotQuery(data["mode"], data["symbol"], data["sector"])
+
+
 class InfoSchema(QuerySchema):
     symbol = required_symbol(description="one symbol")
     mode = market()
@@ -176,6 +200,11 @@ def parse_clock_query(arguments: MultiDict[str, str], markets: Markets = EVERY_M
 def parse_search_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> SymbolSearch:
     """:raises QueryError: as `parameters.load`."""
     return cast(SymbolSearch, load(SearchSchema, arguments, markets))
+
+
+def parse_snapshot_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> SnapshotQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(SnapshotQuery, load(SnapshotSchema, arguments, markets))
 
 
 def parse_info_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> Symbol:

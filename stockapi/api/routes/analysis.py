@@ -27,6 +27,7 @@ from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import QueryParameters
 from stockapi.models.timestamps import TimeStyle
+from stockapi.models.window import LastOfEach
 from stockapi.services.data_store import DataSource, LastBars, QueryResult
 
 blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
@@ -104,7 +105,7 @@ def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:
     """The bars of the market's newest day up to the one asked for, or of few days more: what trades."""
     now = int(services().clock().timestamp())
     end = now if query.day is None else min(end_of_day(query.day), now)
-    last = services().data_store.get_last_bars(query.mode, end, limits.current())
+    last = services().data_store.get_last_bars(LastOfEach(mode=query.mode, end=end), limits.current())
     return LastBars(last.section.of_newest_days(query.max_age_days), last.source)
 
 

@@ -23,7 +23,7 @@ from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import Window
+from stockapi.models.window import LastOfEach, Window
 from stockapi.services.data_store.closed import ClosedBars
 from stockapi.services.data_store.fallback import DataSource, Fallback
 from stockapi.services.data_store.lag import Lag
@@ -141,15 +141,16 @@ class DataStore:
         limits.row_budget.spend(sum(each.rows for each in texts.values()))
         return QueryResult(texts, DataSource.SQLITE, timings_ms)
 
-    def get_last_bars(self, mode: Mode, end: int | None, limits: Limits) -> LastBars:
-        """The last daily bar up to `end` (Unix seconds; None: the newest) of every ticker.
+    def get_last_bars(self, which: LastOfEach, limits: Limits) -> LastBars:
+        """The last bar of every ticker.
 
         :raises DeadlineError, StoreError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
+        mode = which.mode
         if self._fallback.uses_sqlite:
             try:
                 section, without = self._sqlite.last_of_each(
-                    mode, Interval.DAILY, end, deadline=limits.deadline, comparison=self._lag.checked_within(limits)
+                    which, deadline=limits.deadline, comparison=self._lag.checked_within(limits)
                 )
             except SqliteError as exc:
                 log.warning("the last bars of %s are asked for series by series: %s", mode.value, exc)
@@ -157,9 +158,36 @@ class DataStore:
                 if not self._fallback.may_lack(mode, None, {*section.symbols, *without}):
                     limits.row_budget.spend(len(section.symbols))
                     return LastBars(section, DataSource.SQLITE)
-        result = self.get_data_smart_sqlite(QueryParameters(mode=mode, end=end, limit=1), limits)
+        indicators = Indicators.SIMPLE if which.indicators else Indicators.NONE
+        params = QueryParameters(mode=mode, interval=which.interval, end=which.end, limit=1, indicators=indicators)
+        result = self.get_data_smart_sqlite(params, limits)
         is_whole = market_of(mode).has_whole_volume
         return LastBars(CrossSection.of_last(result.bars, whole_volume=is_whole), result.source)
+
+    def get_last_times(self, mode: Mode, interval: Interval, limits: Limits) -> dict[str, int]:
+        """The time of the newest bar of every ticker, in Unix seconds. It reads no bars.
+
+        :raises DeadlineError, StoreError: as `get_data_smart_sqlite`.
+        """
+        found = self._fallback.find(
+            mode,
+            None,
+            from_sqlite=lambda: self._sqlite.last_times(
+                mode, interval, deadline=limits.deadline, comparison=self._lag.checked_within(limits)
+            ),
+            from_csv=lambda missing: self._last_times_from_csv(mode, interval, missing, limits),
+        )
+        return {symbol: time for symbol, (time,) in found.series.items()}
+
+    def _last_times_from_csv(
+        self, mode: Mode, interval: Interval, symbols: Sequence[str], limits: Limits
+    ) -> dict[str, tuple[int]]:
+        window = Window(limit=1, indicators=False)
+        bars = {
+            symbol: self._csv.read(SeriesKey(mode, symbol, interval), window).bars
+            for symbol in limits.within(symbols, "reading CSV files")
+        }
+        return {symbol: (int(each.time[-1]),) for symbol, each in bars.items() if len(each)}
 
     def get_tickers(self, mode: Mode, limits: Limits) -> frozenset[str]:
         """The tickers that have bars of any interval. From CSV alone: those that have files.

@@ -15,7 +15,7 @@ from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import MAX_TIME, WHOLE, Window
+from stockapi.models.window import MAX_TIME, WHOLE, LastOfEach, Window
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison, behind
 from stockapi.services.sqlite_store.blocks import BlockTable
@@ -29,6 +29,7 @@ from stockapi.services.sqlite_store.partition import are_copies_true
 from stockapi.services.sqlite_store.prerendered import PrerenderedTable, PrerenderedText
 from stockapi.services.sqlite_store.tables import (
     ABOUT_ROWS,
+    SELECT_LAST_TIMES,
     SELECT_LEDGER,
     SELECT_TICKERS,
     TableInfo,
@@ -124,23 +125,17 @@ class SqliteReader:
         return dict(sorted(found.items()))
 
     def last_of_each(
-        self,
-        mode: Mode,
-        interval: Interval,
-        end: int | None,
-        *,
-        deadline: float,
-        comparison: Comparison = NO_COMPARISON,
+        self, which: LastOfEach, *, deadline: float, comparison: Comparison = NO_COMPARISON
     ) -> tuple[CrossSection, list[str]]:
-        """The last bar up to `end` (Unix seconds; None: the newest) of each stored ticker, and the tickers without one.
-        Tickers of which SQLite is behind are in neither.
+        """The last bar of each stored ticker, and the tickers without one. Tickers of which SQLite is behind are in
+        neither.
 
         :raises SqliteError: when the database cannot be read.
         :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
         """
-        with self._db.snapshot(mode, deadline) as connection:
-            left_out, _ = self._left_out(connection, Selection(mode, interval), comparison)
-            section, without = read_last_of_each(connection, mode, interval, MAX_TIME if end is None else end)
+        with self._db.snapshot(which.mode, deadline) as connection:
+            left_out, _ = self._left_out(connection, Selection(which.mode, which.interval), comparison)
+            section, without = read_last_of_each(connection, which)
         if not left_out:
             return section, without
         is_left_out = left_out.__contains__
@@ -200,6 +195,20 @@ class SqliteReader:
         """
         with self._db.reading(mode, deadline) as connection:
             return {ticker: ticker for (ticker,) in connection.execute(SELECT_TICKERS).fetchall()}
+
+    def last_times(
+        self, mode: Mode, interval: Interval, *, deadline: float, comparison: Comparison = NO_COMPARISON
+    ) -> dict[str, tuple[int]]:
+        """The time of the last bar of each ticker that the ledger knows, in alphabetical order. Tickers of which SQLite
+        is behind are left out.
+
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
+        """
+        with self._db.snapshot(mode, deadline) as connection:
+            left_out, _ = self._left_out(connection, Selection(mode, interval), comparison)
+            rows = connection.execute(SELECT_LAST_TIMES, (interval.value,)).fetchall()
+        return {ticker: (time,) for ticker, time in rows if ticker not in left_out}
 
     def ledger(self, mode: Mode) -> dict[SeriesKey, LedgerEntry]:
         """The ledger entries of all series of the market; empty when nothing is stored.

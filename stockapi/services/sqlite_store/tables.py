@@ -43,7 +43,10 @@ class TableInfo:
     bounds_since: str
     select_days: str
     select_last: str
-    """For each series of the ledger: the last row up to a time, or a row of NULLs when there is none."""
+    select_last_bare: str
+    """For each series of the ledger: the last row up to a time, or a row of NULLs when there is none; all columns, or
+    those without indicators.
+    """
     upsert: dict[int, str]
     """The INSERT statement for each number of rows, the largest number first."""
     delete: str
@@ -84,6 +87,10 @@ def _placeholders(rows: int) -> str:
     return ", ".join(f"(?1, {', '.join(f'?{start + i}' for i in range(width))}, ?2, ?2)" for start in starts)
 
 
+def _last_of_each(name: str, columns: Sequence[str]) -> str:
+    return _LAST_OF_EACH.format(name=name, columns=", ".join(f"held.{column}" for column in columns))
+
+
 def _table(mode: Mode, interval: Interval) -> TableInfo:
     name = f"{mode.value}_{interval.label}"
     columns, bare = ", ".join(_BAR_COLUMNS), ", ".join(_BARE_COLUMNS)
@@ -101,7 +108,8 @@ def _table(mode: Mode, interval: Interval) -> TableInfo:
         count_range=f"SELECT count(*) FROM {name} WHERE {in_range}",  # noqa: S608
         bounds_since=f"SELECT count(*), min(time), max(time) FROM {name} WHERE ticker = ? AND time >= ?",  # noqa: S608
         select_days=_FIRST_OF_EACH_DAY.format(name=name) if interval.is_intraday else _EVERY_DAY.format(name=name),
-        select_last=_LAST_OF_EACH.format(name=name, columns=", ".join(f"held.{column}" for column in _BAR_COLUMNS)),
+        select_last=_last_of_each(name, _BAR_COLUMNS),
+        select_last_bare=_last_of_each(name, _BARE_COLUMNS),
         upsert={
             rows: f"INSERT INTO {name} (ticker, {columns}, created_at, updated_at) VALUES {_placeholders(rows)} "  # noqa: S608
             f"ON CONFLICT (ticker, time) DO UPDATE SET {changes}"
@@ -122,6 +130,7 @@ _TABLES = {(mode, interval): _table(mode, interval) for mode in Mode for interva
 SELECT_LEDGER = "SELECT ticker, interval, rows, first_time, last_time, digest, csv_stamp FROM ledger"
 SELECT_LEDGER_ENTRY = f"{SELECT_LEDGER} WHERE ticker = ? AND interval = ?"
 SELECT_LEDGER_OF_INTERVAL = f"{SELECT_LEDGER} WHERE interval = ? ORDER BY ticker"
+SELECT_LAST_TIMES = "SELECT ticker, last_time FROM ledger WHERE interval = ? ORDER BY ticker"
 SELECT_TICKERS = "SELECT DISTINCT ticker FROM ledger ORDER BY ticker"
 SELECT_STAMPS = "SELECT ticker, csv_stamp, last_time FROM ledger WHERE interval = ?"
 ABOUT_ROWS = """

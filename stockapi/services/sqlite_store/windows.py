@@ -10,11 +10,10 @@ from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.gaps import midnights
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Int
-from stockapi.models.interval import Interval
 from stockapi.models.limits import RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import MAX_TIME, Window
+from stockapi.models.window import MAX_TIME, LastOfEach, Window
 from stockapi.services.database_manager.damage import damage_in
 from stockapi.services.sqlite_store.ledger import ledger_entries
 from stockapi.services.sqlite_store.tables import MOST_ROWS, TableInfo, to_bars
@@ -43,16 +42,17 @@ def read_window(connection: sqlite3.Connection, key: SeriesKey, window: Window) 
     return Bars.concatenate([earlier, bars])
 
 
-def read_last_of_each(
-    connection: sqlite3.Connection, mode: Mode, interval: Interval, end: int
-) -> tuple[CrossSection, list[str]]:
-    """The last bar up to `end` (Unix seconds) of each ticker of the ledger, and the tickers without one.
+def read_last_of_each(connection: sqlite3.Connection, which: LastOfEach) -> tuple[CrossSection, list[str]]:
+    """The last bar of each ticker of the ledger, and the tickers without one.
 
     It reads rows with one statement: 1.2 ms for 287 tickers. Reading a block of each ticker would take 2 ms.
 
     :raises SqliteError: when a value is not a number.
     """
-    rows = connection.execute(TableInfo.of(mode, interval).select_last, (end, interval.value)).fetchall()
+    mode, table = which.mode, TableInfo.of(which.mode, which.interval)
+    statement = table.select_last if which.indicators else table.select_last_bare
+    end = MAX_TIME if which.end is None else which.end
+    rows = connection.execute(statement, (end, which.interval.value)).fetchall()
     held = [row for row in rows if row[1] is not None]
     without = [ticker for ticker, time, *_ in rows if time is None]
     if not held:

@@ -20,6 +20,7 @@ from stockapi.errors import CsvError, SqliteError, StoreError, TooManyRowsError
 from stockapi.formats.default_rows import TextForm
 from stockapi.models import AggregatedInterval, Bars, Interval, Mode, QueryParameters
 from stockapi.models.series import SeriesKey
+from stockapi.models.window import LastOfEach
 from stockapi.services.data_store import DataSource, DataStore, QueryResult
 from stockapi.services.data_store.fallback import Fallback
 from stockapi.services.database_manager.migrations import known_migrations
@@ -397,7 +398,7 @@ def test_the_last_bars_come_from_whoever_has_them(
 ) -> None:
     damage(database)
     stores = reader_with(**variables).stores
-    last = DataStore(stores).get_last_bars(Mode.VN, end, stores.limits)
+    last = DataStore(stores).get_last_bars(LastOfEach(mode=Mode.VN, end=end), stores.limits)
     assert (last.source, last.section.symbols) == (source, list(TICKERS))
     for position, ticker in enumerate(TICKERS):
         bar = last.section.bars.take(slice(position, position + 1))
@@ -408,7 +409,7 @@ def test_a_ticker_that_csv_alone_has_is_among_the_last_bars(reader_with: ReaderW
     reader = reader_with()
     bars = make_bars(20)
     reader.stores.csv_store.write(SeriesKey(Mode.VN, "FPT", DAY), bars)
-    last = DataStore(reader.stores).get_last_bars(Mode.VN, None, reader.stores.limits)
+    last = DataStore(reader.stores).get_last_bars(LastOfEach(mode=Mode.VN), reader.stores.limits)
     assert (last.source, last.section.symbols) == (DataSource.MIXED, ["ACB", "FPT", "VCB", "VIC"])
     assert last.section.bars.take(slice(1, 2)).equals(bars.tail(1))
 
@@ -416,7 +417,7 @@ def test_a_ticker_that_csv_alone_has_is_among_the_last_bars(reader_with: ReaderW
 def test_the_row_budget_is_for_last_bars_too(reader_with: ReaderWith) -> None:
     few = reader_with(MAX_RESPONSE_ROWS="2").stores
     with pytest.raises(TooManyRowsError, match="more than 2 rows"):
-        DataStore(few).get_last_bars(Mode.VN, None, few.limits)
+        DataStore(few).get_last_bars(LastOfEach(mode=Mode.VN), few.limits)
 
 
 # The schema is another program's: readers are not turned away by its number, only by what they do not find

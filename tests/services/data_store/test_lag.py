@@ -15,6 +15,7 @@ from stockapi.formats.default_rows import TextForm
 from stockapi.models import Interval, Mode, QueryParameters
 from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.series import SeriesKey
+from stockapi.models.window import LastOfEach
 from stockapi.services.csv_enhancer import reconcile_if_out_of_step
 from stockapi.services.data_store import DataSource, DataStore
 from stockapi.services.data_store.coverage import CoverageReader
@@ -149,7 +150,7 @@ def test_the_prerendered_answers_do_not_answer_for_it(behind: Stores) -> None:
 
 
 def test_the_last_bars_and_the_coverage_are_those_of_csv(behind: Stores) -> None:
-    last = DataStore(behind).get_last_bars(Mode.VN, None, behind.limits)
+    last = DataStore(behind).get_last_bars(LastOfEach(mode=Mode.VN), behind.limits)
     assert dict(zip(last.section.symbols, last.section.bars.time.tolist(), strict=True)) == {
         "ACB": OLD.time[-1],
         "VCB": NEW.time[-1],

@@ -18,7 +18,7 @@ from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.limits import RowBudget
 from stockapi.models.selection import Selection
 from stockapi.models.series import SeriesKey
-from stockapi.models.window import Window
+from stockapi.models.window import LastOfEach, Window
 from stockapi.services.sqlite_store import SqliteStore, partition
 from stockapi.services.sqlite_store.tables import TableInfo, upserts
 from tests.support.stores import NOW, MakeStores, Stores, make_bars
@@ -329,7 +329,9 @@ def test_the_last_of_each_is_what_a_limit_of_one_gives(stores: Stores, end: int 
     }.items():
         replace(stores, ticker, bars)
     each = dict(stores.sqlite_store.read_each(Selection(Mode.VN, DAY, None, Window(end=end, limit=1))))
-    section, without = stores.sqlite_store.last_of_each(Mode.VN, DAY, end, deadline=float("inf"))
+    section, without = stores.sqlite_store.last_of_each(
+        LastOfEach(mode=Mode.VN, interval=DAY, end=end), deadline=float("inf")
+    )
     assert section.symbols == [ticker for ticker, bars in each.items() if len(bars)]
     assert without == [ticker for ticker, bars in each.items() if not len(bars)]
     for position, symbol in enumerate(section.symbols):
@@ -338,7 +340,7 @@ def test_the_last_of_each_is_what_a_limit_of_one_gives(stores: Stores, end: int 
 
 def test_of_an_empty_market_there_is_no_last_bar(stores: Stores) -> None:
     stores.db_manager.upgrade(Mode.VN)
-    section, without = stores.sqlite_store.last_of_each(Mode.VN, DAY, None, deadline=float("inf"))
+    section, without = stores.sqlite_store.last_of_each(LastOfEach(mode=Mode.VN, interval=DAY), deadline=float("inf"))
     assert (section.symbols, len(section.bars), without) == ([], 0, [])
 
 
