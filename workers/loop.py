@@ -3,8 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import schedule
@@ -18,7 +16,6 @@ from stockapi.errors import (
     StoreError,
 )
 from stockapi.logs import key_values
-from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
@@ -29,6 +26,8 @@ from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, reconcile_out_of_step
 from workers.clocks import Clocks
 from workers.forming import FormingBars
+from workers.jobs import Job
+from workers.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -52,48 +51,6 @@ WAL_ALARM_BYTES: Final = 64 << 20
 
 REPAIRING: Final = {mode: threading.Lock() for mode in Mode}
 """A thread must hold this lock to replace the database of the market."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Series of one market that are brought up to date together.
-
-    `worker`: the name in its reports. `tickers`: called at every cycle, so new listings need no restart.
-    `due_every_s`: the seconds from the start of one cycle to the start of the next; they may depend on the time of day.
-    """
-
-    worker: str
-    mode: Mode
-    intervals: tuple[Interval, ...]
-    tickers: Callable[[Provider], Sequence[str]]
-    due_every_s: Callable[[datetime], int]
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The counts of a cycle."""
-
-    series: int = 0
-    failed: int = 0
-    rows_written: int = 0
-    source_errors: int = 0
-    source_error: str | None = None
-    has_refused: bool = False
-    """Whether the source ended the cycle, so that series were left out."""
-    last_error: str | None = None
-
-    def fail(self, error: str) -> None:
-        self.failed += 1
-        self.last_error = error
-
-    @property
-    def source_state(self) -> str:
-        """`ok`; or the source's last error, when it ended the cycle or failed for more than half of the series.
-
-        Some tickers of a list are always delisted or not listed yet. Their errors do not mean that the source is bad.
-        """
-        is_ok = not self.has_refused and 2 * self.source_errors <= self.series
-        return "ok" if is_ok or self.source_error is None else self.source_error
 
 
 class WorkerLoop:
@@ -203,7 +160,7 @@ class WorkerLoop:
 
     def _bring_up_to_date(self, job: Job) -> int:
         started = self._monotonic()
-        tally = _Tally()
+        tally = Tally()
         has_tried = not self._is_usable(job.mode) and self._repair(job.mode, reconcile_out_of_step)
         try:
             tickers = job.tickers(self._provider)
@@ -264,7 +221,7 @@ class WorkerLoop:
         if fault in DAMAGE and self._damaged is None:
             self._damaged = self._stores.db_manager.file(mode)
 
-    def _sync_all(self, job: Job, tickers: Sequence[str], tally: _Tally) -> None:
+    def _sync_all(self, job: Job, tickers: Sequence[str], tally: Tally) -> None:
         keys = [SeriesKey(job.mode, ticker, interval) for interval in job.intervals for ticker in tickers]
         # A source that gives some answers and then refuses would otherwise never be asked for the last ones.
         first = self._begin_at.pop(job.worker, None)
@@ -298,7 +255,7 @@ class WorkerLoop:
 
     def _fetch_closed(self) -> None:
         """Fetch the series again whose newest bar has closed meanwhile."""
-        now, tally = self._clock().timestamp(), _Tally()
+        now, tally = self._clock().timestamp(), Tally()
         due = self._forming.take_due(now)
         for number, key in enumerate(due, start=1):
             computed, failed = self._cpu_seconds(), tally.failed
@@ -315,7 +272,7 @@ class WorkerLoop:
         if due:
             log.info(key_values(event="closed_bars", series=tally.series, rows=tally.rows_written, failed=tally.failed))
 
-    def _sync_one(self, key: SeriesKey, tally: _Tally, job: Job | None = None) -> bool:
+    def _sync_one(self, key: SeriesKey, tally: Tally, job: Job | None = None) -> bool:
         """:param job: None when the series is fetched for its closed bars. A forming bar is not stored then: the series
             would have to be fetched again for that one, and so on.
         :returns: False when the cycle must end, because further requests would be useless or harmful.
@@ -362,7 +319,7 @@ class WorkerLoop:
         if log_bytes > WAL_ALARM_BYTES:
             log.warning(key_values(event="write_ahead_log_large", mode=mode.value, bytes=log_bytes))
 
-    def _report(self, job: Job, tally: _Tally, seconds: float) -> None:
+    def _report(self, job: Job, tally: Tally, seconds: float) -> None:
         now = int(self._clock().timestamp())
         cycle = Cycle(
             worker=job.worker,

@@ -31,8 +31,8 @@ from tests.bench import servers
 from tests.bench.load import load
 from tests.bench.machine import ROOT, Row, environment, heading, save, table
 from workers.clocks import Clocks
-from workers.jobs import THREADS
-from workers.loop import Job, WorkerLoop
+from workers.jobs import THREADS, Job
+from workers.loop import WorkerLoop
 
 BEFORE = datetime(2026, 9, 15, 8, 0, tzinfo=UTC)
 ONE_DAY_ON = datetime(2026, 9, 16, 8, 0, tzinfo=UTC)

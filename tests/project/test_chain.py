@@ -20,8 +20,8 @@ from stockapi.services.upkeep.reconcile import verify
 from tests.fake_upstream import FakeTime, FakeUpstream, Fault
 from tests.support.stores import MakeStores, Stores
 from workers.clocks import Clocks
-from workers.jobs import THREADS
-from workers.loop import Job, WorkerLoop
+from workers.jobs import THREADS, Job
+from workers.loop import WorkerLoop
 
 NOW = datetime(2026, 9, 15, 3, 20, 30, tzinfo=UTC)
 LISTED = int(datetime(2026, 9, 3, tzinfo=UTC).timestamp())

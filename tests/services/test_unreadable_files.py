@@ -31,7 +31,8 @@ from tests import faults
 from tests.faults import assert_in_step, problems, repair
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
 from workers.clocks import Clocks
-from workers.loop import Job, WorkerLoop
+from workers.jobs import Job
+from workers.loop import WorkerLoop
 
 VN, DAY = Mode.VN, Interval.DAILY
 TICKERS = ["ACB", "FPT", "VCB"]

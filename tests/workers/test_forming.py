@@ -22,8 +22,8 @@ from tests.support.loops import Clock, run_for
 from tests.support.stores import MakeStores, Stores
 from workers import forming
 from workers.clocks import Clocks
-from workers.jobs import THREADS
-from workers.loop import Job, WorkerLoop
+from workers.jobs import THREADS, Job
+from workers.loop import WorkerLoop
 
 DAY, HOUR, MINUTE = Interval
 TICKERS = {Mode.VN: ["VCB"], Mode.CRYPTO: ["BTC", "SHIB"]}

@@ -33,8 +33,8 @@ from tests.support.loops import Clock, run_for
 from tests.support.stores import MakeStores, Stores, make_bars
 from workers import loop
 from workers.clocks import Clocks
-from workers.jobs import THREADS
-from workers.loop import Job, WorkerLoop
+from workers.jobs import THREADS, Job
+from workers.loop import WorkerLoop
 
 IN_SESSION = datetime(2026, 9, 16, 3, 0, tzinfo=UTC)
 AT_NIGHT = datetime(2026, 9, 16, 15, 0, tzinfo=UTC)

@@ -10,6 +10,7 @@ from datetime import date
 from http import HTTPStatus
 from typing import Final
 
+from stockapi.api.openapi import analysis_answers
 from stockapi.api.openapi import answers as answers
 from stockapi.api.openapi.operation import BAR_ERRORS, JSON, TEXT, Operation, by_symbol
 from stockapi.api.openapi.udf_operations import UDF
@@ -212,7 +213,7 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.TopPerformersSchema,
         answer="Both ends of the ranking.",
-        content={JSON: answers.analysis_answer("top_performers", answers.TopPerformersDataSchema)},
+        content={JSON: analysis_answers.analysis_answer("top_performers", analysis_answers.TopPerformersDataSchema)},
         example=lambda _: {"limit": 5},
         headers=("X-Data-Source",),
         errors=BAR_ERRORS,
@@ -224,7 +225,7 @@ _ANALYSES: Final = (
         description="The last bar of each ticker that is in a sector and has the score; indices left out.",
         query=analysis_schemas.SectorScoresSchema,
         answer="Sectors by falling average score.",
-        content={JSON: answers.analysis_answer("ma_scores_by_sector", answers.MaScoresDataSchema)},
+        content={JSON: analysis_answers.analysis_answer("ma_scores_by_sector", analysis_answers.MaScoresDataSchema)},
         example=lambda _: {"top_per_sector": 3},
         headers=("X-Data-Source",),
         errors=BAR_ERRORS,
@@ -241,7 +242,7 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.VolumeProfileSchema,
         answer="The profile, its point of control and value area.",
-        content={JSON: answers.analysis_answer("volume_profile", answers.VolumeProfileDataSchema)},
+        content={JSON: analysis_answers.analysis_answer("volume_profile", analysis_answers.VolumeProfileDataSchema)},
         example=lambda market: {"symbol": market.sample_symbols[0], "date": "latest"},
         headers=("X-Data-Source", "X-Renamed"),
         errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),

@@ -1,0 +1,30 @@
+"""The counts of a cycle, and what they say about its source."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of a cycle."""
+
+    series: int = 0
+    failed: int = 0
+    rows_written: int = 0
+    source_errors: int = 0
+    source_error: str | None = None
+    has_refused: bool = False
+    """Whether the source ended the cycle, so that series were left out."""
+    last_error: str | None = None
+
+    def fail(self, error: str) -> None:
+        self.failed += 1
+        self.last_error = error
+
+    @property
+    def source_state(self) -> str:
+        """`ok`; or the source's last error, when it ended the cycle or failed for more than half of the series.
+
+        Some tickers of a list are always delisted or not listed yet. Their errors do not mean that the source is bad.
+        """
+        is_ok = not self.has_refused and 2 * self.source_errors <= self.series
+        return "ok" if is_ok or self.source_error is None else self.source_error
