@@ -123,7 +123,7 @@ def _own_memory(size: str) -> list[str]:
 
 @contextmanager
 def _full(rig: Rig) -> Iterator[None]:
-    place = Path(f"/proc/{rig.server.process.pid}/root/dev/shm/ballast")
+    place = Path("/proc", str(rig.server.process.pid), "root", "dev/shm/ballast")
     with suppress(OSError), place.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4_096))

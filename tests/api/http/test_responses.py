@@ -20,6 +20,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval
 from stockapi.models.mode import Mode
+from stockapi.models.timestamps import TimeStyle
 
 DEFAULT_FIELDS = ("time", "open", "high", "low", "close", "volume", "symbol", *INDICATOR_FIELDS)
 DECODERS = {"gzip": gzip.decompress, "br": brotli.decompress, "zstd": zstd.decompress}
@@ -38,7 +39,7 @@ def listed(series: dict[str, Bars], mode: Mode = Mode.VN) -> list[KeyedBars]:
 
 
 def as_json(series: dict[str, Bars], interval: AnyInterval = Interval.DAILY) -> dict[str, list[dict[str, object]]]:
-    body = responses.json_body(listed(series), interval, DEFAULT_FIELDS)
+    body = responses.json_body(listed(series), TimeStyle.of(interval), DEFAULT_FIELDS)
     value: dict[str, list[dict[str, object]]] = json.loads(b"".join(body))
     return value
 
@@ -60,7 +61,7 @@ def test_a_bar_has_its_keys_in_the_order_of_the_contract() -> None:
 
 
 def test_text_of_numbers_is_that_of_the_stores() -> None:
-    body = b"".join(responses.json_body(listed({"VCB": bars(1)}), Interval.DAILY, DEFAULT_FIELDS))
+    body = b"".join(responses.json_body(listed({"VCB": bars(1)}), TimeStyle.DATE, DEFAULT_FIELDS))
     assert b'"open":60300.0,' in body
     assert b'"volume":1,' in body
     coin = Bars.of(np.array([0]), np.full((4, 1), 0.00001234), np.array([0.5]))
@@ -93,14 +94,14 @@ def test_symbols_stay_in_the_order_given() -> None:
 
 
 def test_nothing_is_an_empty_object() -> None:
-    assert b"".join(responses.json_body([], Interval.DAILY, DEFAULT_FIELDS)) == b"{}"
+    assert b"".join(responses.json_body([], TimeStyle.DATE, DEFAULT_FIELDS)) == b"{}"
 
 
 @pytest.mark.parametrize("count", [4_095, 4_096, 4_097, 10_000])
 def test_long_series_are_rendered_in_pieces_without_a_seam(count: int) -> None:
     series = {"A": bars(count), "B": bars(1)}
     assert [bar["volume"] for bar in as_json(series)["A"]] == [number * 100 + 1 for number in range(count)]
-    lines = b"".join(responses.csv_body(listed(series), Interval.DAILY, DEFAULT_FIELDS)).splitlines()
+    lines = b"".join(responses.csv_body(listed(series), TimeStyle.DATE, DEFAULT_FIELDS)).splitlines()
     assert len(lines) == 1 + count + 1
 
 
@@ -118,7 +119,7 @@ def test_csv_has_a_symbol_column_and_empty_fields() -> None:
     indicators = np.full((13, 2), np.nan)
     indicators[0, 1] = 60_303.5
     series = listed({"VCB": bars(2, indicators=indicators)})
-    text = b"".join(responses.csv_body(series, Interval.DAILY, DEFAULT_FIELDS)).decode()
+    text = b"".join(responses.csv_body(series, TimeStyle.DATE, DEFAULT_FIELDS)).decode()
     header, first, second = csv.reader(io.StringIO(text))
     assert header == ["symbol", "time", "open", "high", "low", "close", "volume", *INDICATOR_FIELDS]
     assert first[:7] == ["VCB", "2024-01-02", "60300", "60301", "60302", "60303", "1"]
@@ -131,10 +132,10 @@ def test_csv_has_a_symbol_column_and_empty_fields() -> None:
 def test_lines_and_columns_are_rendered_in_pieces_without_a_seam(count: int) -> None:
     series = listed({"A": bars(count), "B": bars(1)})
     volumes = [number * 100 + 1 for number in range(count)]
-    lines = b"".join(responses.ndjson_body(series, Interval.DAILY, ("time", "volume"))).splitlines(keepends=True)
+    lines = b"".join(responses.ndjson_body(series, TimeStyle.DATE, ("time", "volume"))).splitlines(keepends=True)
     assert [json.loads(line)["volume"] for line in lines] == [*volumes, 1]
     assert {line[-1:] for line in lines} == {b"\n"}
-    columns = json.loads(b"".join(responses.json_columns_body(series, Interval.DAILY, ("time", "volume"))))
+    columns = json.loads(b"".join(responses.json_columns_body(series, TimeStyle.DATE, ("time", "volume"))))
     assert columns["A"]["volume"] == volumes
     assert columns["A"]["time"] == [json.loads(line)["time"] for line in lines[:-1]]
 
@@ -148,7 +149,7 @@ def test_columns_have_the_numbers_of_rows_and_null_for_the_absent(values: list[f
     cut = bars(2 * len(values), indicators=indicators).take(slice(None, None, 2)).take(slice(None, None, -1))
     (series,) = listed({"VCB": cut})
     fields = ("time", "close", "volume", "symbol", "total_money_changed")
-    columns = json.loads(b"".join(responses.json_columns_body([series], Interval.DAILY, fields)))["VCB"]
+    columns = json.loads(b"".join(responses.json_columns_body([series], TimeStyle.DATE, fields)))["VCB"]
     assert list(columns) == ["time", "close", "volume", "total_money_changed"]
     assert columns["total_money_changed"] == values[::-1]
     rows = as_json({"VCB": cut})["VCB"]
@@ -158,12 +159,12 @@ def test_columns_have_the_numbers_of_rows_and_null_for_the_absent(values: list[f
 
 
 def test_a_csv_row_of_one_absent_field_is_not_an_empty_line() -> None:
-    body = responses.csv_body(listed({"VCB": bars(2)}), Interval.DAILY, ("ma10",))
+    body = responses.csv_body(listed({"VCB": bars(2)}), TimeStyle.DATE, ("ma10",))
     assert b"".join(body) == b'ma10\n""\n""\n'
 
 
 def test_csv_of_nothing_is_the_header() -> None:
-    (header,) = responses.csv_body([], Interval.DAILY, DEFAULT_FIELDS)
+    (header,) = responses.csv_body([], TimeStyle.DATE, DEFAULT_FIELDS)
     assert header.startswith(b"symbol,time,open,")
     assert header.endswith(b"total_money_changed\n")
 

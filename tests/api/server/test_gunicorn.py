@@ -16,6 +16,8 @@ from stockapi.api.server.worker import ApiWorker, LineLogger
 
 REPLACED = {
     "accept",
+    "get_thread_pool",
+    "handle_request",
     "set_accept_enabled",
     "wait_for_and_dispatch_events",
     "enqueue_req",
