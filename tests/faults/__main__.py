@@ -179,6 +179,9 @@ def _sabotage(directory: Path, _arguments: argparse.Namespace) -> Iterator[Outco
         yield sabotage.lock_removed(directory / f"lock-{guard}", without=guard)
     for guard in (None, "regular files"):
         yield sabotage.pipe(directory / f"pipe-{guard}", without=guard)
+    for number, sides in enumerate((("-shm",), ("-wal",), ("-wal", "-shm"))):
+        yield sabotage.sides_removed(directory / f"sides-{number}", sides)
+    yield sabotage.sides_removed(directory / "sides-without", ("-shm",), without="sides")
     if _can(sabotage.why_no_memory()):
         for guard in (None, "room for counts"):
             yield sabotage.memory_full(directory / f"memory-{guard}", without=guard)

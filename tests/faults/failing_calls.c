@@ -53,6 +53,11 @@ long calls_counted(void)
     return counted;
 }
 
+static int is_end(const char *path, const char *end)
+{
+    return strlen(path) >= strlen(end) && strcmp(path + strlen(path) - strlen(end), end) == 0;
+}
+
 /* What becomes of this call: 0 for nothing, SHORT, or the number of an error. */
 static int fate(const char *name, const char *path)
 {
@@ -61,7 +66,9 @@ static int fate(const char *name, const char *path)
     size_t length = strlen(under);
     if (!chosen[0] || !length || path == NULL || strncmp(path, under, length) != 0)
         return 0;
-    if (strlen(path) < strlen(ending) || strcmp(path + strlen(path) - strlen(ending), ending) != 0)
+    if (is_end(path, ".log"))  /* what a process says of its troubles must not be one */
+        return 0;
+    if (!is_end(path, ending))
         return 0;
     if (told && after && __atomic_sub_fetch(&after, 1, __ATOMIC_SEQ_CST) == 0)
         kill(getpid(), SIGKILL);

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from stockapi.models import Interval
 from tests.faults.clients import Question, get
 from tests.faults.outcome import Outcome
-from tests.faults.rig import Rig, Writer, running, wait_until
+from tests.faults.rig import Rig, TooLongError, Writer, running, wait_until
 
 LASTS_S = 2.0
 QUICK_S = 2.0
@@ -85,6 +86,27 @@ def _ask(rig: Rig, ticker: str, from_csv: bool) -> int:
     status, _, _ = get(connection, Question([ticker], Interval.MINUTE, 1, from_csv).path)
     connection.close()
     return status
+
+
+def sides_removed(directory: Path, sides: tuple[str, ...], *, without: str | None = None) -> Outcome:
+    """A "cleaning" script removes what SQLite keeps beside an open database, and the web is restarted."""
+    name = f"{' and '.join(sides)} removed" + (f", without {without}" if without else "")
+    outcome = Outcome(name, is_control=bool(without))
+    guard = ("--without", without) if without else ()
+    with running(directory, "--pause-ms", "100", *guard) as rig:
+        rig.writer.keep_alive = True
+        rig.clients.start()
+        for side in sides:
+            Path(f"{rig.database}{side}").unlink()
+        outcome.injected += 1
+        for pid in rig.web_processes():
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(LASTS_S)
+        try:
+            outcome.repaired_in(rig.wait_until_repaired())
+        except TooLongError as exc:
+            outcome.broken.append(str(exc))
+        return rig.finish(outcome)
 
 
 def why_no_memory() -> str | None:

@@ -41,6 +41,7 @@ from stockapi.services import durable
 from stockapi.services import writer_lock as writer_lock_module
 from stockapi.services.csv_enhancer import EnhancementStats, OpenSeries
 from stockapi.services.csv_store import journal
+from stockapi.services.database_manager import manager
 from stockapi.services.ingest import sync
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep import reconcile
@@ -54,22 +55,13 @@ from workers import loop
 from workers.catch_up_loop import CatchUpLoop
 from workers.clocks import Clocks
 
-GUARDS = (
-    "journal",
-    "reconciling",
-    "fsync",
-    "directory fsync",
-    "rest of short writes",
-    "second pass",
-    "lock check",
-)
-
 
 def main() -> None:
     arguments = _arguments()
     settings = Settings.load()
     configure_logging(settings.log_level)
-    _take_away(arguments.without)
+    if arguments.without:
+        GUARDS[arguments.without]()
     if arguments.slow_ms:
         durable.os = _slow_os(arguments.slow_ms / 1000)
     write = partial(_write, settings, arguments)
@@ -98,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--slow-ms", type=int, default=0, help="stop in the middle of each write in place")
     parser.add_argument("--user", type=int, help="whose permissions it has")
-    parser.add_argument("--without", choices=GUARDS)
+    parser.add_argument("--without", choices=list(GUARDS))
     return parser.parse_args()
 
 
@@ -211,28 +203,6 @@ def _acknowledged(
 # The guards
 
 
-def _take_away(guard: str | None) -> None:
-    match guard:
-        case "journal":
-            replace_attribute(journal, "replace_tail", write_tail_in_place)
-        case "reconciling":
-            replace_attribute(OpenSeries, "reconcile_if_out_of_step", lambda _self: None)
-            replace_attribute(loop, "reconcile_out_of_step", lambda *_: {})
-            replace_attribute(OpenSeries, "reconcile", lambda _self, **_how: (EnhancementStats(), None))
-        case "second pass":
-            _rebuild_in_one_pass()
-        case "lock check":
-            replace_attribute(writer_lock_module, "require_held", lambda: None)
-        case "rest of short writes":
-            replace_attribute(journal, "write_range", lambda file, start, data: os.pwrite(file, data, start))
-        case "fsync":
-            for module in (durable, journal):
-                module.os = _os_with(fsync=lambda _descriptor: None)
-        case "directory fsync":
-            for module in (durable, journal):
-                replace_attribute(module, "fsync_directory", lambda _directory: None)
-
-
 def _rebuild_in_one_pass() -> None:
     """What others save while a new database is filled is not brought over when it is in place."""
     each, rebuild = reconcile._reconcile_each, reconcile.rebuild
@@ -277,6 +247,33 @@ def write_tail_in_place(path: Any, offset: int, tail: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _replace(*attributes: tuple[Any, str, object]) -> Callable[[], None]:
+    def replace_all() -> None:
+        for owner, name, value in attributes:
+            replace_attribute(owner, name, value)
+
+    return replace_all
+
+
+GUARDS: dict[str, Callable[[], None]] = {
+    "journal": _replace((journal, "replace_tail", write_tail_in_place)),
+    "reconciling": _replace(
+        (OpenSeries, "reconcile_if_out_of_step", lambda _self: None),
+        (loop, "reconcile_out_of_step", lambda *_: {}),
+        (OpenSeries, "reconcile", lambda _self, **_how: (EnhancementStats(), None)),
+    ),
+    "second pass": _rebuild_in_one_pass,
+    "sides": _replace((manager, "_SIDES", ())),
+    "lock check": _replace((writer_lock_module, "require_held", lambda: None)),
+    "rest of short writes": _replace((journal, "write_range", lambda file, start, data: os.pwrite(file, data, start))),
+    "fsync": _replace(*((module, "os", _os_with(fsync=lambda _descriptor: None)) for module in (durable, journal))),
+    "directory fsync": _replace(
+        *((module, "fsync_directory", lambda _directory: None) for module in (durable, journal))
+    ),
+}
+"""What takes each guard away."""
 
 
 if __name__ == "__main__":
