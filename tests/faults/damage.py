@@ -1,5 +1,6 @@
 """Bits that rot: single bytes of database and CSV files, changed at random."""
 
+import os
 import random
 import subprocess
 import sys
@@ -88,11 +89,13 @@ def _flipped(data: bytes, place: int, bits: int) -> bytes:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """A new file in the place of the old one: processes that have it open notice."""
+    """A new file in the place of the old one: processes that have it open notice. Bits rot without a time of change."""
+    status = path.stat()
     for suffix in ("-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(data)
+    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
     new.replace(path)
 
 

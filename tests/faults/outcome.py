@@ -82,7 +82,7 @@ class Outcome:
     def seen(self) -> str:
         counts = [f"{status or 'no answer'}: {count:,}" for status, count in sorted(self.statuses.items())]
         counts += [f"{source}: {count:,}" for source, count in sorted(self.sources.items())]
-        return "; ".join([", ".join(counts), *self.notes]).lstrip("; ")
+        return "; ".join([", ".join(counts), *self.notes, *(self.broken[:1] if self.is_control else [])]).lstrip("; ")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -90,8 +90,9 @@ class Writer:
 
     def go(self, plan: Plan | None = None) -> None:
         """Fork a writer that goes on where the last one was. `plan`: of its calls that fail."""
+        starts = self.starts
         self._fork(plan)
-        wait_until(lambda: self.pid, "a writer")
+        wait_until(lambda: self.starts > starts, "a writer")
 
     def is_alive(self) -> bool:
         return self.pid is not None

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
+from stockapi.errors import SqliteError
 from stockapi.models import Interval
 from tests.faults.clients import Question, get
 from tests.faults.outcome import Outcome
@@ -104,9 +105,10 @@ def sides_removed(directory: Path, sides: tuple[str, ...], *, without: str | Non
         time.sleep(LASTS_S)
         try:
             outcome.repaired_in(rig.wait_until_repaired())
-        except TooLongError as exc:
+            return rig.finish(outcome)
+        except (TooLongError, SqliteError) as exc:
             outcome.broken.append(str(exc))
-        return rig.finish(outcome)
+            return outcome
 
 
 def why_no_memory() -> str | None:
