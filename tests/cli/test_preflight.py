@@ -1,5 +1,6 @@
 """What is asked before a server starts: is the address free, is it taken, do we run there already."""
 
+import shutil
 import socket
 import subprocess
 import threading
@@ -13,7 +14,7 @@ import pytest
 from stockapi.cli import preflight
 from stockapi.errors import ConfigError
 from stockapi.services.listening import refuse_what_cannot_be_listened_on
-from tests.support.server import ROOT, clean_environment, gunicorn_command
+from tests.support.server import ROOT, clean_environment, gunicorn_command, running_server
 
 
 @contextmanager
@@ -122,3 +123,16 @@ def test_the_makefile_asks_by_these_names() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for question in ("provider", "address"):
         assert f"python -m stockapi.cli.preflight {question}" in makefile
+
+
+def test_a_shared_memory_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """Heartbeats and counts are then on the disk, and the server answers."""
+    launcher = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$@"', "sh"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*launcher, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no /dev/shm of its own")
+    with running_server(tmp_path, {"WEB_CONCURRENCY": "1"}, launcher=launcher) as server:
+        assert server.log.count("/dev/shm cannot be written") == 1
+        assert "Traceback" not in server.log
