@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 from stockapi.api.queries.near_misses import require_no_near_miss
 from stockapi.errors import QueryError
 from stockapi.markets import mode_names, parse_mode
-from stockapi.models.interval import ALLOWED_INTERVALS, AnyInterval, Interval, parse_interval
+from stockapi.models.interval import AggregatedInterval, AnyInterval, Interval, parse_interval
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
@@ -268,13 +268,24 @@ def interval() -> Parameter:
     def parse(_: str, text: str) -> AnyInterval:
         return parse_interval(text)
 
-    names = [*ALLOWED_INTERVALS.split(", "), *(each.label for each in Interval)]
     return Parameter(
         parse,
         default=Interval.DAILY,
         description="length of a bar; 1m is a minute, 1M a month",
-        schema={"type": "string", "enum": names, "default": Interval.DAILY.value},
+        schema=_interval_schema(*Interval, *AggregatedInterval),
     )
+
+
+def _interval_schema(*intervals: AnyInterval) -> dict[str, object]:
+    """With names for generated clients, which would call them VALUE_0, VALUE_1 and so on: no name of a programming
+    language begins with a digit.
+    """
+    return {
+        "type": "string",
+        "enum": [*(each.value for each in intervals), *(each.label for each in Interval)],
+        "x-enum-varnames": [*(each.name for each in intervals), *(f"{each.name}_BY_NAME" for each in Interval)],
+        "default": Interval.DAILY.value,
+    }
 
 
 def stored_interval() -> Parameter:
@@ -291,11 +302,7 @@ def stored_interval() -> Parameter:
         parse,
         default=Interval.DAILY,
         description="length of a bar, of those stored; 1m is a minute",
-        schema={
-            "type": "string",
-            "enum": [*(each.value for each in Interval), *(each.label for each in Interval)],
-            "default": Interval.DAILY.value,
-        },
+        schema=_interval_schema(*Interval),
     )
 
 

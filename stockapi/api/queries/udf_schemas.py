@@ -152,7 +152,12 @@ def _resolution() -> Parameter:
         parse,
         default=Interval.DAILY,
         description="length of a bar; the names of intervals of /tickers, and D W M, are taken too",
-        schema={"type": "string", "enum": [*RESOLUTIONS, "D", "W", "M"], "default": "1D"},
+        schema={
+            "type": "string",
+            "enum": [*RESOLUTIONS, "D", "W", "M"],
+            "x-enum-varnames": [*(each.name for each in RESOLUTIONS.values()), "D", "W", "M"],
+            "default": "1D",
+        },
     )
 
 

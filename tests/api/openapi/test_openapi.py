@@ -181,6 +181,16 @@ def test_no_part_of_it_is_left_unused(document: dict[str, Any]) -> None:
         assert [name for name in components if f'"#/components/{kind}/{name}"' not in text] == []
 
 
+@pytest.mark.parametrize(("operation", "name"), PARAMETERS, ids=lambda each: getattr(each, "path", each))
+def test_values_that_are_no_names_of_a_language_have_names(operation: Operation, name: str) -> None:
+    """A generated client would call them VALUE_0."""
+    shown = fields_of(operation)[name].metadata
+    texts = [text for text in shown.get("enum", ()) if isinstance(text, str)]
+    names = shown.get("x-enum-varnames", texts)
+    assert all(each.isidentifier() for each in names)
+    assert len(set(names)) == len(texts)
+
+
 # What is in it is so
 
 
