@@ -110,7 +110,7 @@ def _exchanges(mode: Mode, settings: Settings) -> dict[str, object]:
         name: {
             "limitPercent": exchange.limit_percent,
             "ticks": [(None if math.isinf(limit) else limit, tick) for limit, tick in exchange.ticks],
-            "stocks": " ".join(each.symbol for each in stocks if each.exchange == name),
+            "symbols": " ".join(each.symbol for each in stocks if each.exchange == name),
         }
         for name, exchange in market_of(mode).exchanges.items()
     }

@@ -11,7 +11,7 @@ from stockapi.api.queries.reference_schemas import parse_snapshot_query
 from stockapi.calc.price_bands import PriceBand, price_band
 from stockapi.context import services
 from stockapi.markets import market_of
-from stockapi.markets.listings import listing
+from stockapi.markets.listings import STOCK, listing
 from stockapi.markets.market import Exchange, Market
 from stockapi.markets.tickers import group_named
 from stockapi.models.fields import SCORE_DECIMALS
@@ -71,7 +71,7 @@ def _prices(symbol: str, each: Newest, market: Market) -> dict[str, object]:
     day, previous = each.day, each.before.close if each.before else 0.0
     change = round(day.close - previous, market.price_decimals) if previous > 0 else None
     known = listing(market.mode, symbol)
-    rules = market.exchanges.get(known.exchange or "") if known and known.type == "stock" else None
+    rules = market.exchanges.get(known.exchange or "") if known and known.type == STOCK else None
     reference, ceiling, floor = _band(previous, rules) if rules and previous > 0 else (None, None, None)
     return {
         "price": day.close,

@@ -8,7 +8,7 @@ import { MARKETS, exchangeOf } from "./markets.js";
  * @typedef {object} Rules
  * @property {number} limitPercent from the reference price, up and down
  * @property {[below: number | null, tick: number][]} ticks by price; null for all other prices
- * @property {string} stocks that trade there, with blanks between
+ * @property {string} symbols of the stocks that trade there, with blanks between
  */
 
 /** @typedef {{reference: number, ceiling: number, floor: number}} Band */

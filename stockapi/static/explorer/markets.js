@@ -29,7 +29,7 @@ export function isIndex(mode, symbol) {
 
 const exchanges = new Map(
   FACTS.markets.flatMap((market) =>
-    Object.entries(market.exchanges).flatMap(([name, { stocks }]) => stocks.split(" ").map((symbol) => [`${market.mode}:${symbol}`, name])),
+    Object.entries(market.exchanges).flatMap(([name, { symbols }]) => symbols.split(" ").map((symbol) => [`${market.mode}:${symbol}`, name])),
   ),
 );
 
