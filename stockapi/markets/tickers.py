@@ -34,6 +34,13 @@ _ALLOWED_GROUPS: Final = (
 )
 _ALLOWED_LIST: Final = f"a JSON array of different symbols, not empty; a symbol is {ALLOWED_SYMBOL}"
 
+log = logging.getLogger(__name__)
+
+_good: dict[tuple[Path, Mode], dict[str, list[str]]] = {}
+"""What each file of a setting held when it was last read."""
+_told: dict[Path, str] = {}
+"""The files that cannot be read now, with the error that was logged."""
+
 
 class FileSettings(Protocol):
     """The part of the settings that this module needs."""
@@ -47,13 +54,29 @@ def groups_for(mode: Mode, settings: FileSettings) -> dict[str, list[str]]:
     """The symbols of each group of a market. Built-in groups are in alphabetical order, the symbols of each as in
     `listings`; in the file of a setting its order counts. A plain list is one group, in the order of rank.
 
-    In the file of a setting, a symbol may be in several groups, but only once in each.
+    In the file of a setting, a symbol may be in several groups, but only once in each. While somebody writes or moves
+    the file, what it held when this process last read it counts, and the log says so once.
 
-    :raises ConfigError: when the file cannot be read, or does not have the form of groups, or of a list.
+    :raises ConfigError: when the file cannot be read, or does not have the form of groups, or of a list, and has not
+        been read by this process before.
     """
     own = settings.groups_file(mode)
-    groups = _built_in_groups(mode) if own is None else _groups_in(own, mode)
+    groups = _built_in_groups(mode) if own is None else _last_good(own, mode)
     return {group: [*symbols] for group, symbols in groups.items()}
+
+
+def _last_good(path: Path, mode: Mode) -> dict[str, list[str]]:
+    try:
+        _good[path, mode] = _groups_in(path, mode)
+    except ConfigError as exc:
+        if (path, mode) not in _good:
+            raise
+        if _told.get(path) != str(exc):
+            _told[path] = str(exc)
+            log.error("%s; what it held before counts", exc)
+    else:
+        _told.pop(path, None)
+    return _good[path, mode]
 
 
 @cache

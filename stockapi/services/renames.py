@@ -9,6 +9,7 @@ Without the file the former symbols of `markets.listings` are the old names, but
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,14 @@ from typing import Final
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError
+from stockapi.machine import read_regular
 from stockapi.markets.listings import former_symbols
 from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
 from stockapi.models.query import is_symbol
 from stockapi.services.durable import FileState, csv_errors, make_directory, replace_file
+
+log = logging.getLogger(__name__)
 
 FILE_NAME: Final = "names.json"
 
@@ -67,16 +71,29 @@ class Renames:
         self._read: dict[Mode, tuple[FileState, Names]] = {}
 
     def of(self, mode: Mode) -> Names:
-        """:raises CsvError: when the file cannot be read, or is not of that form."""
+        """While somebody writes the file, what it held when this process last read it counts.
+
+        :raises CsvError: when the file cannot be read, or is not of that form, and has not been read before.
+        """
         path = self._paths[mode]
         # Of a directory that is none, the stores tell.
         with csv_errors(path), suppress(FileNotFoundError, NotADirectoryError):
             state = FileState.of(path.stat())
             known = self._read.get(mode)
             if known is None or known[0] != state:
-                self._read[mode] = known = state, _parsed(path, path.read_bytes())
+                self._read[mode] = known = state, self._parsed_or_before(mode, path)
             return known[1]
         return self._built_in(mode)
+
+    def _parsed_or_before(self, mode: Mode, path: Path) -> Names:
+        try:
+            return _parsed(path, read_regular(path))
+        except CsvError as exc:
+            before = self._read.get(mode)
+            if before is None:
+                raise
+            log.error("%s; what it held before counts", exc)
+            return before[1]
 
     def record(self, mode: Mode, names: Names) -> None:
         """Durably.

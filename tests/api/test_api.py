@@ -482,10 +482,8 @@ def test_the_groups_follow_their_file(directory: Path, tmp_path: Path, caplog: p
     client = create_app(settings_in(directory, TICKER_GROUPS_FILE=str(file))).test_client()
     file.write_text('{"MINE": ["VCB", "BID"]}')
     assert json_of(client.get("/tickers/group")) == {"MINE": ["VCB", "BID"]}
-    file.write_text("{")
-    answer = client.get("/tickers/group")
-    assert answer.status_code == 500
-    assert json_of(answer) == {"error": "something went wrong here; the operator can see what"}
+    file.write_text("{")  # half written: what it held before counts
+    assert json_of(client.get("/tickers/group")) == {"MINE": ["VCB", "BID"]}
     assert f"TICKER_GROUPS_FILE={str(file)!r}" in caplog.text
 
 

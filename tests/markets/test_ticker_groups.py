@@ -270,3 +270,29 @@ def test_a_ranking_without_any_symbol_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "coins.json"
     file.write_text('{"data": [{"symbol": "$TRUMP"}]}')
     assert refusal("CRYPTO_LIST_FILE", file) == "the list is not an array, or an empty one"
+
+
+@pytest.mark.parametrize("spoil", ["cut short", "gone", "a directory", "empty"])
+def test_while_a_file_is_written_what_it_held_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: str
+) -> None:
+    path = tmp_path / "groups.json"
+    path.write_text('{"BANKS": ["VCB"]}')
+    settings = Settings.from_mapping({"TICKER_GROUPS_FILE": str(path)})
+    assert groups_for(Mode.VN, settings) == {"BANKS": ["VCB"]}
+    if spoil == "cut short":
+        path.write_text('{"BANKS": ["VC')
+    else:
+        path.unlink()
+    if spoil == "a directory":
+        path.mkdir()
+    if spoil == "empty":
+        path.touch()
+    for _ in range(3):
+        assert groups_for(Mode.VN, settings) == {"BANKS": ["VCB"]}
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].endswith("; what it held before counts")
+    if spoil == "a directory":
+        path.rmdir()
+    path.write_text('{"BANKS": ["VCB", "ACB"]}')
+    assert groups_for(Mode.VN, settings) == {"BANKS": ["VCB", "ACB"]}

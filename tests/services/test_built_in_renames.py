@@ -1,8 +1,11 @@
 """Renames that are known from the start: both names answer, and none hides bars that are stored under an old one."""
 
+import os
+
 import pytest
 
 from stockapi import create_app
+from stockapi.errors import CsvError
 from stockapi.models import Mode
 from stockapi.services.renames import Names
 from tests.support.stores import NOW, Stores, make_bars
@@ -41,3 +44,21 @@ def test_a_list_of_names_of_ones_own_has_the_say(stores: Stores) -> None:
 
 def test_vn_knows_none(stores: Stores) -> None:
     assert stores.renames.of(Mode.VN) == Names()
+
+
+def test_while_the_file_of_names_is_written_what_it_held_counts(stores: Stores) -> None:
+    stores.save("POL", make_bars(10, mode=Mode.CRYPTO), mode=Mode.CRYPTO)
+    path = stores.settings.crypto_data_dir / "names.json"
+    path.write_text('{"renamed": {"OLD": "POL"}}')
+    assert stores.renames.of(Mode.CRYPTO).renamed["OLD"] == "POL"
+    path.write_text('{"renamed": {"OL')
+    assert stores.renames.of(Mode.CRYPTO).renamed["OLD"] == "POL"
+    with pytest.raises(CsvError, match=r"names\.json is not allowed"):
+        Stores.of(stores.settings).renames.of(Mode.CRYPTO)
+
+
+def test_a_pipe_in_the_place_of_the_file_of_names_stops_nothing(stores: Stores) -> None:
+    stores.save("POL", make_bars(10, mode=Mode.CRYPTO), mode=Mode.CRYPTO)
+    os.mkfifo(stores.settings.crypto_data_dir / "names.json")
+    with pytest.raises(CsvError, match="Not a regular file"):
+        stores.renames.of(Mode.CRYPTO)

@@ -167,6 +167,11 @@ def _work_in(path: Path, journal: Journal) -> None:
     """
     descriptor = open_regular(path, os.O_RDWR)
     try:
+        if os.fstat(descriptor).st_nlink > 1:
+            # Another name, of a copy by `cp -al` for example, must keep the bytes that it has.
+            replace_file(path, read_range(descriptor, 0, journal.offset) + journal.tail)
+            journal_path(path).unlink()
+            return
         with locked(path.parent, exclusive=True):
             before = os.fstat(descriptor)
             write_range(descriptor, journal.offset, journal.tail)

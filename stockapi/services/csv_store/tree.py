@@ -31,7 +31,8 @@ class CsvTree:
         """The path of the file of the series, which need not exist.
 
         :raises QueryError: when its ticker is not a symbol.
-        :raises CsvError: when a symbolic link leads out of the data directory.
+        :raises CsvError: when a symbolic link leads out of the data directory, or to the file of another series: two
+            series would overwrite each other.
         """
         if not is_symbol(key.ticker):
             raise QueryError(f"symbol {key.ticker!r} is not allowed; a symbol is {ALLOWED_SYMBOL}")
@@ -41,6 +42,7 @@ class CsvTree:
         may_lead_out = "/" in key.ticker or key.ticker.startswith(".")  # no symbol does: a second look at the same
         if may_lead_out or os.path.islink(path) or os.path.islink(directory):  # noqa: PTH114
             self.require_inside(key.mode, Path(path))
+            _require_own(path, f"/{key.ticker}/{FILE_NAMES[key.interval]}")
         return Path(path)
 
     def tickers(self, mode: Mode, *, besides: Container[str] = ()) -> list[str]:
@@ -52,8 +54,10 @@ class CsvTree:
         return [entry.name for entry in self.directories(mode, besides) if _may_hold_a_file(entry.path)]
 
     def is_within_reach(self, mode: Mode, ticker: str) -> bool:
-        """Whether this process may read the directory of the ticker. It needs no file descriptor."""
+        """Whether this process may read the directory of the ticker, and it is its own. It needs no file descriptor."""
         directory = self._settings.data_dir(mode) / ticker
+        if directory.is_symlink() and os.path.isdir(directory) and directory.resolve().name != ticker:  # noqa: PTH112
+            return False
         return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
     def directories(self, mode: Mode, besides: Container[str] = ()) -> list["os.DirEntry[str]"]:
@@ -80,6 +84,13 @@ class CsvTree:
     def _is_inside(self, mode: Mode, path: Path) -> bool:
         root = os.path.realpath(self._settings.data_dir(mode))
         return os.path.realpath(path).startswith(root + os.sep)
+
+
+def _require_own(path: str, end: str) -> None:
+    """:raises CsvError: when links lead to a place whose last names are not `end`. What cannot be followed passes."""
+    real = os.path.realpath(path)
+    if os.path.isdir(os.path.dirname(real)) and not real.endswith(end):  # noqa: PTH112, PTH120
+        raise CsvError(f"{path} leads to {real}, which is not its own; allowed: a path that ends in {end[1:]}")
 
 
 def _may_be_directory(entry: "os.DirEntry[str]") -> bool:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import SqliteError, SqliteFault, StoreError, cannot_open, fault_of, os_errors, sqlite_errors
+from stockapi.machine import open_regular
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
@@ -212,7 +213,7 @@ class DatabaseManager:
         path = self.settings.database_path(mode)
         log = path.with_name(f"{path.name}-wal")
         with os_errors(cannot_open, f"{log} is out of reach"), suppress(FileNotFoundError):
-            descriptor = os.open(log, os.O_RDONLY)  # SQLite holds its locks on other files
+            descriptor = open_regular(log)  # SQLite holds its locks on other files
             try:
                 os.fsync(descriptor)
             finally:

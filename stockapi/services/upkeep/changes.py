@@ -16,6 +16,7 @@ from typing import Final
 
 from stockapi.errors import CsvError, SqliteError, StoreError
 from stockapi.formats.csv_format import HEADER, format_rows
+from stockapi.machine import read_regular
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -116,7 +117,7 @@ def finish_change(stores: Stores, mode: Mode, now: datetime) -> Change | None:
     with csv_errors(path):
         if not path.exists():
             return None
-        change = _decode(path, path.read_bytes())
+        change = _decode(path, read_regular(path))
     try:
         _finish(stores, mode, change, now)
     except SqliteError as exc:

@@ -108,6 +108,45 @@ def test_a_link_that_leads_outside_is_refused(store: CsvStore, tmp_path: Path, l
         assert outside.read_bytes() == text_of(OLD_HOURS, Interval.HOURLY)
 
 
+@pytest.mark.parametrize("linked", ["directory", "file", "file of another interval"])
+def test_a_link_to_another_series_is_refused(store: CsvStore, tmp_path: Path, linked: str) -> None:
+    """The two would overwrite each other at each cycle."""
+    store.write(DAYS, flat_bars([START]))
+    other = SeriesKey(VN, "FPT", Interval.HOURLY if linked == "file of another interval" else Interval.DAILY)
+    directory = tmp_path / "vn" / "FPT"
+    if linked == "directory":
+        directory.symlink_to("VCB")
+    else:
+        directory.mkdir()
+        (directory / f"{other.interval.value}.csv").symlink_to("../VCB/1D.csv")
+    before = store.path(DAYS).read_bytes()
+    for call in (store.path, store.read, store.stamp, lambda key: store.write(key, flat_bars([START, START + DAY]))):
+        with pytest.raises(CsvError, match="which is not its own; allowed: a path that ends in FPT/"):
+            call(other)
+    assert store.path(DAYS).read_bytes() == before
+    assert store.is_within_reach(VN, "FPT") is (linked != "directory")
+    assert store.is_within_reach(VN, "VCB")
+
+
+def test_a_ticker_may_be_on_another_disk_under_its_own_name(store: CsvStore, tmp_path: Path) -> None:
+    (tmp_path / "vn" / ".disk" / "VCB").mkdir(parents=True)
+    (tmp_path / "vn" / "VCB").symlink_to(".disk/VCB")
+    store.write(DAYS, flat_bars([START]))
+    assert (tmp_path / "vn" / ".disk" / "VCB" / "1D.csv").exists()
+    assert store.is_within_reach(VN, "VCB")
+
+
+def test_a_second_name_of_a_file_keeps_the_bytes_that_it_has(store: CsvStore, tmp_path: Path) -> None:
+    """As `cp -al` makes it: a tail is written in place otherwise."""
+    store.write_tail(MINUTES, flat_bars([START, START + 60]), START)
+    (copy := tmp_path / "copy.csv").hardlink_to(store.path(MINUTES))
+    before = copy.read_bytes()
+    store.write_tail(MINUTES, flat_bars([START + 60, START + 120]), START + 60)
+    assert copy.read_bytes() == before
+    assert len(store.read(MINUTES).bars) == 3
+    assert not journal.journal_path(store.path(MINUTES)).exists()
+
+
 def test_the_data_directory_itself_may_be_a_link(store: CsvStore, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "vn").symlink_to(tmp_path / "disk")
