@@ -58,7 +58,7 @@ test: $(VENV)/.dev  ## Run the tests; ARGS="-k bars" to choose
 	@# Much of the time goes by in waiting for servers: one process more than there are cores.
 	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) $(ARGS)
 
-test-long: $(VENV)/.dev  ## Run the long tests, of faults and load on real processes; five minutes
+test-long: $(VENV)/.dev  ## Run the long tests, of faults and load on real processes; many minutes
 	@$(BIN)/python -m pytest --numprocesses auto -m long $(ARGS)
 
 golden: $(VENV)/.dev  ## Record anew what the API answers, after a change of it that is wanted; then read the diff
