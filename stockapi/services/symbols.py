@@ -35,7 +35,7 @@ class Criteria:
     """What to search for. `text`: in a symbol or a name; "" for all. The others: None for all.
 
     `exchange`, `index`: in any case; the exchange of coins is the market. `types`: some of those of listings.
-    `sector`: as `group_named` takes it. `active`: whether it still trades.
+    `sector`: as `group_named` takes it. `active`: whether it still trades. `has_bars`: whether bars are stored.
     """
 
     text: str = ""
@@ -44,11 +44,13 @@ class Criteria:
     sector: str | None = None
     index: str | None = None
     active: bool | None = None
+    has_bars: bool | None = None
 
-    def allows(self, found: Listing) -> bool:
+    def allows(self, found: Listing, *, has_bars: bool) -> bool:
         """Whether the symbol fits, but for its texts and its sector."""
         return (
-            (self.exchange is None or (found.exchange or found.mode.value).upper() == self.exchange.upper())
+            (self.has_bars is None or has_bars is self.has_bars)
+            and (self.exchange is None or (found.exchange or found.mode.value).upper() == self.exchange.upper())
             and (self.types is None or found.type in self.types)
             and (self.index is None or self.index.upper() in found.indices)
             and (self.active is None or (found.status == LISTED) is self.active)
@@ -133,7 +135,7 @@ class Symbols:
             if rank is None or (group is not None and sectors.get(symbol) != group):
                 continue
             found = known.get(symbol) or self._unlisted(mode, symbol)
-            if criteria.allows(found):
+            if criteria.allows(found, has_bars=symbol in stored):
                 yield _Hit(symbol not in stored, rank, not found.is_followed, market, place, symbol)
 
     def _unlisted(self, mode: Mode, symbol: str) -> Listing:

@@ -15,6 +15,8 @@ BOTH = {"VCB": "vn", "BTC": "crypto"}
     [
         ("hoa phat", "HPG Hoa Phat Group Vietnam"),
         ("H\u00f2a Ph\u00e1t", "HPG Hoa Phat Group Vietnam"),
+        ("ngoai thuong", "VCB Vietcombank Vietnam"),  # in its Vietnamese name
+        ("foreign trade", "VCB Vietcombank Vietnam"),  # in its full one
         ("bitcoin", "BTC Bitcoin Crypto"),
         ("shi", "SHIB Shiba Inu Crypto"),
     ],
@@ -42,6 +44,10 @@ def test_the_chart_is_asked_for_before_what_stands_below_it(first_visit: Explore
     first_visit.page.on("request", lambda request: asked.append(request.url.removeprefix(first_visit.server.url)))
     first_visit.open(symbol="VCB")
     quote, bars, *_ = [url for url in asked if re.match(r"/(tickers|analysis)", url)]
+    first_visit.expect_state("ready", "heat-panel")
+    assert sum("/tickers/" in url or "limit=1&" in url for url in asked) == 3, (
+        "what there is: last bars, and each market"
+    )
     assert "symbol=VCB&interval=1D&limit=2&" in quote
     assert re.search(r"symbol=VCB&interval=1D&limit=\d{3}&", bars)
 

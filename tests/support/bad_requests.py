@@ -326,6 +326,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
                 [*BAD_SYMBOLS, " ", " VN30", "VN30 ", "VN30,VNINDEX"],
             ),
             "active": BOOLEAN,
+            "has_bars": BOOLEAN,
             "limit": whole(10_000),
         },
     ),

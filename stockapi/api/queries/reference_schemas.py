@@ -150,6 +150,12 @@ class SearchSchema(QuerySchema):
         description="true: only symbols that still trade; false: only those that do not any more",
         schema={"type": "boolean"},
     )
+    has_bars = choice(
+        BOOLEANS,
+        default=None,
+        description="true: only symbols of which bars are stored; false: only the others",
+        schema={"type": "boolean"},
+    )
     limit = whole(_MOST_FOUND, default=30, description="at most so many symbols")
 
     @post_load
@@ -160,6 +166,7 @@ class SearchSchema(QuerySchema):
             sector=data["sector"],
             index=data["index"],
             active=data["active"],
+            has_bars=data["has_bars"],
         )
         return SymbolSearch(self.markets if data["mode"] is None else (data["mode"],), criteria, data["limit"])
 

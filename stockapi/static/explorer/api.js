@@ -5,6 +5,7 @@ import { t } from "./i18n.js";
 import { MARKETS } from "./markets.js";
 
 const TIMEOUT_MS = 30_000;
+const MOST_FOUND = 10_000;
 /** The path under which a proxy serves this page and the API, such as /markets, or nothing. */
 const PREFIX = document.body.dataset.prefix;
 
@@ -103,11 +104,8 @@ export const fetchQuote = ({ mode, symbol }, signal) =>
 export const fetchLast = (mode, symbols, signal, how = {}) =>
   get("/tickers", { mode, symbol: symbols.join(","), interval: "1D", limit: 1, shape: "columns", columns: "time,close,volume,close_changed" }, signal, how);
 
-/** Names by symbol. */
-export const fetchNames = (mode, signal) => get("/tickers/names", { mode }, signal);
-
-/** Symbols by sector. */
-export const fetchGroups = (mode, signal) => get("/tickers/group", { mode }, signal);
+/** What is known of the tickers that have bars. @returns {Promise<Answer<{symbols: Record<string, any>[]}>>} */
+export const fetchFound = (mode, signal) => get("/tickers/search", { mode, has_bars: "true", limit: MOST_FOUND }, signal);
 
 /** @param {{date: string} | {start_date: string, end_date: string}} when */
 export const fetchProfile = ({ mode, symbol }, when, signal) => get("/analysis/volume-profile", { mode, symbol, ...when }, signal);

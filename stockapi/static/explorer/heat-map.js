@@ -16,12 +16,12 @@ const SHADES = 3;
 /** @typedef {{key: string, name: string, value: number, change: number, isSector: boolean}} Tile `value`: close times volume */
 
 /**
- * @param {import("./listing.js").Listing & {mode: string}} listing
+ * @param {import("./listing.js").Traded[]} traded @param {string} mode
  * @param {{sector: string, symbol: string, onSector: (sector: string) => void, onSymbol: (symbol: string) => void}} how
  * @returns {number} how many tiles there are
  */
-export function showHeatMap({ tickers, mode }, { sector, symbol, onSector, onSymbol }) {
-  const tiles = tilesOf(tickers, mode);
+export function showHeatMap(traded, mode, { sector, symbol, onSector, onSymbol }) {
+  const tiles = tilesOf(traded, mode);
   const nodes = placed(tiles).map(({ tile, box }) => {
     const isChosen = tile.key === (tile.isSector ? sector : symbol);
     const pick = () => (tile.isSector ? onSector(isChosen ? "" : tile.key) : onSymbol(tile.key));

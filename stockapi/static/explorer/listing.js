@@ -1,40 +1,43 @@
-/** What there is: the tickers that have bars, in every market, with their names, sectors and last bars. */
+/** What there is: the tickers that have bars, in every market, with their names and sectors, and the last bars of one market. */
 
-import { fetchGroups, fetchLast, fetchNames } from "./api.js";
+import { fetchFound, fetchLast } from "./api.js";
+import { language } from "./i18n.js";
 import { MARKETS } from "./markets.js";
 
 /**
  * @typedef {object} Ticker
- * @property {string} symbol @property {string} mode @property {string} name "" when it has none
+ * @property {string} symbol @property {string} mode
+ * @property {string} name "" when it has none @property {string} texts all its names, to be searched
  * @property {string} sector "" when it has none
- * @property {string} time of its last daily bar @property {number} close @property {number} volume @property {number | null} change in percent
  */
+
+/** @typedef {Ticker & {time: string, close: number, volume: number, change: number | null}} Traded with its last daily bar; change in percent */
 
 /**
  * @typedef {object} Listing
- * @property {Record<string, string>} names by symbol @property {Record<string, string[]>} groups symbols by sector
- * @property {Ticker[]} tickers
+ * @property {Map<string, Ticker>} tickers by `keyOf` @property {Traded[]} traded those of the market that is shown
  */
 
-/**
- * Of the market that is shown; others come along where they can be had.
- * @returns {Promise<import("./api.js").Answer<Map<string, Listing>>>} by mode
- */
-export async function fetchListings(mode, signal) {
+/** A symbol may be in several markets. */
+export const keyOf = ({ mode, symbol }) => `${mode}:${symbol}`;
+
+/** Tickers of other markets come along where they can be had. @returns {Promise<import("./api.js").Answer<Listing>>} */
+export async function fetchListing(mode, signal) {
   const others = [...MARKETS.keys()].filter((each) => each !== mode);
-  const [own, ...more] = await Promise.allSettled([mode, ...others].map((each) => fetchListing(each, signal)));
-  if (own.reason) throw own.reason;
-  const found = [own.value, ...more.flatMap(({ value }) => value ?? [])];
-  return { ...own.value.answer, data: new Map(found.map(({ listing }) => [listing.mode, listing])) };
-}
-
-async function fetchListing(mode, signal) {
-  const asked = [fetchLast(mode, [], signal), fetchNames(mode, signal), fetchGroups(mode, signal)];
-  const [answer, { data: names }, { data: groups }] = await Promise.all(asked);
-  const sectors = new Map(Object.entries(groups).flatMap(([sector, symbols]) => symbols.map((symbol) => [symbol, sector])));
-  const tickers = Object.entries(answer.data).map(([symbol, { time, close, volume, close_changed: change }]) => ({
-    symbol, mode, name: names[symbol] ?? "", sector: sectors.get(symbol) ?? "",
+  const more = Promise.allSettled(others.map((each) => fetchFound(each, signal)));
+  const [answer, own] = await Promise.all([fetchLast(mode, [], signal), fetchFound(mode, signal)]);
+  const found = [own, ...(await more).flatMap(({ value }) => value ?? [])];
+  const tickers = new Map(found.flatMap(({ data }) => data.symbols).map((each) => [keyOf(each), tickerOf(each)]));
+  const traded = Object.entries(answer.data).map(([symbol, { time, close, volume, close_changed: change }]) => ({
+    symbol, mode, name: "", texts: "", sector: "", ...tickers.get(keyOf({ mode, symbol })),
     time: time[0], close: close[0], volume: volume[0], change: change[0],
   }));
-  return { answer, listing: { mode, names, groups, tickers } };
+  return { ...answer, data: { tickers, traded } };
+}
+
+function tickerOf({ symbol, mode, short_name: short, name, name_vi: inVietnamese, sector }) {
+  // Of an unlisted ticker the symbol is all that is known.
+  const shown = (language === "vi" && inVietnamese) || short;
+  const texts = [...new Set([shown, short, name, inVietnamese])].filter(Boolean).join(" ");
+  return { symbol, mode, name: shown === symbol ? "" : shown, texts, sector: sector ?? "" };
 }

@@ -39,8 +39,8 @@ const chart = new Chart(byId("chart"), {
 const panels = new Panels(store, {
   chart,
   requests: new RequestLine(),
-  onListing: (listings) => {
-    typeahead.entries = entriesOf([...listings.values()].flatMap(({ tickers }) => tickers));
+  onListing: (tickers) => {
+    typeahead.entries = entriesOf(tickers);
     showTicker();
   },
   unitOf: (symbol) => unitOf(store.state.mode, symbol),
@@ -86,12 +86,11 @@ async function loadBars() {
 
 function showTicker() {
   const { mode, symbol, sector, interval } = store.state;
-  const market = panels.market;
-  const group = Object.keys(market.groups).find((name) => market.groups[name].includes(symbol));
-  const kind = isIndex(mode, symbol) ? t("Indices") : group && sectorName(group);
+  const { name, sector: own } = panels.ticker ?? {};
+  const kind = isIndex(mode, symbol) ? t("Indices") : own && sectorName(own);
   const clock = INTERVALS.get(interval).isIntraday ? t("times in {clock}", { clock: clockName(mode) }) : "";
-  showName(symbol, market.names[symbol], [kind, exchangeOf(mode, symbol), clock].filter(Boolean).join(" \u00b7 "));
-  showSectorChoice(Object.keys(market.groups), sector);
+  showName(symbol, name, [kind, exchangeOf(mode, symbol), clock].filter(Boolean).join(" \u00b7 "));
+  showSectorChoice(panels.sectorCodes, sector);
   typeahead.symbol = symbol;
   document.title = `${symbol} \u00b7 ${t("Market explorer")}`;
 }

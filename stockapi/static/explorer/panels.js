@@ -6,7 +6,7 @@ import { byId } from "./dom.js";
 import { barTime, dayText, isoDay, marketNow } from "./format.js";
 import { t } from "./i18n.js";
 import { showHeatMap } from "./heat-map.js";
-import { fetchListings } from "./listing.js";
+import { fetchListing, keyOf } from "./listing.js";
 import { Loader, Panel } from "./loader.js";
 import { showRankings } from "./performers.js";
 import { Price } from "./price.js";
@@ -24,7 +24,7 @@ export class Panels {
    * @param {object} parts
    * @param {import("./chart.js").Chart} parts.chart
    * @param {import("./requests.js").RequestLine} parts.requests
-   * @param {(listings: Map<string, import("./listing.js").Listing>) => void} parts.onListing what there is has become known
+   * @param {(tickers: import("./listing.js").Ticker[]) => void} parts.onListing what there is has become known
    * @param {(symbol: string) => import("./format.js").Unit} parts.unitOf
    */
   constructor(store, { chart, requests, onListing, unitOf }) {
@@ -50,12 +50,13 @@ export class Panels {
       show: (answer) => this._showSectors(answer),
       onRequest: (url) => requests.made("sectors", url),
     });
-    this._listings = new Map();
+    /** @type {import("./listing.js").Listing} */
+    this._listing = { tickers: new Map(), traded: [] };
     this.listing = loader("Heat map", "heat-panel", {
-      fetch: ({ mode }, signal) => fetchListings(mode, signal),
+      fetch: ({ mode }, signal) => fetchListing(mode, signal),
       show: ({ data }) => {
-        this._listings = data;
-        onListing(data);
+        this._listing = data;
+        onListing([...data.tickers.values()]);
         return this.drawHeat() > 0 ? undefined : t("Nothing was traded on the newest day.");
       },
       onRequest: (url) => requests.made("listing", url),
@@ -63,16 +64,23 @@ export class Panels {
     this.watchList = new WatchList(store, { loader, everyMs: LIVE_MS, onRequests: (...urls) => requests.made("watch", ...urls) });
   }
 
-  /** Names and sectors of the market that is shown; empty until they are known. @returns {import("./listing.js").Listing} */
-  get market() {
-    return this._listings.get(this._store.state.mode) ?? { names: {}, groups: {}, tickers: [] };
+  /** What is known of the ticker that is shown. @returns {import("./listing.js").Ticker | undefined} */
+  get ticker() {
+    return this._listing.tickers.get(keyOf(this._store.state));
+  }
+
+  /** Codes of the sectors of the market that is shown. @returns {string[]} none until they are known */
+  get sectorCodes() {
+    const own = [...this._listing.tickers.values()].filter(({ mode, sector }) => mode === this._store.state.mode && sector);
+    return [...new Set(own.map(({ sector }) => sector))];
   }
 
   /** @returns {number} of how many tiles */
   drawHeat() {
     const { sector, symbol, mode } = this._store.state;
     const onSector = (chosen) => this._store.update({ sector: chosen }, { isMinor: true });
-    return showHeatMap({ ...this.market, mode }, { sector, symbol, onSector, onSymbol: (chosen) => this._store.update({ symbol: chosen }) });
+    const traded = this._listing.traded.filter((each) => each.mode === mode);
+    return showHeatMap(traded, mode, { sector, symbol, onSector, onSymbol: (chosen) => this._store.update({ symbol: chosen }) });
   }
 
   drawPerformers() {

@@ -12,11 +12,11 @@ const TYPED_IN = "input:not([type=radio], [type=checkbox]), textarea";
 /** Lower case without accents, so that "hoa phat" finds what is written with them. */
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replaceAll("\u0111", "d").replaceAll("\u0110", "D").toLowerCase();
 
-/** @typedef {{symbol: string, mode: string, name: string, text: string}} Entry `text`: the plain name */
+/** @typedef {{symbol: string, mode: string, name: string, text: string}} Entry `text`: the plain names */
 
 /** @param {import("./listing.js").Ticker[]} tickers @returns {Entry[]} in the order of the symbols */
 export function entriesOf(tickers) {
-  const entries = tickers.map(({ symbol, mode, name }) => ({ symbol, mode, name, text: plain(name) }));
+  const entries = tickers.map(({ symbol, mode, name, texts }) => ({ symbol, mode, name, text: plain(texts) }));
   return entries.sort((a, b) => (a.symbol < b.symbol ? -1 : 1));
 }
 

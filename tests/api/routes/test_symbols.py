@@ -98,6 +98,8 @@ def test_those_with_bars_come_first(client: FlaskClient) -> None:
         ("exchange=CRYPTO&mode=all", lambda each: each["mode"] == "crypto"),
         ("sector=MINE", lambda each: each["sector"] == "MINE"),
         ("index=VN30", lambda each: "VN30" in each["indices"]),
+        ("has_bars=true", lambda each: each["has_bars"]),
+        ("has_bars=0&mode=all", lambda each: not each["has_bars"]),
         ("active=false", lambda each: each["status"] == "delisted"),
         ("active=1&q=bank", lambda each: each["status"] == "listed"),
     ],
