@@ -149,6 +149,35 @@ def adjusted_union(stored: Bars, staged: Bars) -> Bars:
     return rest.merge(staged)
 
 
+def at_level_of_days(
+    intraday: Bars, staged: Bars, stored_days: Bars, days: Bars, dates_of: Callable[[Int], Int]
+) -> Bars:
+    """The intraday bars; those older than all staged ones are brought to the prices of the days, if they are not yet.
+
+    An old piece may have no bar in both before a dividend, so that only the days tell its ratio. Nothing is done
+    while the source's own intraday bars still have the prices from before it.
+
+    :param intraday: the union of the stored and the staged bars. :param staged: what the source has sent of them.
+    :param stored_days: the days before the adjustment. :param days: the days after it.
+    :param dates_of: as in `is_of_one_level`.
+    """
+    runs = _runs(stored_days, days)
+    if not runs or not len(staged):
+        return intraday
+    lasts = np.array([*(run.last for run in runs[:-1]), _last_old(runs[-1], stored_days, days)], dtype=np.int64)
+    ratios = np.array([*(run.ratio for run in runs), 1.0])
+    of_bars, of_staged = (ratios[np.searchsorted(lasts, dates_of(bars.time))] for bars in (intraday, staged))
+    is_old = intraday.time < staged.time[0]
+    divisors = np.ones(len(intraday))
+    for ratio in np.unique(ratios[ratios != 1.0]).tolist():
+        if not is_of_one_level(days, staged.take(of_staged == ratio), dates_of, ratio):
+            return intraday
+        own = is_old & (of_bars == ratio)
+        if not is_of_one_level(days, intraday.take(own), dates_of, ratio):
+            divisors[own] = ratio
+    return Bars.of(intraday.time, intraday.prices / divisors, intraday.volume)
+
+
 def level_steps(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int]) -> Int:
     """The dates at which the ratio of the day's close to the last intraday close changes by 0.2 % or more.
 

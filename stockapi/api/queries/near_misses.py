@@ -11,11 +11,12 @@ from typing import Final
 from stockapi.errors import QueryError
 
 _OTHER_NAMES: Final = {
-    "symbol": ("ticker", "code"),
-    "interval": ("resolution", "timeframe"),
-    "start_date": ("from", "begin", "since"),
-    "end_date": ("to", "until"),
-    "limit": ("count", "size"),
+    "symbol": ("ticker", "code", "sym", "pair"),
+    "interval": ("resolution", "timeframe", "tf", "period", "granularity"),
+    "start_date": ("from", "begin", "since", "start_time", "date_from", "from_date"),
+    "end_date": ("to", "until", "end_time", "date_to", "to_date"),
+    "date": ("day",),
+    "limit": ("count", "size", "page_size"),
     "columns": ("fields",),
     "time": ("timestamp", "time_format", "time_form", "date_format", "time_unit"),
     "mode": ("market",),

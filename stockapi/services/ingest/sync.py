@@ -4,14 +4,21 @@ The workers and `flask data pull` call it.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 import numpy as np
 
-from stockapi.calc.adjustments import PriceAdjustment, adjusted_union, agree, find_adjustments, is_of_one_level
+from stockapi.calc.adjustments import (
+    PriceAdjustment,
+    adjusted_union,
+    agree,
+    at_level_of_days,
+    find_adjustments,
+    is_of_one_level,
+)
 from stockapi.calc.closing import closed_by, closes_at
 from stockapi.calc.indicators import enhance_from
 from stockapi.constants import SECONDS_PER_DAY
@@ -158,7 +165,7 @@ def load_history(
             if interval is Interval.DAILY:
                 adjustments = find_adjustments(stored, staged[interval])
                 _record(stores, key, adjustments, now, instead_of=seen)
-            bars = series.enhanced(adjusted_union(stored, staged[interval]))
+            bars = series.enhanced(_union(stores, series, stored, staged))
             saved = save_enhanced_csv_and_sqlite(
                 stores, key._replace(interval=interval), bars, now, cutoff_date=FROM_THE_BEGINNING
             )
@@ -169,6 +176,17 @@ def load_history(
             stores.asked.record(key._replace(interval=interval), (begin, _seconds(now)), _seconds(now))
     waits_for = _finish_adjustments(stores, key, now)
     return SyncStats(len(staged[key.interval]), changed, saved, adjustments, waits_for, forming_until)
+
+
+def _union(stores: Stores, series: OpenSeries, stored: Bars, staged: Mapping[Interval, Bars]) -> Bars:
+    """The new history of one series. The days that are stored are still those from before."""
+    key, given = series.key, staged[series.key.interval]
+    bars = adjusted_union(stored, given)
+    if key.interval is Interval.DAILY:
+        return bars
+    days = stores.csv_store.read(key._replace(interval=Interval.DAILY), Window(indicators=False)).bars
+    new_days = adjusted_union(days, staged[Interval.DAILY])
+    return at_level_of_days(bars, given, days, new_days, market_of(key.mode).calendar.date_of)
 
 
 def note_newest(stores: Stores, key: SeriesKey, stored: Bars, given: Bars, moment: int) -> int | None:
@@ -274,14 +292,24 @@ def _finish_adjustments(stores: Stores, key: SeriesKey, now: datetime) -> tuple[
 
 def _behind(stores: Stores, key: SeriesKey, ex_time: int, ratio: float) -> set[Interval]:
     """The intervals whose prices before `ex_time` are not those of the days of the same dates yet."""
-    window = Window(start=ex_time - _COMPARED_DAYS_S, end=ex_time - 1, indicators=False)
-    held = {each: stores.csv_store.read(key._replace(interval=each), window).bars for each in Interval}
     dates_of = market_of(key.mode).calendar.date_of
-    return {
-        interval
-        for interval in (Interval.HOURLY, Interval.MINUTE)
-        if not is_of_one_level(held[Interval.DAILY], held[interval], dates_of, ratio)
-    }
+    found = set()
+    for interval in (Interval.HOURLY, Interval.MINUTE):
+        held = _last_before(stores, key._replace(interval=interval), ex_time)
+        window = Window(start=int(dates_of(held.time[:1])[0]), end=ex_time - 1, indicators=False) if len(held) else None
+        days = stores.csv_store.read(key._replace(interval=Interval.DAILY), window).bars if window else held
+        if not is_of_one_level(days, held, dates_of, ratio):
+            found.add(interval)
+    return found
+
+
+def _last_before(stores: Stores, key: SeriesKey, time: int) -> Bars:
+    """The last two weeks of a series before that time, however long before it they are."""
+    last = stores.csv_store.read(key, Window(end=time - 1, limit=1, indicators=False)).bars
+    if not len(last):
+        return last
+    window = Window(start=int(last.time[0]) - _COMPARED_DAYS_S, end=time - 1, indicators=False)
+    return stores.csv_store.read(key, window).bars
 
 
 def changed_part(series: OpenSeries, held: Bars, fetched: Bars) -> Bars:

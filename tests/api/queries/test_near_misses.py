@@ -36,6 +36,11 @@ TICKERS = ROUTES["/tickers"]
         *((name, "mode") for name in ("Mode", "modes", "mod", "market")),
         *((name, "time") for name in ("times", "Time", "tim", "time_format", "timeFormat", "timestamp", "timestamps")),
         *((name, "interval") for name in ("timeframe", "time_frame")),
+        *((name, "symbol") for name in ("sym", "pair", "pairs")),
+        *((name, "interval") for name in ("tf", "TF", "period", "granularity")),
+        *((name, "start_date") for name in ("startTime", "start_time", "date_from", "fromDate")),
+        *((name, "end_date") for name in ("endTime", "end_time", "date_to", "toDate")),
+        *((name, "limit") for name in ("pageSize", "page_size")),
         *((name, "ma") for name in ("MA", "ma[]")),
         *(
             (name, "")
@@ -57,6 +62,7 @@ def test_of_tickers(name: str, meant: str) -> None:
         ("/analysis/top-performers", "minVolume", "min_volume"),
         ("/analysis/top-performers", "hour", "with_hour"),
         ("/analysis/top-performers", "order", "direction"),
+        ("/analysis/top-performers", "day", "date"),
         ("/analysis/ma-scores-by-sector", "period", "ma_period"),
         ("/analysis/ma-scores-by-sector", "maPeriod", "ma_period"),
         ("/analysis/ma-scores-by-sector", "top", "top_per_sector"),

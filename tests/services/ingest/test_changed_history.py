@@ -13,7 +13,7 @@ from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.ingest.sync import SyncStats, sync_ticker
 from stockapi.services.upkeep.reconcile import verify
 from tests.support.stores import Stores
-from tests.support.told import DAY, HOUR, MINUTE, NOW, TODAY, Source, days, flat, market
+from tests.support.told import DAY, HOUR, MINUTE, NOW, TODAY, Source, days, flat, market, within
 
 
 def sync(stores: Stores, source: Source, interval: Interval, now: datetime = NOW) -> SyncStats:
@@ -161,3 +161,82 @@ def test_what_an_interrupted_swap_has_left_is_finished(stores: Stores) -> None:
     Bookkeeping(stores.db_manager).record_adjustment(Mode.VN, "VCB", TODAY + 1, 1.25, now=1)
     sync(stores, source, DAY)
     assert recorded(stores) == [(TODAY, 1.25, True), (TODAY + 1, 1.25, True)]
+
+
+RECENT = within(days(3), 60, 50)
+OLD_PIECE = within(days(10, TODAY - 100 * SECONDS_PER_DAY), 60, 50)
+
+
+@pytest.mark.parametrize("ratio", [1.01, 2.0])
+@pytest.mark.parametrize(
+    ("why", "stored", "sent"),
+    [
+        ("the source sends no minute that is stored", OLD_PIECE, within([TODAY], 60, 50)),
+        ("both have minutes of the newest day only", OLD_PIECE + RECENT[-50:], within([TODAY], 60, 50)),
+        ("both have minutes of several days", OLD_PIECE + RECENT, RECENT),
+    ],
+)
+def test_an_old_piece_of_minutes_follows_the_days(
+    stores: Stores, ratio: float, why: str, stored: list[int], sent: list[int]
+) -> None:
+    """The piece was imported, and the source does not reach so far back."""
+    source = market()
+    source.bars[MINUTE] = flat(stored)
+    filled(stores, source)
+    source.bars[MINUTE] = flat(sent)
+    source.divide(ratio, TODAY)
+    sync(stores, source, DAY)
+    held = stores.in_csv("VCB", MINUTE)
+    assert set(held.close[held.time < TODAY].tolist()) == {float(round(20_000 / ratio))}, why
+    assert set(held.close[held.time >= TODAY].tolist()) == {20_000.0}
+    assert recorded(stores) == [(TODAY, ratio, True)]
+    again = sync(stores, source, MINUTE).changed + sync(stores, source, DAY).changed
+    assert (again, stores.in_csv("VCB", MINUTE).equals(held)) == (0, True)
+
+
+def test_an_old_piece_waits_with_the_newer_minutes_and_is_divided_once(stores: Stores) -> None:
+    source = market()
+    source.bars[MINUTE] = flat(OLD_PIECE + RECENT)
+    filled(stores, source)
+    source.bars[MINUTE] = flat(RECENT)
+    source.divide(2.0, TODAY, DAY, HOUR)
+    assert sync(stores, source, DAY).waits_for == (MINUTE,)
+    assert set(stores.in_csv("VCB", MINUTE).close.tolist()) == {20_000.0}, "one level in a series"
+    source.divide(2.0, TODAY, MINUTE)
+    sync(stores, source, MINUTE)
+    held = stores.in_csv("VCB", MINUTE)
+    assert set(held.close[held.time < TODAY].tolist()) == {10_000.0}
+
+
+def test_an_old_piece_is_divided_once_though_the_swap_is_interrupted(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = market()
+    source.bars[MINUTE] = flat(OLD_PIECE)
+    filled(stores, source)
+    source.bars[MINUTE] = flat(within([TODAY], 60, 50))
+    source.divide(2.0, TODAY)
+    original = stores.csv_store.write
+
+    def write(key: SeriesKey, bars: Bars) -> int:
+        if key.interval is DAY:
+            raise KeyboardInterrupt
+        return original(key, bars)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.csv_store, "write", write)
+        with pytest.raises(KeyboardInterrupt):
+            sync(stores, source, DAY)
+    sync(stores, source, DAY)
+    held = stores.in_csv("VCB", MINUTE)
+    assert set(held.close[held.time < TODAY].tolist()) == {10_000.0}
+
+
+def test_minutes_of_long_ago_that_keep_the_old_prices_are_told(stores: Stores) -> None:
+    source = market()
+    source.bars[MINUTE] = flat(OLD_PIECE)
+    filled(stores, source)
+    del source.bars[MINUTE]
+    source.divide(2.0, TODAY, DAY, HOUR)
+    assert sync(stores, source, DAY).waits_for == (MINUTE,)
+    assert recorded(stores) == [(TODAY, 2.0, False)]
