@@ -222,8 +222,11 @@ def _runs(stored: Bars, fetched: Bars) -> list[_Run]:
     is_usable = (closes[0] > 0.0) & (closes[1] > 0.0)
     each = _runs_of_one(time[:-1][is_usable], closes[0][is_usable], closes[1][is_usable])
     runs = _with_neighbours_joined(each)
-    least = min(_LEAST_RUN, sum(run.count for run in runs))
-    return _with_neighbours_joined([run for run in runs if run.count >= least])
+    total = sum(run.count for run in runs)
+    # The shortest first: what a correction has cut off belongs to the run before it.
+    for least in range(2, _LEAST_RUN + 1):
+        runs = _with_neighbours_joined([run for run in runs if run.count >= min(least, total)])
+    return runs
 
 
 def _runs_of_one(time: Int, stored: Float, fetched: Float) -> list[_Run]:
@@ -249,9 +252,13 @@ def _with_neighbours_joined(runs: list[_Run]) -> list[_Run]:
 
 
 def _rounding(prices: Float) -> float:
-    """Half of the coarsest unit that all of these prices are multiples of: how far each may be from its true value."""
+    """Half of the coarsest unit that most of these prices are multiples of: how far each may be from its true value.
+
+    One of five and 5 % of many may be no multiples: a corrected price may have more decimals.
+    """
     for unit in _ROUNDED_TO:
-        if np.all(np.abs(prices - np.round(prices / unit) * unit) <= 1e-9 * np.maximum(prices, unit)):
+        is_multiple = np.abs(prices - np.round(prices / unit) * unit) <= 1e-9 * np.maximum(prices, unit)
+        if np.count_nonzero(~is_multiple) <= max(len(prices) // 20, min(len(prices) // 5, 1)):
             return unit / 2
     return 0.0
 

@@ -69,6 +69,21 @@ def test_two_dividends_are_two_steps() -> None:
     ]
 
 
+@pytest.mark.parametrize("count", [12, 60, 250])
+@pytest.mark.parametrize("back", [2, 3, 5])
+@pytest.mark.parametrize("by", [1.04, 0.987654])
+def test_a_corrected_price_with_more_decimals_makes_no_step(count: int, back: int, by: float) -> None:
+    """It is `back` bars before the dividend, so it cuts off a run of one, two or four bars."""
+    bars = make_bars(count)
+    stored = Bars.of(bars.time, np.round(bars.prices / 125.0) * 50.0, bars.volume)
+    ex_position = count - 3
+    prices = stored.prices.copy()
+    prices[:, :ex_position] = np.round(prices[:, :ex_position] / 1.025)
+    fetched = corrected(Bars.of(bars.time, prices, bars.volume), ex_position - back, by=by)
+    ((ex_time, ratio),) = summary(stored, fetched)
+    assert (ex_time, ratio) == (bars.time[ex_position], pytest.approx(1.025, abs=2e-4))
+
+
 def test_corrections_beside_it_do_not_hide_an_adjustment() -> None:
     bars = make_bars(60)
     fetched = corrected(divided(bars, 1.025, 50), 7, 20, 21, 55)
