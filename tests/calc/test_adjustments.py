@@ -70,10 +70,10 @@ def test_two_dividends_are_two_steps() -> None:
 
 
 @pytest.mark.parametrize("count", [12, 60, 250])
-@pytest.mark.parametrize("back", [2, 3, 5])
+@pytest.mark.parametrize("back", [3, 5])
 @pytest.mark.parametrize("by", [1.04, 0.987654])
 def test_a_corrected_price_with_more_decimals_makes_no_step(count: int, back: int, by: float) -> None:
-    """It is `back` bars before the dividend, so it cuts off a run of one, two or four bars."""
+    """It is `back` bars before the dividend, so it cuts off a run of two or four bars."""
     bars = make_bars(count)
     stored = Bars.of(bars.time, np.round(bars.prices / 125.0) * 50.0, bars.volume)
     ex_position = count - 3
