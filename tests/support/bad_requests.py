@@ -330,7 +330,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "limit": whole(10_000),
         },
     ),
-    ("/tickers/snapshot", "", {"symbol": SYMBOLS, "mode": MARKET}),
+    ("/tickers/snapshot", "", {"symbol": SYMBOLS, "time": TIME_FORM, "mode": MARKET}),
     ("/tickers/info", "symbol=VCB", {"symbol": ONE_SYMBOL, "mode": MARKET}),
     ("/calendar", "", {"start_date": DAY, "end_date": DAY, "mode": MARKET}),
     ("/clock", "", {"mode": MARKET}),

@@ -25,9 +25,9 @@ def moment(description: str, *, null: bool = False) -> fields.String:
     return text(description, null=null, format="date-time")
 
 
-def bar_time(description: str, *, required: bool = True) -> fields.Raw:
+def bar_time(description: str, *, null: bool = False, required: bool = True) -> fields.Raw:
     """The time of a bar: a text, or a number with `time=unix` and `time=ms`."""
-    metadata = {"description": f"{description}; {_FORM}", "type": ["string", "integer"]}
+    metadata = {"description": f"{description}; {_FORM}", "type": ["string", "integer", *(["null"] if null else [])]}
     return fields.Raw(required=required, metadata=metadata)
 
 
@@ -180,9 +180,9 @@ class QuoteSchema(Schema):
     reference = count("price that the limits of the day are counted from; null without limits", null=True)
     ceiling = count("highest price of the day by the rules of the exchange; null without limits", null=True)
     floor = count("lowest price of the day by the rules of the exchange; null without limits", null=True)
-    newest_day = text("of its newest daily bar", format="date")
-    previous_day = text("of the one before", null=True, format="date")
-    newest_minute = text("open of its newest minute, UTC; null without minutes", null=True)
+    newest_day = bar_time("of its newest daily bar")
+    previous_day = bar_time("of the one before; null without one", null=True)
+    newest_minute = bar_time("open of its newest minute, UTC; null without minutes", null=True)
 
 
 class SnapshotAnswerSchema(Schema):

@@ -21,6 +21,7 @@ from stockapi.api.queries.parameters import (
     refusal,
     required_symbol,
     symbols,
+    time_form,
     whole,
 )
 from stockapi.errors import QueryError
@@ -28,6 +29,7 @@ from stockapi.markets import market_of
 from stockapi.models.literals import BOOLEANS
 from stockapi.models.mode import Mode
 from stockapi.models.query import ALLOWED_SYMBOL, parse_symbol
+from stockapi.models.timestamps import TimeForm
 from stockapi.services.symbols import Criteria, Symbol
 
 FIRST_DAY: Final = date(1970, 1, 1)
@@ -78,6 +80,7 @@ class SnapshotQuery:
     mode: Mode
     symbols: tuple[str, ...] | None
     sector: str | None
+    times: TimeForm
 
 
 class CalendarSchema(QuerySchema):
@@ -178,11 +181,12 @@ class SnapshotSchema(QuerySchema):
         description="only symbols of this group of /tickers/group, its name in any case",
         schema={"type": "string", "examples": ["NGAN_HANG"]},
     )
+    time = time_form()
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> SnapshotQuery:
-        return SnapshotQuery(data["mode"], data["symbol"], data["sector"])
+        return SnapshotQuery(data["mode"], data["symbol"], data["sector"], data["time"])
 
 
 class InfoSchema(QuerySchema):

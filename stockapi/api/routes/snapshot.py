@@ -16,7 +16,7 @@ from stockapi.markets.market import Exchange, Market
 from stockapi.markets.tickers import group_named
 from stockapi.models.fields import SCORE_DECIMALS
 from stockapi.models.interval import Interval
-from stockapi.models.timestamps import format_times
+from stockapi.models.timestamps import TimeForm, TimeStyle, written_times
 from stockapi.services.snapshots import Newest
 
 blueprint = Blueprint("snapshot", __name__)
@@ -40,17 +40,18 @@ def snapshot() -> Response:
     body = {
         "mode": query.mode.value,
         "is_open": market.calendar.at(now).is_open,
-        "tickers": dict(zip(tickers, _rows(tickers, market), strict=True)),
+        "tickers": dict(zip(tickers, _rows(tickers, market, query.times), strict=True)),
     }
     limits.current().check("rendering")
     response = responses.of_bars([orjson.dumps(body)], responses.JSON_TYPE, found.source)
     return responses.with_names(response, own.stores.renames.of(query.mode).old(query.symbols).items())
 
 
-def _rows(tickers: dict[str, Newest], market: Market) -> list[dict[str, object]]:
-    days = _texts([each.day.time for each in tickers.values()], Interval.DAILY)
-    befores = _texts([each.before.time if each.before else 0 for each in tickers.values()], Interval.DAILY)
-    minutes = _texts([each.minute or 0 for each in tickers.values()], Interval.MINUTE)
+def _rows(tickers: dict[str, Newest], market: Market, form: TimeForm) -> list[dict[str, object]]:
+    of_days, of_minutes = TimeStyle.of(Interval.DAILY, form), TimeStyle.of(Interval.MINUTE, form)
+    days = _written([each.day.time for each in tickers.values()], of_days)
+    befores = _written([each.before.time if each.before else 0 for each in tickers.values()], of_days)
+    minutes = _written([each.minute or 0 for each in tickers.values()], of_minutes)
     rows = []
     for (symbol, each), day, before, minute in zip(tickers.items(), days, befores, minutes, strict=True):
         row = _prices(symbol, each, market)
@@ -88,5 +89,5 @@ def _prices(symbol: str, each: Newest, market: Market) -> dict[str, object]:
     }
 
 
-def _texts(times: list[int], interval: Interval) -> list[str]:
-    return format_times(np.array(times, dtype=np.int64), interval)
+def _written(seconds: list[int], times: TimeStyle) -> list[str] | list[int]:
+    return written_times(np.array(seconds, dtype=np.int64), times)

@@ -30,7 +30,7 @@ TICKERS = ROUTES["/tickers"]
         *((name, "start_date end_date") for name in ("date", "dates")),
         *((name, "limit") for name in ("limits", "Limit", "limt", "lmit", "count")),
         *((name, "columns") for name in ("column", "colums", "columns[]", "fields")),
-        *((name, "format") for name in ("formats", "fromat", "Format")),
+        *((name, "format") for name in ("formats", "fromat", "Format", "fmt")),
         *((name, "legacy") for name in ("legcy", "Legacy")),
         *((name, "cache") for name in ("cahe", "caches", "chache")),
         *((name, "mode") for name in ("Mode", "modes", "mod", "market")),
