@@ -11,6 +11,7 @@ import pytest
 
 from stockapi import errors
 from stockapi.errors import (
+    AbandonedError,
     AppError,
     BadPayloadError,
     ConfigError,
@@ -53,6 +54,7 @@ TREE: list[tuple[type[AppError], type[Exception], HTTPStatus]] = [
     (SqliteError, StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeadlineError, StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (OverloadedError, AppError, HTTPStatus.TOO_MANY_REQUESTS),
+    (AbandonedError, AppError, HTTPStatus.REQUEST_TIMEOUT),
     (WriterLockedError, AppError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ForeignSourceError, AppError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ProviderError, AppError, HTTPStatus.INTERNAL_SERVER_ERROR),

@@ -143,6 +143,7 @@ def test_no_attempt_opens_anything_outside(client: FlaskClient, tmp_path: Path) 
 GUARDS = {
     "parameter": lambda patch: patch.setattr(parameters, "parse_symbol", lambda text: text),
     "path": lambda patch: patch.setattr(tree, "is_symbol", lambda _: True),
+    "file": lambda patch: patch.setattr(tree, "_require_own", lambda *_: None),
     "directory": lambda patch: patch.setattr(CsvStore, "require_inside", lambda *_: None),
 }
 
@@ -157,7 +158,7 @@ def parsed_anew() -> Iterator[None]:
 
 @pytest.mark.usefixtures("parsed_anew")
 @pytest.mark.parametrize("left", [*GUARDS, None])
-def test_each_of_three_guards_is_enough_and_without_any_a_file_outside_is_opened(
+def test_each_guard_is_enough_and_without_any_a_file_outside_is_opened(
     client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str | None
 ) -> None:
     for name, remove in GUARDS.items():
