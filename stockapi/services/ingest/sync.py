@@ -48,6 +48,9 @@ stock may trade once a week, or not for months.
 
 _SWAP_ORDER = (Interval.MINUTE, Interval.HOURLY, Interval.DAILY)
 _COMPARED_DAYS_S = 14 * SECONDS_PER_DAY
+_AWAITED_S = 30 * SECONDS_PER_DAY
+"""How long hours and minutes are expected to follow an adjustment of their days."""
+_BARS_BEFORE_EX = 5
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +114,9 @@ def sync_ticker(
         sqlite_error = series.reconcile_if_out_of_step()
         is_adjusted = provider.is_back_adjusted and not series.is_index
         newest = series.held(Window(end=seconds, limit=OVERLAP_BARS[key.interval], indicators=False))
+        resume = _resume_at(stores, series, newest, seconds) if is_adjusted else newest.time[:1].tolist()
     is_whole = wanted is Wanted.ALL or not len(newest)
-    start = provider.history_start(key.interval, seconds) if is_whole else int(newest.time[0])
+    start = provider.history_start(key.interval, seconds) if is_whole else min(resume)
     start = max(start, since or start) if not len(newest) else start
     fetched = provider.fetch(key.ticker, key.interval, start, seconds)
     if wanted is Wanted.CLOSED:
@@ -137,6 +141,22 @@ def sync_ticker(
             )
     seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
     return load_history(stores, provider, key, now, seen)
+
+
+def _resume_at(stores: Stores, series: OpenSeries, newest: Bars, seconds: int) -> list[int]:
+    """The times from the least of which on bars are fetched: the first of the newest ones, and, for hours and minutes
+    that have not followed an adjustment of the days yet, one before its day. Those after it tell nothing.
+    """
+    key = series.key
+    times: list[int] = newest.time[:1].tolist()
+    if key.interval is Interval.DAILY or not stores.settings.sqlite_writes or not times:
+        return times
+    with csv_alone_if_allowed(stores, key):
+        for each in stores.bookkeeping.pending_adjustments(key.mode, key.ticker):
+            if each.ex_time > seconds - _AWAITED_S:
+                window = Window(end=each.ex_time - 1, limit=_BARS_BEFORE_EX, indicators=False)
+                times += series.held(window).time[:1].tolist()
+    return times
 
 
 def load_history(

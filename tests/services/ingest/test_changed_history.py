@@ -117,6 +117,22 @@ def test_hours_and_minutes_that_the_source_adjusts_later(stores: Stores, late: t
     assert sync(stores, source, DAY).waits_for == ()
 
 
+@pytest.mark.parametrize(("late", "after_days"), [(HOUR, 18), (MINUTE, 1), (MINUTE, 5)])
+def test_hours_and_minutes_that_follow_after_days(stores: Stores, late: Interval, after_days: int) -> None:
+    """By then the bars that a resume fetches again are all of after the dividend."""
+    dates, end = days(60, last=TODAY + 20 * SECONDS_PER_DAY), NOW + timedelta(days=after_days)
+    source = Source({DAY: flat(dates), HOUR: flat(within(dates, 3_600, 5)), MINUTE: flat(within(dates, 60, 240))})
+    filled(stores, source)
+    source.divide(1.05, TODAY, *(each for each in Interval if each is not late))
+    sync(stores, source, DAY)
+    sync(stores, source, late, end)
+    source.divide(1.05, TODAY, late)
+    sync(stores, source, late, end)
+    shown = source.bars[late].between(None, int(end.timestamp()))
+    assert stores.in_csv("VCB", late).close.tolist() == shown.close.tolist()
+    assert recorded(stores) == [(TODAY, 1.05, True)]
+
+
 @pytest.mark.parametrize("lacking", [(MINUTE,), (HOUR,), (HOUR, MINUTE)])
 def test_an_interval_that_the_source_lacks_keeps_no_other_back(stores: Stores, lacking: tuple[Interval, ...]) -> None:
     source = market()
