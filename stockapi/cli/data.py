@@ -132,6 +132,8 @@ def pull(modes: tuple[Mode, ...], if_empty: bool, **what: Any) -> None:
     wish = Wish(**what)
     if wish.full and wish.is_filling:
         raise QueryError("--full does not go with --fill and --start, which fetch only what is missing; allowed: one")
+    if wish.start is not None and wish.start > services().clock().timestamp():
+        raise QueryError("--start is in the future; allowed: a time that is past")
     enabled = services().settings.markets
     # Several markets may have the same ticker, so a ticker does not name the market.
     wanted = [mode for mode in enabled if mode in (modes or (enabled[:1] if wish.tickers else enabled))]
@@ -161,6 +163,8 @@ def adopt(modes: tuple[Mode, ...]) -> None:
         for mode in modes:
             before, now = source_of(app.stores, mode), app.settings.origin(mode)
             record_source(app.stores, mode, app.clock())
+            if before != now:
+                app.stores.asked.forget_source(mode)
             click.echo(f"{mode.value}: filled by {before or 'nobody known'} until now, by {now} from now on")
 
 

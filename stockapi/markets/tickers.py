@@ -34,8 +34,6 @@ _ALLOWED_GROUPS: Final = (
 )
 _ALLOWED_LIST: Final = f"a JSON array of different symbols, not empty; a symbol is {ALLOWED_SYMBOL}"
 
-log = logging.getLogger(__name__)
-
 _good: dict[tuple[Path, Mode], dict[str, list[str]]] = {}
 """What each file of a setting held when it was last read."""
 _told: dict[Path, str] = {}
@@ -169,18 +167,20 @@ def _ranked(value: object) -> list[str]:
     """The symbols of a list of coins, in upper case.
 
     The list is an array of symbols. Files of the old API are taken, too: an array of objects with a `symbol`, and an
-    object that has one array (`{"data": [{"symbol": "btc"}]}`). Such files come from rankings of all coins. So among
-    objects the first of equal symbols counts, and those that are no symbols here are left out, with a line in the log.
+    object that has one array that is not empty (`{"data": [{"symbol": "btc"}]}`). Such files come from rankings of all
+    coins. So among objects the first of equal symbols counts, and those without a symbol, or with one that is none
+    here, are left out, with a line in the log.
     """
     if isinstance(value, dict):
-        lists = [each for each in value.values() if isinstance(each, list)]
+        lists = [each for each in value.values() if isinstance(each, list) and each]
         if len(lists) != 1:
             raise ValueError("it is an object without one array in it")
         value = lists[0]
-    if not isinstance(value, list) or not all(isinstance(each, dict) and "symbol" in each for each in value):
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         return _symbols("the list", value)
-    symbols = [each["symbol"] for each in value if _is_symbol(each["symbol"])]
-    _tell_of_others(tuple(f"{each['symbol']!r:.40}" for each in value if not _is_symbol(each["symbol"])))
+    named = [each.get("symbol") for each in value]
+    symbols = [each for each in named if _is_symbol(each)]
+    _tell_of_others(tuple(f"{each!r:.40}" for each in named if not _is_symbol(each)))
     return list(dict.fromkeys(_symbols("the list", symbols, is_unique=False)))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stockapi.config import Settings
 from stockapi.constants import SECONDS_PER_DAY
+from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.market_file import Content, MarketFile
 
@@ -50,6 +51,14 @@ class Asked:
         if key.ticker in self._file.content(key.mode).get(key.interval.value, {}):
             self._change(key, [])
 
+    def forget_source(self, mode: Mode) -> None:
+        """Forget what the source has answered, since another one continues. What was deleted is remembered.
+
+        :raises CsvError: when the file cannot be written.
+        """
+        if self._file.content(mode):
+            self._file.change(mode, _for_ever)
+
     def _held(self, key: SeriesKey, now: int) -> list[list[Any]]:
         held = self._file.content(key.mode).get(key.interval.value, {}).get(key.ticker, [])
         return [each for each in held if _is_span(each) and (each[2] is None or now - each[2] < REMEMBERED_S)]
@@ -62,6 +71,14 @@ class Asked:
             return {**content, name: {**others, key.ticker: spans} if spans else others}
 
         self._file.change(key.mode, changed)
+
+
+def _for_ever(content: Content) -> Content:
+    deleted = {
+        name: {ticker: [each for each in spans if _is_span(each) and each[2] is None] for ticker, spans in held.items()}
+        for name, held in content.items()
+    }
+    return {name: {ticker: spans for ticker, spans in held.items() if spans} for name, held in deleted.items()}
 
 
 def _is_span(value: object) -> bool:

@@ -67,6 +67,7 @@ def test_start_brings_older_bars_and_fills(stores: Stores, run: Run, has_bars: b
     [
         (("--full", "--fill"), 1, "--full does not go with --fill and --start"),
         (("--full", "--start", "2024-01-01"), 1, "--full does not go with --fill and --start"),
+        (("--start", "2962-01-01"), 1, "--start is in the future; allowed: a time that is past"),
         (("--start", "yesterday"), 2, "'yesterday' is not allowed; allowed: 2024-01-31 or 2024-01-31T09:15:00Z"),
     ],
 )

@@ -244,6 +244,7 @@ def test_a_symbol_of_several_groups_belongs_to_the_first() -> None:
         '["btc", "Eth"]',
         '{"data": [{"symbol": "BTC"}, {"symbol": "eth", "name": "Ethereum", "rank": 2}]}',
         '[{"symbol": "BTC"}, {"symbol": "ETH"}, {"symbol": "btc"}]',
+        '{"data": [{"symbol": "BTC"}, {"name": "a coin without one"}, {"symbol": "ETH"}], "errors": []}',
         '{"status": {"error": 0}, "coins": ["BTC", "ETH"], "total": 2}',
     ],
 )

@@ -11,7 +11,8 @@ from click.testing import Result
 from stockapi import create_app
 from stockapi.config import Settings
 from stockapi.errors import AppError, CsvError, ForeignSourceError
-from stockapi.models import Mode
+from stockapi.models import Interval, Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager.bookkeeping import Cycle
 from stockapi.services.market_source import FILE_NAME, record_source, require_source, source_of
 from tests.support.stores import NOW, Stores, environment, make_bars
@@ -184,3 +185,14 @@ def test_a_pull_remembers_its_source_and_status_and_health_name_it(tmp_path: Pat
 
 def test_it_is_an_error_of_the_application() -> None:
     assert issubclass(ForeignSourceError, AppError)
+
+
+def test_after_consent_the_new_source_is_asked_for_the_holes_of_the_old_one(tmp_path: Path) -> None:
+    """What was deleted does not come back from it."""
+    stores, key, now = filled(tmp_path, Mode.VN), SeriesKey(Mode.VN, "VCB", Interval.DAILY), int(NOW.timestamp())
+    stores.asked.record(key, (1_000, 2_000), now)
+    stores.asked.record(key, (5_000, 6_000), now, forever=True)
+    assert run(tmp_path, {}, "data", "adopt", "--mode", "vn").exit_code == 0
+    assert stores_in(tmp_path).asked.spans(key, now) == [(1_000, 2_000), (5_000, 6_000)]
+    assert run(tmp_path, LIVE, "data", "adopt", "--mode", "vn").exit_code == 0
+    assert stores_in(tmp_path, LIVE).asked.spans(key, now) == [(5_000, 6_000)]

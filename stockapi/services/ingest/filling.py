@@ -59,7 +59,8 @@ def fill_series(
     """Fill the holes of one series, window by window, and yield each when it is saved.
 
     :param start: bring also what is older than the first stored bar, from this time on (Unix seconds), and fill no
-        older hole. None: fill all holes, and bring nothing older.
+        older hole. No bar is of a time before 1970, so no source is asked for that. None: fill all holes, and bring
+        nothing older.
     :raises ProviderError: when the source fails; the windows before are saved.
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
@@ -89,6 +90,7 @@ def holes(stores: Stores, key: SeriesKey, times: Int, now: int, start: int | Non
     expected = market_of(key.mode).calendar.trading_days(int(times[0]), int(times[-1]))
     gaps = [(gap.first, gap.last + SECONDS_PER_DAY - 1) for gap in Extent.of_times(times).gaps(expected)]
     if start is not None:
+        start = max(start, 0)
         gaps = [(start, int(times[0]) - 1), *gaps]
         gaps = [(max(first, start), last) for first, last in gaps if last >= max(first, start)]
     asked = stores.asked.spans(key, now)

@@ -144,6 +144,16 @@ def test_older_history_comes_back_to_where_the_source_begins(stores: Stores) -> 
     assert fill(stores, source, key, start="1990-01-01") == []
 
 
+@pytest.mark.parametrize("start", ["1960-01-01", "0001-01-01"])
+def test_no_source_is_asked_for_a_time_before_1970(stores: Stores, start: str) -> None:
+    """There is no bar of that time, and Binance refuses a negative time as if the coin were unknown."""
+    source = Source(begins=at("2025-05-05"))
+    key = key_of(source)
+    put(stores, key, source.bars("VCB", DAY, 0, SECONDS), ("2025-06-02", "2026-02-27"))
+    assert sum(fill(stores, source, key, start=start)) > 10
+    assert min(first for first, _ in source.asked) == 0
+
+
 def test_minutes_come_back_in_windows_that_grow(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "_LEAST_BARS", 1_000)
     source = Source(Mode.CRYPTO, begins=at("2026-02-14"), is_back_adjusted=False)
