@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -18,6 +18,7 @@ from stockapi.machine import open_regular
 LOCK_TIMEOUT_S: Final = 5.0
 _LOCK_RETRY_S: Final = 0.002
 TEMPORARY_SUFFIX: Final = ".tmp"
+_MODE: Final = 0o640
 
 
 class LockedError(CsvError):
@@ -128,6 +129,20 @@ def try_lock(descriptor: int, *, exclusive: bool, timeout_s: float) -> bool:
             time.sleep(_LOCK_RETRY_S)
         else:
             return True
+
+
+def open_locked_by_us(path: Path, flags: int = 0) -> int:
+    """A file to be locked; it is made if it is missing. Not for others: whoever may open it, if only to read it, can
+    take the lock and keep it.
+    """
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | flags, _MODE)
+    try:
+        with suppress(PermissionError):  # it belongs to another user
+            os.fchmod(descriptor, os.fstat(descriptor).st_mode & _MODE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def read_range(descriptor: int, start: int, stop: int) -> bytes:

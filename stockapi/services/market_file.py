@@ -9,6 +9,7 @@ from typing import Any
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError
+from stockapi.machine import read_regular
 from stockapi.models.mode import Mode
 from stockapi.services.durable import FileState, csv_errors, make_directory, replace_file
 
@@ -38,7 +39,7 @@ class MarketFile:
                 state = FileState.of(path.stat())
                 known = self._read.get(mode)
                 if known is None or known[0] != state:
-                    self._read[mode] = known = state, _parsed(path.read_bytes())
+                    self._read[mode] = known = state, _parsed(read_regular(path))
                 return known[1]
         except (CsvError, ValueError) as exc:
             log.warning("%s is taken for empty: %s", path, exc)

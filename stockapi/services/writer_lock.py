@@ -17,12 +17,11 @@ from stockapi.errors import CsvError, WriterLockedError
 from stockapi.machine import open_regular
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
-from stockapi.services.durable import csv_errors, make_directory, try_lock
+from stockapi.services.durable import csv_errors, make_directory, open_locked_by_us, try_lock
 
 FILE_NAME: Final = ".writer.lock"
 _PATIENCE_S: Final = 0.5  # `writer_of` holds the lock for a moment to see whether it is free
 _MAX_NOTE_BYTES: Final = 4_096
-_MODE: Final = 0o640
 
 _held: dict[int, Path] = {}
 
@@ -89,7 +88,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _database_path(settings: Settings, mode: Mode) -> Path:
-    path = settings.database_path(mode)
+    path = settings.database_path(mode).resolve()  # SQLite follows links, too
     return path.with_name(f".{path.name}{FILE_NAME}")
 
 
@@ -101,7 +100,7 @@ def _path(settings: Settings, mode: Mode) -> Path:
 def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
     with csv_errors(path):
         make_directory(path.parent)
-        descriptor = _open(path)
+        descriptor = open_locked_by_us(path)
     _held[descriptor] = path
     try:
         if not try_lock(descriptor, exclusive=True, timeout_s=_PATIENCE_S) or not _is_at(path, descriptor):
@@ -118,18 +117,6 @@ def _locked(path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
             del _held[descriptor]
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
-
-
-def _open(path: Path) -> int:
-    """Not for others: whoever may open the file, if only to read it, can take the lock and keep it."""
-    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, _MODE)
-    try:
-        with suppress(PermissionError):  # it belongs to another user
-            os.fchmod(descriptor, os.fstat(descriptor).st_mode & _MODE)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _leave_note(descriptor: int, now: datetime) -> None:

@@ -201,6 +201,17 @@ def test_one_database_has_one_writer_whatever_the_csv_tree(settings: Settings, t
         pass
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_to_a_database_is_that_database(settings: Settings, tmp_path: Path, is_there: bool) -> None:
+    if is_there:
+        (tmp_path / "vn.db").touch()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "other.db").symlink_to(tmp_path / "vn.db")
+    other = replace(settings, market_data_dir=tmp_path / "other tree", vn_database_path=tmp_path / "links" / "other.db")
+    with writer_lock(settings, [Mode.VN]), pytest.raises(WriterLockedError), writer_lock(other, [Mode.VN]):
+        pytest.fail("two names, one database")
+
+
 @pytest.mark.parametrize("is_replaced", [False, True])
 @pytest.mark.parametrize("name", ["vn/.writer.lock", ".vn.db.writer.lock"])
 def test_whoever_has_lost_the_file_of_its_lock_writes_no_more(

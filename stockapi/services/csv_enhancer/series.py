@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from stockapi.calc.indicators import enhance
-from stockapi.errors import SqliteError, StoreError
+from stockapi.errors import CsvError, SqliteError, StoreError
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
@@ -30,9 +30,15 @@ def series_lock(key: SeriesKey) -> threading.RLock:
 
 @contextmanager
 def open_series(stores: Stores, key: SeriesKey, now: datetime) -> Iterator["OpenSeries"]:
-    """Open the series to read, compute and write in one step. No other thread saves it during that time."""
+    """Open the series to read, compute and write in one step. No other thread saves it during that time.
+
+    :raises CsvError: when what is done with it takes more memory than there is: that is of this series alone.
+    """
     with series_lock(key):
-        yield OpenSeries(stores, key, now)
+        try:
+            yield OpenSeries(stores, key, now)
+        except MemoryError as exc:
+            raise CsvError(f"{key} does not fit into memory") from exc
 
 
 @contextmanager

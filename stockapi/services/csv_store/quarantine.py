@@ -18,7 +18,15 @@ from stockapi.formats.csv_format import DamagedLine
 from stockapi.machine import open_regular
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
-from stockapi.services.durable import LOCK_TIMEOUT_S, FileState, csv_errors, fsync_directory, make_directory, try_lock
+from stockapi.services.durable import (
+    LOCK_TIMEOUT_S,
+    FileState,
+    csv_errors,
+    fsync_directory,
+    make_directory,
+    open_locked_by_us,
+    try_lock,
+)
 
 FILE_NAME: Final = "quarantine.csv"
 _HEADER: Final = ("seen_at", "source", "line", "reason", "text")
@@ -116,7 +124,7 @@ class Quarantine:
 
 
 def _append(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    descriptor = open_locked_by_us(path, os.O_APPEND)
     with open(descriptor, "a+b", buffering=0) as file:
         if not try_lock(file.fileno(), exclusive=True, timeout_s=LOCK_TIMEOUT_S):
             raise CsvError(f"{path} is locked by another process, for more than {LOCK_TIMEOUT_S:g} s now")

@@ -147,6 +147,7 @@ class DatabaseManager:
         return opened
 
     def _open_reader(self, path: Path, identity: _Identity) -> _OpenConnection:
+        _require_no_pipe(path)
         connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
         opened = _OpenConnection(connection, identity)
         try:
@@ -282,6 +283,7 @@ class DatabaseManager:
     def _open_writer(self, path: Path, *, may_create: bool) -> sqlite3.Connection:
         with os_errors(cannot_open, _CANNOT_OPEN):
             path.parent.mkdir(parents=True, exist_ok=True)
+        _require_no_pipe(path)
         address = uri(path, "rwc" if may_create else "rw")
         connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -380,6 +382,16 @@ def _identity(path: Path) -> _Identity:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise cannot_open(_CANNOT_OPEN)  # SQLite would wait for a pipe
     return os.getpid(), FileState.of(status).file, tuple(_inode(f"{path}{side}") for side in _SIDES)
+
+
+def _require_no_pipe(path: Path) -> None:
+    """:raises SqliteError: when a pipe or a device is in the place of the rollback journal. We have none; SQLite looks
+    for one when it opens a file, and would wait for a pipe.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    with os_errors(cannot_open, _CANNOT_OPEN):
+        if journal.exists() and not journal.is_file():
+            raise cannot_open(_CANNOT_OPEN)
 
 
 def _has_log_of(opened: _Identity, found: _Identity) -> bool:

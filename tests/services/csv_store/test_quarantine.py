@@ -4,6 +4,7 @@ import csv
 import fcntl
 import os
 import resource
+import stat
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -208,3 +209,16 @@ def test_the_summary_counts_the_reasons_without_what_they_quote(quarantine: Quar
     quarantine.add(Mode.VN, "VCI", lines, SEEN_AT)
     assert quarantine.summary(Mode.VN) == {"close ... is not a number": 2, "6 fields, a row has 20": 1}
     assert quarantine.summary(Mode.CRYPTO) == {}
+
+
+def test_others_may_not_open_it(quarantine: Quarantine) -> None:
+    """Whoever may read it can take its lock, and no series with a damaged line would be saved."""
+    path, before = quarantine.path(Mode.VN), os.umask(0)
+    try:
+        quarantine.add(Mode.VN, "VCB/1D.csv", [LINE], SEEN_AT)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        path.chmod(0o644)
+        quarantine.add(Mode.VN, "VCB/1D.csv", [OTHER], SEEN_AT)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    finally:
+        os.umask(before)

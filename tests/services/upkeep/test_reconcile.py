@@ -12,6 +12,7 @@ import pytest
 from stockapi.errors import SqliteError, SqliteFault
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
+from stockapi.services.csv_enhancer import series
 from stockapi.services.database_manager import migrations
 from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_migrations
 from stockapi.services.sqlite_store import SqliteStore
@@ -245,6 +246,26 @@ def test_only_what_is_out_of_step_is_reconciled(filled: Stores, disturb: Callabl
     assert reconciled[SeriesKey(Mode.VN, "VCB", DAY)].records >= 160
     assert problems(filled) == {}
     assert repair(filled) == set()
+
+
+@pytest.mark.parametrize("step", ["enhance", "read_replicas"])
+def test_a_series_that_takes_too_much_memory_keeps_no_other_back(
+    filled: Stores, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Its file may be read, and what is made of it is still larger."""
+    real, refused = getattr(series, step), list[object]()
+
+    def once(*args: object, **more: object) -> object:
+        if not refused:
+            refused.append(args)
+            raise MemoryError
+        return real(*args, **more)
+
+    repair(filled)
+    for ticker in ("ACB", "VCB"):
+        filled.csv_store.write(SeriesKey(Mode.VN, ticker, DAY), make_bars(170))
+    monkeypatch.setattr(series, step, once)
+    assert set(reconcile_out_of_step(filled, Mode.VN, NOW)) == {SeriesKey(Mode.VN, "VCB", DAY)}
 
 
 def test_the_markets_are_reconciled_apart(filled: Stores) -> None:
