@@ -223,6 +223,7 @@ def test_on_a_terminal_there_is_a_progress_bar(tmp_path: Path) -> None:
     assert " INFO " not in sent
 
 
+@pytest.mark.long
 def test_a_killed_import_is_finished_by_the_next(tmp_path: Path) -> None:
     """Both stores are the same and whole after a stop between the two writes of a series."""
     put(tmp_path / "tree", "FPT.csv", 1, 2)

@@ -326,6 +326,7 @@ def test_a_fault_that_passes_brings_no_new_database(make_stores: MakeStores, fau
     assert faults.problems(stores) == {}
 
 
+@pytest.mark.long
 def test_repair_that_fails_waits_a_minute_or_ten_times_as_long_as_it_took(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,7 @@ def leftovers(directory: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_it_fills_both_stores_and_stops_on_a_signal(stores: Stores, tmp_path: Path, signum: int) -> None:
     with running_worker(tmp_path) as worker:
         wait_until(lambda: len(stores.csv_store.tickers(Mode.VN)) >= 5)

@@ -7,6 +7,8 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import pytest
+
 from stockapi.api.server.connection_counts import ConnectionCounts
 from tests.support.server import Server, running_server
 from tests.support.stores import environment
@@ -77,6 +79,7 @@ def assert_spread(server: Server) -> None:
     assert sorted(map(min, found))[TRIES // 2] >= 2, found
 
 
+@pytest.mark.long
 def test_of_connections_opened_at_once_each_process_gets_its_part(tmp_path: Path) -> None:
     """Without the counts one process has 7 or 8 of 8 half of the time."""
     with running_server(tmp_path, environment(tmp_path, WEB_CONCURRENCY="2")) as server:

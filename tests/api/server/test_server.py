@@ -495,6 +495,7 @@ def test_of_the_worker_of_gunicorn_itself_they_take_all(tmp_path: Path, director
         assert seconds_to_answer_among(server, kind) > 2.0
 
 
+@pytest.mark.long
 def test_a_request_that_takes_too_long_to_arrive_is_cut_off(tmp_path: Path, directory: Path) -> None:
     with few_threads(tmp_path, directory) as server, ExitStack() as connections:
         slow = connections.enter_context(server.connect())
@@ -572,6 +573,7 @@ def test_a_client_that_stops_reading_is_given_up_on(tmp_path: Path, directory: P
         assert seconds == 30
 
 
+@pytest.mark.long
 def test_a_stop_lets_requests_finish(tmp_path: Path, directory: Path) -> None:
     with running_server(tmp_path, environment(directory, WEB_CONCURRENCY="1")) as server, server.connect() as begun:
         begun.sendall(b"GET /tickers?symbol=VCB HTTP/1.1\r\nHost: x\r\n")
