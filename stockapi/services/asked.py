@@ -44,12 +44,11 @@ class Asked:
         :raises CsvError: when the file cannot be written.
         """
         asked_at = None if forever else now
-        self._change(key, _joined([*self._held(key, now), [*span, asked_at]]))
+        self._file.put(key, _joined([*self._held(key, now), [*span, asked_at]]))
 
     def forget(self, key: SeriesKey) -> None:
         """:raises CsvError: when the file cannot be written."""
-        if key.ticker in self._file.content(key.mode).get(key.interval.value, {}):
-            self._change(key, [])
+        self._file.forget(key)
 
     def forget_source(self, mode: Mode) -> None:
         """Forget what the source has answered, since another one continues. What was deleted is remembered.
@@ -60,17 +59,8 @@ class Asked:
             self._file.change(mode, _for_ever)
 
     def _held(self, key: SeriesKey, now: int) -> list[list[Any]]:
-        held = self._file.content(key.mode).get(key.interval.value, {}).get(key.ticker, [])
+        held = self._file.entry(key) or []
         return [each for each in held if _is_span(each) and (each[2] is None or now - each[2] < REMEMBERED_S)]
-
-    def _change(self, key: SeriesKey, spans: list[list[Any]]) -> None:
-        name = key.interval.value
-
-        def changed(content: Content) -> Content:
-            others = {ticker: each for ticker, each in content.get(name, {}).items() if ticker != key.ticker}
-            return {**content, name: {**others, key.ticker: spans} if spans else others}
-
-        self._file.change(key.mode, changed)
 
 
 def _for_ever(content: Content) -> Content:

@@ -15,7 +15,7 @@ from stockapi.config import Settings
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
-from stockapi.services.market_file import Content, MarketFile
+from stockapi.services.market_file import MarketFile
 
 FILE_NAME: Final = "closed.json"
 
@@ -38,24 +38,11 @@ class Closings:
         """
         if closed <= self.of(key.mode, key.interval).get(key.ticker, -1):
             return
-
-        def changed(content: Content) -> Content:
-            name = key.interval.value
-            return {**content, name: {**content.get(name, {}), key.ticker: moment}}
-
-        self._file.change(key.mode, changed)
+        self._file.put(key, moment)
 
     def forget(self, key: SeriesKey) -> None:
         """Nothing is known of the series any more.
 
         :raises CsvError: when the file cannot be written.
         """
-        name = key.interval.value
-        if key.ticker not in self._file.content(key.mode).get(name, {}):
-            return
-
-        def changed(content: Content) -> Content:
-            kept = {ticker: each for ticker, each in content.get(name, {}).items() if ticker != key.ticker}
-            return {**content, name: kept}
-
-        self._file.change(key.mode, changed)
+        self._file.forget(key)

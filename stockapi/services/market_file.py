@@ -11,6 +11,7 @@ from stockapi.config import Settings
 from stockapi.errors import CsvError
 from stockapi.machine import read_regular
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.services.durable import FileState, csv_errors, make_directory, replace_file
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,34 @@ class MarketFile:
         except (CsvError, ValueError) as exc:
             log.warning("%s is taken for empty: %s", path, exc)
         return {}
+
+    def entry(self, key: SeriesKey) -> Any:
+        """What is known of one series; None when nothing is."""
+        return self.content(key.mode).get(key.interval.value, {}).get(key.ticker)
+
+    def put(self, key: SeriesKey, value: object) -> None:
+        """Replace what is known of one series, durably.
+
+        :raises CsvError: when the file cannot be written.
+        """
+        self._replace(key, {key.ticker: value})
+
+    def forget(self, key: SeriesKey) -> None:
+        """Nothing is known of the series any more. The file is written only where something was.
+
+        :raises CsvError: when the file cannot be written.
+        """
+        if self.entry(key) is not None:
+            self._replace(key, {})
+
+    def _replace(self, key: SeriesKey, entry: dict[str, object]) -> None:
+        name = key.interval.value
+
+        def changed(content: Content) -> Content:
+            others = {ticker: each for ticker, each in content.get(name, {}).items() if ticker != key.ticker}
+            return {**content, name: {**others, **entry}}
+
+        self.change(key.mode, changed)
 
     def change(self, mode: Mode, change: Callable[[Content], Content]) -> None:
         """Replace the content, durably.
