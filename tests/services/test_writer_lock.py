@@ -227,6 +227,10 @@ def test_whoever_has_lost_the_file_of_its_lock_writes_no_more(
             require_held()
         with pytest.raises(CsvError, match="was removed or replaced"):
             store.write(key, make_bars(4))
+        with pytest.raises(CsvError, match="was removed or replaced"):
+            store.write_tail(key, make_bars(4).tail(1), int(make_bars(4).time[3]))
+        with pytest.raises(CsvError, match="was removed or replaced"):
+            store.remove(key)
     require_held()
     assert len(store.read(key).bars) == 3
 

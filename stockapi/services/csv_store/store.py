@@ -183,6 +183,7 @@ class CsvStore(CsvTree):
         """Removes the file of the series durably, and the directory of the ticker when nothing else is in it."""
         path = self.path(key)
         directory = path.parent
+        writer_lock.require_held()
         with csv_errors(path), suppress(FileNotFoundError):
             with durable.locked(directory, exclusive=True):
                 # The journal first: without its file it would be a leftover.
