@@ -23,6 +23,10 @@ from stockapi.models.bars import Bars, Float, Int
 _OLDEST_COMPARED = 5
 _LEAST_RUN = 3
 """Bars in a row with one ratio. Fewer are corrected bars, unless there are no others."""
+_MOST_CORRECTED = 9
+"""Bars in a row with other ratios than both neighbours. More between two of one ratio are two adjustments that cancel
+each other out: a split, and half a month later its opposite.
+"""
 
 _LEAST_OF_LEVEL = 5
 _LEAST_STEP = 0.002
@@ -112,12 +116,13 @@ def find_adjustments(stored: Bars, fetched: Bars) -> tuple[PriceAdjustment, ...]
 
     The bars in both are cut into runs of one ratio each. A ratio is told from rounding by the rounding of the prices.
     Where the ratio changes, the day of the change is the first fetched bar of the newer run. A run of one or two bars
-    is a correction, unless the whole comparison has no more. The newest bar in both is left out, as it may be forming;
-    only its open, which does not change any more, tells whether it belongs to the old version.
+    is a correction, unless the whole comparison has no more. So are up to nine bars if those before and after them have
+    one ratio: an adjustment would have changed those before them. The newest bar in both is left out, as it may be
+    forming; only its open, which does not change any more, tells whether it belongs to the old version.
 
     :returns: in the order of time; () when nothing was adjusted. Ratios have 6 decimals.
     """
-    runs = _runs(stored, fetched)
+    runs = _without_corrections(_runs(stored, fetched))
     found = []
     for run, newer in zip_longest(runs, runs[1:]):
         ratio = run.ratio / (1.0 if newer is None else newer.ratio)
@@ -227,6 +232,28 @@ def _runs(stored: Bars, fetched: Bars) -> list[_Run]:
     for least in range(2, _LEAST_RUN + 1):
         runs = _with_neighbours_joined([run for run in runs if run.count >= min(least, total)])
     return runs
+
+
+def _without_corrections(runs: list[_Run]) -> list[_Run]:
+    """The runs without up to nine bars between two of one ratio, which become one. After the newest bar it is 1.0."""
+    kept: list[_Run] = []
+    for each in runs:
+        before = _before_correction(kept, each.joins)
+        kept = [*kept, each] if before is None else [*kept[:before], kept[before].joined(each)]
+    before = _before_correction(kept, lambda run: run.ratio == 1.0)
+    return kept if before is None else kept[: before + 1]
+
+
+def _before_correction(runs: list[_Run], is_same: Callable[[_Run], bool]) -> int | None:
+    """The position of the newest run that is the same, if up to nine bars come after it; None if none of them is."""
+    corrected = 0
+    for position in range(len(runs) - 1, 0, -1):
+        corrected += runs[position].count
+        if corrected > _MOST_CORRECTED:
+            return None
+        if is_same(runs[position - 1]):
+            return position - 1
+    return None
 
 
 def _runs_of_one(time: Int, stored: Float, fetched: Float) -> list[_Run]:

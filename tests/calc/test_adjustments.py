@@ -90,6 +90,32 @@ def test_corrections_beside_it_do_not_hide_an_adjustment() -> None:
     assert summary(bars, fetched) == [(bars.time[50], pytest.approx(1.025, rel=1e-5))]
 
 
+@pytest.mark.parametrize("days", [3, 5, 9])
+@pytest.mark.parametrize("by", [1.2, 1.01, 0.5])
+@pytest.mark.parametrize("back", [0, 1, 2, 3, 12, 30])
+def test_corrected_days_in_a_row_are_no_adjustment(days: int, by: float, back: int) -> None:
+    """`back`: so many closed bars after them are as they were."""
+    bars = make_bars(60)
+    assert summary(bars, corrected(bars, *range(59 - back - days, 59 - back), by=by)) == []
+
+
+@pytest.mark.parametrize("first", [10, 40, 52])
+def test_corrected_days_in_a_row_do_not_hide_an_adjustment(first: int) -> None:
+    bars = make_bars(60)
+    fetched = corrected(divided(bars, 1.025, 46), *range(first, first + 3))
+    assert summary(bars, fetched) == [(bars.time[46], pytest.approx(1.025, rel=1e-5))]
+
+
+def test_two_corrections_side_by_side_are_no_adjustment() -> None:
+    bars = make_bars(60)
+    assert summary(bars, corrected(corrected(bars, 20, 21, 22, by=1.1), 23, 24, 25, 26, by=1.3)) == []
+
+
+def test_ten_days_between_two_of_one_ratio_are_a_split_and_its_opposite() -> None:
+    bars = make_bars(60)
+    assert [found for _, found in summary(bars, corrected(bars, *range(20, 30), by=2.0))] == [2.0, 0.5]
+
+
 @pytest.mark.parametrize(("count", "ratio"), [(2, 2.0), (3, 1.01), (4, 100.0)])
 def test_of_few_bars_all_must_show_it(count: int, ratio: float) -> None:
     """A stock that trades once a week: few bars are in both, the newest of them left out."""
