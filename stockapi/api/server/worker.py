@@ -27,7 +27,7 @@ from stockapi.api.server.abandoned import client_has_gone
 from stockapi.api.server.connection_counts import ConnectionCounts
 from stockapi.api.server.freed_memory import give_back
 from stockapi.api.server.paced_socket import PacedSocket, SlowReaderError
-from stockapi.logs import LineFormatter, key_values
+from stockapi.logs import LineFormatter, PatientHandler, key_values
 
 logger = logging.getLogger(__name__)
 
@@ -333,7 +333,10 @@ class LineLogger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        for handler in self.error_log.handlers:
+        for number, handler in enumerate(self.error_log.handlers):
+            if type(handler) is logging.StreamHandler:
+                self.error_log.handlers[number] = handler = PatientHandler()
+                handler._gunicorn = True  # type: ignore[attr-defined]  # a reload replaces it
             handler.setFormatter(LineFormatter())
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
