@@ -16,7 +16,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.providers.live.coins import CoinProvider
 from stockapi.providers.live.http_client import Answer, Endpoint, HttpClient, one_line
-from stockapi.providers.live.payload import Payload, columns_of_rows
+from stockapi.providers.live.payload import Payload, columns_of_rows, newest_of
 from stockapi.providers.live.timing import Timing
 
 _PATH: Final = "/api/v3/klines"
@@ -69,9 +69,10 @@ class BinanceProvider(CoinProvider):
             yield page
             if len(rows) < _MOST_BARS:
                 return
-            if int(page.time.max()) <= newest:
+            known = page.take(page.time <= end)  # a row of a time to come must not end the history here
+            if len(known) and newest_of(known) <= newest:
                 raise BadPayloadError(f"{payload.about}: a page from {newest + 1} on holds only older bars")
-            newest = int(page.time.max())
+            newest = newest_of(known) if len(known) else end
 
     def _ask(self, ticker: str, interval: Interval, start: int, end: int, about: str) -> Any:
         answer = self._client.get(

@@ -17,7 +17,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.providers.live.coins import CoinProvider
 from stockapi.providers.live.http_client import Answer, Endpoint, HttpClient, one_line
-from stockapi.providers.live.payload import Payload, columns_of_rows
+from stockapi.providers.live.payload import Payload, columns_of_rows, oldest_of
 from stockapi.providers.live.timing import Timing
 
 _PATHS: Final = {
@@ -86,7 +86,7 @@ class CryptoCompareProvider(CoinProvider):
             yield page
             if is_whole_history or not len(page):
                 return
-            oldest = int(page.time.min())
+            oldest = oldest_of(page)
 
     def _ask(self, ticker: str, interval: Interval, window: Mapping[str, str | int], about: str) -> Any:
         params = {"fsym": ticker, "tsym": "USD", "tryConversion": "false", **window}

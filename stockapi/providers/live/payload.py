@@ -3,7 +3,7 @@
 A row that cannot be a bar is dropped and counted; the good rows of the ticker stay. It is dropped for:
 
 * a time, price or volume that is null, missing, true or false, not a number, NaN or infinite (also as text), negative;
-* a time that is too large, for example milliseconds instead of seconds.
+* a time of 1970, for example zero, or one that is too large, for example milliseconds instead of seconds.
 
 Numbers may be text. Volumes of shares may have fractions after a split; they are rounded half to even. A bar's time is
 rounded down to the start of its interval. The time of a day becomes its date at the market, for example in Ho Chi
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockapi.calc.moments import as_bars
+from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import BadPayloadError, NoDataError
 from stockapi.logs import key_values
 from stockapi.markets import market_of
@@ -32,8 +33,13 @@ from stockapi.models.mode import Mode
 
 log = logging.getLogger(__name__)
 
+_FIRST_TIME: Final = 31_536_000
+"""1971-01-01. No bar is earlier: a time of 1970 is a zero, or counts something else. A page would look like the oldest.
+"""
 _LAST_TIME: Final = 4_102_444_800
 """2100-01-01. No bar is later. A time in milliseconds is later, except in the first 48 days of 1970."""
+_APART_S: Final = 14 * SECONDS_PER_DAY
+"""Longer than any holiday. Bars of a stock that was suspended lie further apart; that costs one row asked for twice."""
 _WHOLE_LIMIT: Final = float(1 << 63)
 
 Keys = Sequence[str | int]
@@ -97,7 +103,7 @@ class Payload:
         # Comparisons with NaN are false, so each of these conditions also finds values that are not numbers.
         limit = _WHOLE_LIMIT if self._market.has_whole_volume else math.inf
         return {
-            "no time": ~((time >= 0.0) & (time < _LAST_TIME)),
+            "no time": ~((time >= _FIRST_TIME) & (time < _LAST_TIME)),
             "no price": ~((prices >= 0.0) & (prices < math.inf)).all(axis=0),
             "no volume": ~((volume >= 0.0) & (volume < limit)),
         }
@@ -107,6 +113,20 @@ class Payload:
         if self._market.has_whole_volume:
             volume = np.rint(volume).astype(np.int64)
         return Bars.of(values[0].astype(np.int64), values[1:5], volume)
+
+
+def oldest_of(page: Bars) -> int:
+    """The time at which the next page back begins: that of the oldest row, at least one. A row that lies apart from the
+    others may be wrong, and what is between would never be asked for. So the page after it begins at the second one.
+    """
+    time = np.sort(page.time)
+    return int(time[1 if len(time) > 1 and time[1] - time[0] > _APART_S else 0])
+
+
+def newest_of(page: Bars) -> int:
+    """As `oldest_of`, for pages that go forward."""
+    time = np.sort(page.time)
+    return int(time[-2 if len(time) > 1 and time[-1] - time[-2] > _APART_S else -1])
 
 
 def columns_of_rows(rows: object, keys: Keys, about: str) -> list[list[object]]:

@@ -25,7 +25,7 @@ from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.providers.live.http_client import Endpoint, HttpClient
-from stockapi.providers.live.payload import Payload, parallel_columns
+from stockapi.providers.live.payload import Payload, oldest_of, parallel_columns
 from stockapi.providers.live.timing import Timing
 
 _PATH: Final = "/chart/OHLCChart/gap-chart"
@@ -104,7 +104,7 @@ class VciProvider:
             if len(page):
                 yield page
                 empty_pages = 0
-                before = int(page.time.min())
+                before = oldest_of(page)
                 # The window may begin with days off, as 2015 did. This saves three more requests for each ticker.
                 if (
                     paging.interval is Interval.DAILY

@@ -22,6 +22,7 @@ from stockapi.errors import (
     UnknownSymbolError,
 )
 from stockapi.models import Bars, Interval
+from stockapi.providers.live import vci
 from tests.fake_upstream import FakeTime, FakeUpstream, Fault
 from tests.support.live_sources import (
     DAY,
@@ -174,6 +175,19 @@ def test_what_can_be_put_right_is(
     with caplog.at_level(logging.WARNING):
         assert same(fetch(make(source)), truth(upstream, source))
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_rows_of_another_time_on_each_page_leave_no_hole(
+    source: str, make: MakeProvider, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of a year before must not end the pages that go back, nor one of a year after those that go forward."""
+    monkeypatch.setattr(vci, "_MOST_BARS", 300)
+    upstream.fail(Fault.OUTSIDE, times=None)
+    seconds = 5 * DAY
+    bars = make(source).fetch(TICKERS[source], Interval.MINUTE, NOW - seconds, NOW)
+    assert same(bars, truth(upstream, source, Interval.MINUTE, seconds))
+    assert len(upstream.requests) > 2
 
 
 def test_fractions_of_shares_are_rounded_fractions_of_coins_kept(make: MakeProvider, upstream: FakeUpstream) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stockapi.errors import BadPayloadError, NoDataError
 from stockapi.models import Bars, Interval, Mode
-from stockapi.providers.live.payload import Payload, columns_of_rows, parallel_columns
+from stockapi.providers.live.payload import Payload, columns_of_rows, newest_of, oldest_of, parallel_columns
 
 DAY = 86_400
 MONDAY = 1_772_409_600
@@ -139,6 +139,21 @@ def test_milliseconds_are_read_where_they_are_agreed_and_refused_where_not() -> 
     assert times(page.bars([page.page(columns)], *FOREVER)) == [MONDAY]
     with pytest.raises(BadPayloadError, match=r"none of 1 rows is a bar \(no time 1\)"):
         payload().page(columns)
+
+
+@pytest.mark.parametrize("stamp", [0, 1, 86_400, "0", 31_535_999])
+def test_a_time_of_1970_is_none(stamp: object) -> None:
+    assert times(read([with_value(0, stamp), GOOD])) == [MONDAY]
+
+
+@pytest.mark.parametrize(
+    ("days", "oldest", "newest"),
+    [([0], 0, 0), ([3, 1, 2], 1, 3), ([-300, 1, 2], 1, 2), ([1, 2, 300], 1, 2), ([0, 300], 300, 0), ([0, 14], 0, 14)],
+)
+def test_the_next_page_begins_beside_the_others(days: list[int], oldest: int, newest: int) -> None:
+    columns = [list(column) for column in zip(*series(*((day, 1.0) for day in days)), strict=True)]
+    page = payload().page(columns)
+    assert [(time - MONDAY) // DAY for time in (oldest_of(page), newest_of(page))] == [oldest, newest]
 
 
 # Order, duplicates, window
