@@ -68,8 +68,8 @@ class Settings:
         types.markets(),
         "the markets that are served and kept up to date; others are left alone",
     )
-    vn_database_path: Path = _setting(VN_DATABASE_PATH, types.path(), "database of the VN market")
-    crypto_database_path: Path = _setting(CRYPTO_DATABASE_PATH, types.path(), "database of the crypto market")
+    vn_database_path: Path = _setting(VN_DATABASE_PATH, types.database(), "database of the VN market")
+    crypto_database_path: Path = _setting(CRYPTO_DATABASE_PATH, types.database(), "database of the crypto market")
     market_data_dir: Path = _setting("market_data", types.path(), "CSV tree of the VN market")
     crypto_data_dir: Path = _setting("crypto_data", types.path(), "CSV tree of the crypto market")
     sqlite_batch_size: int = _setting(

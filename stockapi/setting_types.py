@@ -1,5 +1,6 @@
 """The types of settings: how a text becomes a value, and what is allowed."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ def path() -> SettingType:
         return _at_home(text).absolute()
 
     return SettingType("a path", parse)
+
+
+def database() -> SettingType:
+    def parse(text: str) -> Path:
+        # SQLite keeps the log beside the file that a link leads to, and a new database gets the name of the old one.
+        found: Path = path().parse(text)
+        return found.resolve() if os.path.islink(found) else found  # noqa: PTH114 - out of reach is no reason to fail
+
+    return SettingType(path().allowed, parse)
 
 
 A_LIST: Final = "the path of an existing JSON file, or nothing for the list that comes with the project"

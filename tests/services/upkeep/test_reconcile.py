@@ -323,6 +323,22 @@ def test_a_damaged_database_is_kept_aside_and_filled_anew(
     assert repair(stores) == set()
 
 
+def test_a_link_to_a_database_leads_to_the_new_one_too(make_stores: MakeStores, tmp_path: Path) -> None:
+    """The new one is on the disk of the old one. What SQLite keeps beside a database is beside the file itself."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "vn_data.db").symlink_to(tmp_path / "disk" / "bars.db")
+    stores = make_stores()
+    stores.save("VCB", make_bars(30))
+    assert (tmp_path / "disk" / "bars.db-wal").exists()
+    assert DatabaseUtils(stores.db_manager).sizes(Mode.VN).write_ahead_log > 0
+    stores.db_manager.close()
+    faults.fill_with_garbage(tmp_path / "disk" / "bars.db")
+    repair(stores)
+    assert (tmp_path / "vn_data.db").is_symlink()
+    assert_in_step(stores, "VCB", make_bars(30))
+    assert len(list((tmp_path / "disk").glob("bars.db.damaged-*"))) == 1
+
+
 def test_a_missing_database_leaves_nothing_aside(filled: Stores) -> None:
     filled.db_manager.close()
     faults.delete(filled.settings.vn_database_path)
