@@ -97,13 +97,16 @@ class Journal:
 
     def _fits(self, descriptor: int) -> bool:
         status = os.fstat(descriptor)
+        is_own = self.inode == status.st_ino
         if not self.offset <= status.st_size:
             return False
-        if self.inode == status.st_ino:
-            return True
-        # A copy, perhaps of a moment in mid-write. A file that is longer than both has been written since.
-        is_copy = bool(self.proof) and status.st_size <= max(self.size, self.offset + len(self.tail))
-        return is_copy and _proof(descriptor, self.offset) == self.proof
+        if not self.proof:
+            return is_own
+        # A file that is longer than before and after has been written since: somebody has put an old journal back.
+        if status.st_size > max(self.size, self.offset + len(self.tail)):
+            return False
+        # A copy has another inode, and is perhaps of a moment in mid-write.
+        return is_own or _proof(descriptor, self.offset) == self.proof
 
 
 def _proof(descriptor: int, offset: int) -> str:

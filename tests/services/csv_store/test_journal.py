@@ -137,6 +137,18 @@ def test_a_journal_beside_a_copy_of_another_state_is_dropped_and_named(
     assert ".1D.journal is removed" in caplog.text
 
 
+def test_an_old_journal_that_somebody_has_put_back_takes_no_newer_rows(tmp_path: Path) -> None:
+    path = tmp_path / "1m.csv"
+    path.write_bytes(BEFORE)
+    old = Journal.of(path, PLACE, AFTER[PLACE:]).encode()
+    replace_tail(path, PLACE, AFTER[PLACE:] + b"later rows\n")
+    journal_path(path).write_bytes(old)
+    with opened(path) as view:
+        assert view.read(0, view.size) == AFTER + b"later rows\n"
+    assert not finish_journal(path)
+    assert path.read_bytes() == AFTER + b"later rows\n"
+
+
 def test_two_writes_within_a_tick_of_the_clock_leave_different_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
