@@ -96,13 +96,14 @@ def test_a_pipe_for_a_csv_file_or_its_journal(stores: Stores, name: str, work: C
 
 
 def test_a_pipe_for_what_is_known_of_the_series_counts_as_empty_and_is_replaced(stores: Stores) -> None:
-    for name in ("closed.json", "asked.json"):
+    for name in ("closed.json", "asked.json", "turns.json"):
         with_pipe(stores.settings.data_dir(Mode.VN) / name)
     now = int(NOW.timestamp())
     assert not stores.closings.of(Mode.VN, Interval.DAILY)
     assert not stores.asked.spans(VCB, now)
     stores.asked.record(VCB, (10, 20), now)
     assert list(stores.asked.spans(VCB, now)) == [(10, 20)]
+    assert stores.turns.in_turn(Mode.VN, "daily", [VCB]) == [VCB]
 
 
 def test_a_start_goes_on_with_the_others(stores: Stores) -> None:

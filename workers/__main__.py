@@ -98,7 +98,9 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
             jobs = THREADS[name]
             loops[name] = WorkerLoop(stores, jobs, providers[jobs[0].mode], stop, clocks)
         if once:
-            is_well = sum([loop.run_once() for loop in loops.values()]) == 0
+            # A source that refuses after the first would otherwise never be asked by the last.
+            in_turn = sorted(loops.values(), key=WorkerLoop.neglected_since)
+            is_well = sum([loop.run_once() for loop in in_turn]) == 0
         else:
             nightly = NightlyVerification(stores, modes, stop, clocks)
             catching_up = CatchUpLoop(stores, modes, stop, clocks)

@@ -74,8 +74,6 @@ class WorkerLoop:
         self._scheduler = schedule.Scheduler()  # one a thread: `schedule` keeps its jobs in a plain list
         self._due: dict[str, float] = {}
         self._beaten = float("-inf")
-        self._begin_at: dict[str, SeriesKey] = {}
-        """By worker: the series at which its source ended the last cycle, and at which the next one begins."""
         self._forming = FormingBars()
         self._damaged: tuple[int, int] | None = None
         """The database file in which this cycle found damage, as `DatabaseManager.file` returns it; None for none."""
@@ -94,8 +92,12 @@ class WorkerLoop:
             self._stores.db_manager.close_readers()
 
     def run_once(self) -> int:
-        """Run each job now, once. :returns: the number of series that failed."""
-        return sum(self._guarded_cycle(job) for job in self._jobs)
+        """Run each job now, once, the longest neglected first. :returns: the number of series that failed."""
+        return sum(self._guarded_cycle(job) for job in sorted(self._jobs, key=self._last_sync))
+
+    def neglected_since(self) -> int:
+        """When the job that was not successful for the longest time was so last (Unix seconds); 0 for never."""
+        return min(map(self._last_sync, self._jobs))
 
     def _tick(self) -> None:
         self._scheduler.run_pending()
@@ -127,14 +129,17 @@ class WorkerLoop:
     def _first_delay_s(self, job: Job) -> float:
         """The seconds until the first cycle. The last cycle counts, even if it was in another process."""
         now = self._clock()
+        due_at = self._last_sync(job) + job.due_every_s(now)
+        return max(0.0, min(job.due_every_s(now), due_at - now.timestamp()))
+
+    def _last_sync(self, job: Job) -> int:
+        """When a cycle of the job was successful last, in any process (Unix seconds); 0 for never."""
         try:
             state = self._stores.bookkeeping.worker_states(job.mode).get(job.worker)
         except AppError as exc:
             log.error("%s begins at once, for its last cycle is not known: %s", job.worker, exc)
-            return 0.0
-        if state is None or state.last_sync is None:
-            return 0.0
-        return max(0.0, min(job.due_every_s(now), state.last_sync + job.due_every_s(now) - now.timestamp()))
+            return 0
+        return 0 if state is None or state.last_sync is None else state.last_sync
 
     def _guarded_cycle(self, job: Job) -> int:
         """Run a cycle. An error is logged and counted, and the next cycle tries again.
@@ -224,20 +229,17 @@ class WorkerLoop:
     def _sync_all(self, job: Job, tickers: Sequence[str], tally: Tally) -> None:
         keys = [SeriesKey(job.mode, ticker, interval) for interval in job.intervals for ticker in tickers]
         # A source that gives some answers and then refuses would otherwise never be asked for the last ones.
-        first = self._begin_at.pop(job.worker, None)
-        begin = keys.index(first) if first in keys else 0
-        turns = [*keys[begin:], *keys[:begin]]
-        for number, key in enumerate(turns):
+        keys = self._stores.turns.in_turn(job.mode, job.worker, keys)
+        for number, key in enumerate(keys):
             computed = self._cpu_seconds()
-            if self._stop.is_set():
-                return
-            if not self._sync_one(key, tally, job):
-                # One that is refused even as the first of a cycle must not keep the others back.
-                self._begin_at[job.worker] = key if number else turns[1 % len(turns)]
+            if self._stop.is_set() or not self._sync_one(key, tally, job):
+                self._stores.turns.broke_off(job.mode, job.worker, keys, number)
                 return
             self._fetch_closed()
             self._beat()
             self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))
+        if keys:
+            self._stores.turns.completed(job.mode, job.worker)
 
     def _resume_forming(self, job: Job) -> None:
         """Note the series that an earlier process has left with a bar that is not known to be closed."""

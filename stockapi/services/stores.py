@@ -14,6 +14,7 @@ from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.renames import Renames
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.sqlite_store.known_behind import KnownBehind
+from stockapi.services.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Stores:
     renames: Renames
     closings: Closings
     asked: Asked
+    turns: Turns
     behind: KnownBehind = field(default_factory=KnownBehind)
 
     @classmethod
@@ -45,6 +47,7 @@ class Stores:
             Renames(settings),
             Closings(settings),
             Asked(settings),
+            Turns(settings),
         )
 
     def with_settings(self, settings: Settings) -> Self:

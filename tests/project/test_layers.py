@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stockapi.services.asked",
         "stockapi.services.closings",
         "stockapi.services.market_file",
+        "stockapi.services.turns",
     ),
     ("stockapi.services.durable", "stockapi.services.listening", "stockapi.providers.*"),
     ("stockapi.calc.*", "stockapi.formats.*"),

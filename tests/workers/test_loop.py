@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -211,8 +211,12 @@ def test_a_source_stopped_in_mid_wait_is_no_failure(stores: Stores) -> None:
     assert state_of(stores).last_error is None
 
 
-def test_a_source_that_limits_gets_round_to_every_ticker(stores: Stores) -> None:
-    """Ten answers a cycle, then 429: after as many cycles as that takes, all thirty have bars."""
+@pytest.mark.parametrize("is_anew", [False, True])
+def test_a_source_that_limits_gets_round_to_every_ticker(make_stores: MakeStores, is_anew: bool) -> None:
+    """Ten answers a cycle, then 429: after as many cycles as that takes, all thirty have bars. So it is where each
+    cycle is that of a new process.
+    """
+    stores = make_stores()
     listed = [f"T{number:02}" for number in range(30)]
     answers = iter(())
 
@@ -227,8 +231,50 @@ def test_a_source_that_limits_gets_round_to_every_ticker(stores: Stores) -> None
     worker = make_loop(stores, source)
     for _ in range(4):
         answers = iter(range(10))
-        worker.run_once()
+        (make_loop(make_stores(), source) if is_anew else worker).run_once()
     assert stores.csv_store.tickers(Mode.VN) == listed
+
+
+def test_a_list_that_cannot_be_had_keeps_the_turn(make_stores: MakeStores) -> None:
+    source = Source({"FPT": RateLimitedError("told: too many requests")})
+    make_loop(make_stores(), source).run_once()
+
+    def unavailable(provider: Provider) -> list[str]:
+        raise ProviderError("the list cannot be had")
+
+    make_loop(make_stores(), source, None, replace(JOB, tickers=unavailable)).run_once()
+    source.failures.clear()
+    source.asked.clear()
+    make_loop(make_stores(), source).run_once()
+    assert source.asked == ["FPT", "VCB", "ACB"]
+
+
+def test_a_stop_keeps_the_turn_for_the_next_process(make_stores: MakeStores) -> None:
+    stop, clock = threading.Event(), Clock(IN_SESSION)
+    source = Source(on_fetch=lambda: stop.set() if len(source.asked) == 2 else None)
+    WorkerLoop(make_stores(), [JOB], source, stop, Clocks(clock.wall, clock.monotonic)).run_once()
+    source.asked.clear()
+    make_loop(make_stores(), source).run_once()
+    assert source.asked == ["VCB", "ACB", "FPT"]
+
+
+def test_once_begins_with_the_job_that_was_neglected_for_the_longest_time(stores: Stores) -> None:
+    jobs = [replace(JOB, worker=name, intervals=(interval,)) for name, interval in zip("dhm", Interval, strict=True)]
+    clock, asked, answers = Clock(IN_SESSION), [], iter(())
+
+    def fetch(ticker: str, interval: Interval, start: int, end: int) -> Bars:
+        if next(answers, None) is None:
+            raise RateLimitedError("told: too many requests")
+        asked.append(interval.value)
+        return MARKET.fetch(ticker, interval, start, end)
+
+    source = Source()
+    source.fetch = fetch  # type: ignore[method-assign]
+    for _ in range(4):
+        answers = iter(range(3))
+        make_loop(stores, source, clock, *jobs).run_once()
+        clock.pass_s(60.0)
+    assert asked == ["1D"] * 3 + ["1H"] * 3 + ["1m"] * 3 + ["1D"] * 3
 
 
 def test_a_ticker_that_is_always_refused_keeps_no_other_back(stores: Stores) -> None:
