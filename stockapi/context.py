@@ -13,6 +13,7 @@ from stockapi.markets import cache_max_age_s
 from stockapi.services.data_store import DataStore
 from stockapi.services.data_store.coverage import CoverageReader
 from stockapi.services.data_store.query_cost import QueryCost
+from stockapi.services.rotations import Rotations
 from stockapi.services.snapshots import Snapshots
 from stockapi.services.stores import Stores
 from stockapi.services.symbols import Symbols
@@ -33,6 +34,7 @@ class Services:
     coverage: CoverageReader
     symbols: Symbols
     snapshots: Snapshots
+    rotations: Rotations
     query_cost: QueryCost
     clock: Callable[[], datetime]
     started: float
@@ -56,6 +58,7 @@ def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:
         coverage=CoverageReader(stores),
         symbols=Symbols(stores, data_store),
         snapshots=Snapshots(data_store),
+        rotations=Rotations(data_store),
         query_cost=QueryCost(stores),
         clock=clock,
         started=time.monotonic(),

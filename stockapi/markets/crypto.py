@@ -28,6 +28,7 @@ CRYPTO: Final = Market(
     title="Crypto",
     instruments="crypto coins",
     first_symbol="BTC",
+    benchmark="BTC",
     sample_symbols=("BTC", "ETH"),
     sample_names=("Bitcoin", "Ethereum"),
     price_unit=PriceUnit.USD,

@@ -91,6 +91,7 @@ class Market:
 
     Names. Requests may use `aliases` instead of the name of the mode. The explorer shows `title` and begins with the
     ticker `first_symbol`.
+    `benchmark`: the ticker that others are compared with.
     `price_unit`, `currency`: of prices; the latter in ISO 4217.
     `instruments`: what the tickers of the market are, in the plural.
     `sample_symbols`, `sample_names`: tickers for the examples of the documentation, and their names.
@@ -134,6 +135,7 @@ class Market:
     title: str
     instruments: str
     first_symbol: str
+    benchmark: str
     sample_symbols: tuple[str, ...]
     sample_names: tuple[str, ...]
 

@@ -63,6 +63,7 @@ VN: Final = Market(
     title="Vietnam",
     instruments="Vietnamese stocks",
     first_symbol="VNINDEX",
+    benchmark="VNINDEX",
     sample_symbols=("VCB", "FPT"),
     sample_names=("Vietcombank", "FPT Corporation"),
     price_unit=PriceUnit.DONG,

@@ -72,6 +72,8 @@ CASES: list[tuple[str, tuple[GenerationMode, Mapping[str, str]], int]] = [
     ("/analysis/top-performers", WRONG, 150),
     ("/analysis/ma-scores-by-sector", ANY, 150),
     ("/analysis/ma-scores-by-sector", WRONG, 150),
+    ("/analysis/rrg", ANY, 100),
+    ("/analysis/rrg", WRONG, 100),
     ("/analysis/volume-profile", ANY, 50),
     ("/analysis/volume-profile", OF_DAYS, 150),
     ("/analysis/volume-profile", WRONG, 100),

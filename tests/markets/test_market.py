@@ -44,7 +44,7 @@ def test_the_samples_for_the_documents_are_tickers_with_their_names(mode: Mode) 
     market = market_of(mode)
     names = names_for(mode, Settings.from_mapping({}))
     assert tuple(names[symbol] for symbol in market.sample_symbols) == market.sample_names
-    assert market.first_symbol in tickers_for(mode, Settings.from_mapping({}))
+    assert {market.first_symbol, market.benchmark} <= set(tickers_for(mode, Settings.from_mapping({})))
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -24,7 +24,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stockapi",),
     ("stockapi.api.*", "stockapi.cli.*", "workers.*"),
     ("stockapi.context",),
-    ("stockapi.services.status.*", "stockapi.services.symbols", "stockapi.services.snapshots"),
+    (
+        "stockapi.services.status.*",
+        "stockapi.services.symbols",
+        "stockapi.services.snapshots",
+        "stockapi.services.rotations",
+    ),
     ("stockapi.services.ingest.*", "stockapi.services.upkeep.*"),
     ("stockapi.services.csv_enhancer.*", "stockapi.services.data_store.*", "stockapi.services.market_source"),
     ("stockapi.services.stores",),

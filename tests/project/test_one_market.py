@@ -35,6 +35,7 @@ ROUTES = (
     "/clock?",
     "/analysis/top-performers?min_volume=0",
     "/analysis/ma-scores-by-sector?",
+    "/analysis/rrg?benchmark={ticker}",
     "/analysis/volume-profile?symbol={ticker}&date=2026-11-20",
 )
 """Every route that has a market."""

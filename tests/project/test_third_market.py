@@ -34,6 +34,7 @@ FRUIT: Final = Market(
     title="Fruit",
     instruments="stocks of New York",
     first_symbol="APPL",
+    benchmark="APPL",
     sample_symbols=("APPL", "PEAR"),
     sample_names=("Appl", "Pear"),
     price_unit=PriceUnit.USD,

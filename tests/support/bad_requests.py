@@ -367,6 +367,25 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
         },
     ),
     (
+        "/analysis/rrg",
+        "",
+        {
+            "algorithm": choice("jdk, mascore", "JdK ", "ma", "ma_score", "rs", "jdk,mascore", "1"),
+            "benchmark": Kind(
+                one_of(f"a symbol, {SYMBOL.removeprefix('a symbol is ')}"),
+                [*BAD_SYMBOLS, " ", " VN30", "VN30 ", "VN30,VNINDEX"],
+            ),
+            "period": Kind(
+                one_of("a whole number; it is clamped to 4 to 50"), [*NO_VALUE, *WORDS, *NO_NUMBER, *NO_WHOLE]
+            ),
+            "trails": whole(120),
+            "date": DAY_OR_LATEST,
+            "min_volume": whole(1_000_000_000_000_000),
+            "time": TIME_FORM,
+            "mode": MARKET,
+        },
+    ),
+    (
         "/analysis/volume-profile",
         "symbol=VCB&date=2024-01-31",
         {
@@ -404,6 +423,7 @@ PASS = {("value_area_pct", "1e1000"), ("from", "1e1000"), ("to", "1e1000")}
 """A number that is too large for a float: it is clamped like any other."""
 ANY_TEXT = {
     ("/analysis/top-performers", "sector"),
+    ("/analysis/rrg", "sector"),
     ("/tickers/search", "q"),
     ("/tickers/search", "sector"),
     ("/tickers/snapshot", "sector"),

@@ -67,6 +67,32 @@ class MaScoresDataSchema(Schema):
     threshold = number("min_score")
 
 
+class RotationPointSchema(Schema):
+    time = bar_time("of its bar, UTC: YYYY-MM-DD")
+    rs_ratio = number("as below")
+    rs_momentum = number("as below")
+
+
+class RotationSchema(Schema):
+    symbol = text("the ticker")
+    time = bar_time("of its bar, UTC: YYYY-MM-DD")
+    close = number("closing price")
+    volume = number("quantity traded")
+    rs_ratio = number("jdk: strength against the benchmark, 100 is neutral; mascore: ma20_score")
+    rs_momentum = number("jdk: whether that strength grows, 100 is neutral; mascore: ma100_score")
+    raw_rs = number("close / close of the benchmark; null with mascore", null=True)
+    quadrant = text("where both are", enum=["leading", "weakening", "lagging", "improving"])
+    sector = text("its group; null for a ticker of none", null=True)
+    trails = several(RotationPointSchema, "the last points, ascending; null with trails=0", null=True)
+
+
+class RotationDataSchema(Schema):
+    algorithm = text("how rs_ratio and rs_momentum are computed", enum=["jdk", "mascore"])
+    benchmark = text("what tickers are compared with; null with mascore", null=True)
+    period = count("sessions of each mean; null with mascore", null=True)
+    tickers = several(RotationSchema, "alphabetical")
+
+
 class PriceRangeSchema(Schema):
     low = number("lowest price of the minutes with volume")
     high = number("highest price of the minutes with volume")

@@ -231,6 +231,21 @@ _ANALYSES: Final = (
         errors=BAR_ERRORS,
     ),
     Operation(
+        path="/analysis/rrg",
+        tag="Analysis",
+        summary="Relative rotation: which tickers are stronger than a benchmark, and become stronger",
+        description=(
+            "Where each ticker stands in a relative rotation graph, and its last points. Indices and the benchmark are "
+            "left out, and so is what did not trade on the newest session. Only sessions count that both have."
+        ),
+        query=analysis_schemas.RotationSchema,
+        answer="Tickers with their two coordinates.",
+        content={JSON: analysis_answers.analysis_answer("rrg", analysis_answers.RotationDataSchema)},
+        example=lambda _: {"trails": 5},
+        headers=("X-Data-Source", "X-Renamed"),
+        errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
+    ),
+    Operation(
         path="/analysis/volume-profile",
         tag="Analysis",
         summary="The prices at which the volume of one ticker was traded",

@@ -1,6 +1,7 @@
 """The query parameters of the routes under /analysis."""
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, Self, cast
 
 from marshmallow import post_load
@@ -8,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from stockapi.api.queries.parameters import (
     EVERY_MARKET,
+    MarketParameter,
     Markets,
     Parameter,
     QuerySchema,
@@ -25,21 +27,24 @@ from stockapi.calc.top_performers import SORT_KEYS, Ranking
 from stockapi.calc.volume_profile import ProfileOptions
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import QueryError
+from stockapi.markets import market_of
 from stockapi.models.fields import MA_PERIODS
 from stockapi.models.interval import Interval
 from stockapi.models.literals import is_number, parse_whole
 from stockapi.models.mode import Mode
-from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.query import ALLOWED_SYMBOL, Indicators, QueryParameters, parse_symbol
 from stockapi.models.timestamps import TimeForm, format_time
 
 LATEST = "latest"
 BINS = (2, 200)
 VALUE_AREA_PCT = (60.0, 90.0)
+ROTATION_PERIODS = (4, 50)
 """The minimum and the maximum. A value outside is replaced by the nearest of the two."""
 
 _MAX_VOLUME = 1_000_000_000_000_000
 _MAX_SCORE = 1_000_000.0
 _MAX_AGE_DAYS = 36_500
+_MAX_TRAILS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,30 @@ class SectorScoresQuery:
     min_score: float
     above_threshold_only: bool
     top_per_sector: int
+    times: TimeForm
+
+
+class Algorithm(Enum):
+    """How the coordinates of relative rotation are computed."""
+
+    JDK = "jdk"
+    MASCORE = "mascore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationQuery:
+    """A parsed query. `day`, `sector`: as in `TopPerformersQuery`. `benchmark`: a symbol; that of the market when none
+    is given. `trails`: points of each ticker; 0: none are shown.
+    """
+
+    mode: Mode
+    day: int | None
+    algorithm: Algorithm
+    benchmark: str
+    period: int
+    trails: int
+    sector: str | None
+    min_volume: int
     times: TimeForm
 
 
@@ -152,6 +181,34 @@ def _max_age_days() -> Parameter:
     )
 
 
+def _sector() -> Parameter:
+    return Parameter(
+        lambda _, text: text,
+        description="only tickers of this group of /tickers/group, its name in any case",
+        schema={"type": "string", "examples": ["NGAN_HANG"]},
+    )
+
+
+def _benchmark() -> MarketParameter:
+    """A symbol; None when not given, because the default depends on the market."""
+
+    def parse(name: str, text: str) -> str:
+        try:
+            return parse_symbol(text)
+        except QueryError:
+            raise refusal(name, text, f"a symbol, {ALLOWED_SYMBOL}") from None
+
+    def make(markets: Markets) -> Parameter:
+        defaults = ", ".join(f"{market_of(mode).benchmark} ({mode.value})" for mode in markets)
+        return Parameter(
+            parse,
+            description=f"of jdk: the ticker that others are compared with; when absent {defaults}",
+            schema={"type": "string", "examples": [market_of(markets[0]).benchmark]},
+        )
+
+    return MarketParameter(make)
+
+
 class TopPerformersSchema(QuerySchema):
     date = day_or_latest(
         description="rank the bars of the market's last day on or before that one; its newest when absent"
@@ -163,11 +220,7 @@ class TopPerformersSchema(QuerySchema):
         description="whether the highest (desc) or the lowest (asc) are the performers",
     )
     limit = whole(100, default=10, description="tickers in each list, at most 100")
-    sector = Parameter(
-        lambda _, text: text,
-        description="only tickers of this group of /tickers/group, its name in any case",
-        schema={"type": "string", "examples": ["NGAN_HANG"]},
-    )
+    sector = _sector()
     min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
     max_age_days = _max_age_days()
     with_hour = boolean(default=False, description="rank the hours of the day too")
@@ -210,6 +263,32 @@ class SectorScoresSchema(QuerySchema):
         return SectorScoresQuery(day=_day_of(data.pop("date")), times=data.pop("time"), **data)
 
 
+class RotationSchema(QuerySchema):
+    algorithm = choice(
+        {each.value: each for each in Algorithm},
+        default=Algorithm.JDK,
+        description="jdk: strength against a benchmark; mascore: distance from the averages of 20 and of 100 closes",
+    )
+    benchmark = _benchmark()
+    period = clamped_whole(
+        *ROTATION_PERIODS, default=10, description="of jdk: sessions of each mean; clamped to 4 to 50"
+    )
+    trails = whole(
+        _MAX_TRAILS, default=10, description=f"last points of each ticker, at most {_MAX_TRAILS}; 0 for none"
+    )
+    date = day_or_latest(description="the market's last day on or before that one; its newest when absent")
+    sector = _sector()
+    min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
+    time = time_form()
+    mode = market()
+
+    @post_load
+    def _as_query(self, data: dict[str, Any], **_: Any) -> RotationQuery:
+        day, times = _day_of(data.pop("date")), data.pop("time")
+        benchmark = data.pop("benchmark") or market_of(data["mode"]).benchmark
+        return RotationQuery(day=day, times=times, benchmark=benchmark, **data)
+
+
 class VolumeProfileSchema(QuerySchema):
     symbol = required_symbol(description="one symbol")
     date = day_or_latest(description="one day (UTC), or the newest that the symbol traded on; or start_date instead")
@@ -249,6 +328,11 @@ def parse_top_performers_query(arguments: MultiDict[str, str], markets: Markets 
 def parse_sector_scores_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> SectorScoresQuery:
     """:raises QueryError: as `parameters.load`."""
     return cast(SectorScoresQuery, load(SectorScoresSchema, arguments, markets))
+
+
+def parse_rotation_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> RotationQuery:
+    """:raises QueryError: as `parameters.load`."""
+    return cast(RotationQuery, load(RotationSchema, arguments, markets))
 
 
 def parse_volume_profile_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> VolumeProfileQuery:

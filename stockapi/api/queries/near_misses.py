@@ -24,6 +24,8 @@ _OTHER_NAMES: Final = {
     "sort_by": ("order_by", "sorting"),
     "direction": ("order",),
     "with_hour": ("hourly",),
+    "trails": ("tail", "trail_length"),
+    "benchmark": ("reference",),
 }
 """What other programs call the same."""
 

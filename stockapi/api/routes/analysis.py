@@ -1,4 +1,6 @@
-"""GET /analysis/*: rankings and sector scores from the last bar of every ticker, and the volume profile of one."""
+"""GET /analysis/*: rankings, sector scores and relative rotation of a market, and the volume profile of one ticker."""
+
+from collections.abc import Mapping
 
 import orjson
 from flask import Blueprint, Response, request
@@ -6,16 +8,29 @@ from flask import Blueprint, Response, request
 from stockapi.api.http import admission, limits, responses
 from stockapi.api.queries.analysis_schemas import (
     LATEST,
+    Algorithm,
+    RotationQuery,
     SectorScoresQuery,
     TopPerformersQuery,
     end_of_day,
     format_day,
+    parse_rotation_query,
     parse_sector_scores_query,
     parse_top_performers_query,
     parse_volume_profile_query,
 )
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.ma_scores import ma_scores_by_sector, scored_stocks
+from stockapi.calc.rotation import (
+    JDK_CENTRE,
+    SCORE_CENTRE,
+    Track,
+    ending_on,
+    jdk_tracks,
+    rotations,
+    score_tracks,
+    sessions_needed,
+)
 from stockapi.calc.top_performers import rank, rank_hours, with_volume
 from stockapi.calc.volume_profile import volume_profile
 from stockapi.constants import SECONDS_PER_DAY
@@ -25,12 +40,16 @@ from stockapi.markets.tickers import group_named, sector_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.models.query import QueryParameters
+from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.timestamps import TimeStyle
 from stockapi.models.window import LastOfEach
 from stockapi.services.data_store import DataSource, LastBars, QueryResult
+from stockapi.services.rotations import Sessions
 
 blueprint = Blueprint("analysis", __name__, url_prefix="/analysis")
+
+_Tracks = tuple[list[Track], DataSource, Mapping[str, str]]
+"""With the store that answered, and the new name of a benchmark by its old one."""
 
 
 @blueprint.get("/top-performers")
@@ -70,6 +89,65 @@ def sector_scores() -> Response:
     return _answer("ma_scores_by_sector", format_day(query.day), len(stocks), data, result.source)
 
 
+@blueprint.get("/rrg")
+def rotation() -> Response:
+    """Where the tickers of a market, or of one sector, stand in a relative rotation graph.
+
+    :raises NotFoundError: when there is no bar of the benchmark.
+    """
+    query = parse_rotation_query(request.args, services().settings.markets)
+    sectors = _sectors(query.sector, query.mode)
+    is_jdk = query.algorithm is Algorithm.JDK
+    tracks, source, renamed = (_against_benchmark if is_jdk else _against_averages)(query)
+    shown = [
+        each
+        for each in tracks
+        if each.bars.volume[-1] >= query.min_volume and (query.sector is None or each.symbol in sectors)
+    ]
+    data = {
+        "algorithm": query.algorithm.value,
+        "benchmark": query.benchmark if is_jdk else None,
+        "period": query.period if is_jdk else None,
+        "tickers": rotations(
+            shown,
+            sectors,
+            centre=JDK_CENTRE if is_jdk else SCORE_CENTRE,
+            with_trails=query.trails > 0,
+            times=_of_days(query),
+        ),
+    }
+    answer = _answer("rrg", format_day(query.day), len(shown), data, source)
+    return responses.with_names(answer, sorted(renamed.items()))
+
+
+def _against_benchmark(query: RotationQuery) -> _Tracks:
+    count = sessions_needed(query.period, query.trails)
+    admission.admit(_last_days(query, count, Indicators.NONE))
+    wanted = Sessions(mode=query.mode, benchmark=query.benchmark, end=_until(query.day), count=count)
+    found = services().rotations.common_sessions(wanted, limits.current())
+    itself = {query.benchmark, *found.renamed.values()}
+    series = {
+        symbol: bars
+        for symbol, bars in found.series.items()
+        if symbol not in itself and not _is_index(symbol, query.mode)
+    }
+    tracks = jdk_tracks(series, found.benchmark, period=query.period, trails=query.trails)
+    return ending_on(tracks, int(found.benchmark.time[-1])), found.source, found.renamed
+
+
+def _against_averages(query: RotationQuery) -> _Tracks:
+    days = _last_days(query, max(query.trails, 1), Indicators.SIMPLE)
+    admission.admit(days)
+    found = services().data_store.get_data_smart_sqlite(days, limits.current())
+    stocks = {symbol: bars for symbol, bars in found.bars.items() if not _is_index(symbol, query.mode)}
+    newest = max((int(bars.time[-1]) for bars in found.bars.values()), default=0)
+    return ending_on(score_tracks(stocks), newest), found.source, {}
+
+
+def _last_days(query: RotationQuery, count: int, indicators: Indicators) -> QueryParameters:
+    return QueryParameters(mode=query.mode, end=_until(query.day), limit=count, indicators=indicators)
+
+
 @blueprint.get("/volume-profile")
 def profile() -> Response:
     """The volume profile of the minutes of one ticker.
@@ -103,13 +181,18 @@ def profile() -> Response:
 
 def _last_bars(query: TopPerformersQuery | SectorScoresQuery) -> LastBars:
     """The bars of the market's newest day up to the one asked for, or of few days more: what trades."""
-    now = int(services().clock().timestamp())
-    end = now if query.day is None else min(end_of_day(query.day), now)
+    end = _until(query.day)
     last = services().data_store.get_last_bars(LastOfEach(mode=query.mode, end=end), limits.current())
     return LastBars(last.section.of_newest_days(query.max_age_days), last.source)
 
 
-def _of_days(query: TopPerformersQuery | SectorScoresQuery) -> TimeStyle:
+def _until(day: int | None) -> int:
+    """The last second (Unix) that a query for this day reads; never one of a time to come."""
+    now = int(services().clock().timestamp())
+    return now if day is None else min(end_of_day(day), now)
+
+
+def _of_days(query: TopPerformersQuery | SectorScoresQuery | RotationQuery) -> TimeStyle:
     return TimeStyle.of(Interval.DAILY, query.times)
 
 
@@ -130,8 +213,11 @@ def _hours(query: TopPerformersQuery, section: CrossSection) -> QueryResult[Bars
 
 
 def _without_indices(section: CrossSection, mode: Mode) -> CrossSection:
-    settings = services().settings
-    return section.keep(lambda symbol: not settings.is_index(symbol, mode))
+    return section.keep(lambda symbol: not _is_index(symbol, mode))
+
+
+def _is_index(symbol: str, mode: Mode) -> bool:
+    return services().settings.is_index(symbol, mode)
 
 
 def _sectors(text: str | None, mode: Mode) -> dict[str, str]:
