@@ -6,6 +6,9 @@ slowed four times), and of a drag over a month of minutes: frames per second and
 
 import statistics
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Request, sync_playwright
@@ -15,6 +18,7 @@ from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.registry import provider_for
+from stockapi.services.ingest.filling import fill_series
 from stockapi.services.ingest.sync import sync_ticker
 from stockapi.services.stores import Stores
 from tests.browser.conftest import _ARGUMENTS, _EXECUTABLE, DESKTOP, NOW
@@ -22,6 +26,8 @@ from tests.support.server import running_server
 from tests.support.stores import environment
 
 VISITS = 5
+MONTH = timedelta(days=40)
+"""A month of minutes, and some more to scroll to."""
 MINUTES = "symbol=VCB&interval=1m&range=1M"
 READY = "[data-testid=chart-panel][data-state=ready]"
 WATCH = """() => {
@@ -38,21 +44,33 @@ def store(directory: Path) -> None:
     stores, provider = Stores.of(settings), provider_for(Mode.VN, settings)
     for interval in Interval:
         sync_ticker(stores, provider, SeriesKey(Mode.VN, "VCB", interval), NOW)
+    minutes = SeriesKey(Mode.VN, "VCB", Interval.MINUTE)
+    for _ in fill_series(stores, provider, minutes, lambda: NOW, int((NOW - MONTH).timestamp())):
+        pass
     stores.close()
 
 
-def opened(browser: Browser, address: str, slower: int = 1) -> tuple[Page, float, int]:
-    """The page in a new browser, milliseconds until its chart stood, and bytes of its files."""
-    page = browser.new_context(viewport=DESKTOP).new_page()
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
-    done: list[Request] = []
-    page.on("requestfinished", lambda request: done.append(request))
-    page.goto(address, wait_until="commit")
-    page.locator(READY).wait_for()
-    taken = page.evaluate("performance.now()")
-    page.wait_for_load_state("networkidle")
-    files = [each.sizes() for each in done if each.resource_type in {"document", "script", "stylesheet"}]
-    return page, taken, sum(each["responseHeadersSize"] + each["responseBodySize"] for each in files)
+@contextmanager
+def opened(browser: Browser, address: str, slower: int = 1) -> Iterator[tuple[Page, float, int]]:
+    """The page in a new browser, milliseconds until its chart stood, and bytes of its files. It is closed afterwards: it asks
+    for news every five seconds, and the next one is measured on the same processor.
+    """
+    with browser.new_context(viewport=DESKTOP) as context:
+        page = context.new_page()
+        context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
+        done: list[Request] = []
+        page.on("requestfinished", lambda request: done.append(request))
+        page.goto(address, wait_until="commit")
+        page.locator(READY).wait_for()
+        taken = page.evaluate("performance.now()")
+        page.wait_for_load_state("networkidle")
+        files = [each.sizes() for each in done if each.resource_type in {"document", "script", "stylesheet"}]
+        yield page, taken, sum(each["responseHeadersSize"] + each["responseBodySize"] for each in files)
+
+
+def visited(browser: Browser, address: str, slower: int) -> tuple[float, int]:
+    with opened(browser, address, slower) as (_, taken, size):
+        return taken, size
 
 
 def panning(page: Page) -> tuple[float, float]:
@@ -82,13 +100,13 @@ def main() -> None:
                 ("the same, four times slower", "symbol=VCB", 4),
                 ("a month of minutes", MINUTES, 1),
             ):
-                visits = [opened(browser, url + query, slower)[1:] for _ in range(VISITS)]
+                visits = [visited(browser, url + query, slower) for _ in range(VISITS)]
                 taken = statistics.median(time for time, _ in visits)
                 print(f"{title}: chart after {taken:.0f} ms, files of {visits[0][1] / 1_000:.0f} KB")
-            page, *_ = opened(browser, url + MINUTES)
-            frames, longest = panning(page)
-            bars = page.locator("#chart").get_attribute("aria-label")
-            print(f"panning ({bars}): {frames:.0f} frames a second, longest task {longest:.0f} ms")
+            with opened(browser, url + MINUTES) as (page, *_):
+                frames, longest = panning(page)
+                bars = page.locator("#chart").get_attribute("aria-label")
+                print(f"panning ({bars}): {frames:.0f} frames a second, longest task {longest:.0f} ms")
         browser.close()
 
 

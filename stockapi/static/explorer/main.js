@@ -27,6 +27,9 @@ const NEEDS = {
   market: ["mode"],
 };
 
+/** How long the other panels wait for the chart. */
+const PATIENCE_MS = 1_000;
+
 const store = new Store(onChange);
 const chart = new Chart(byId("chart"), {
   point: (index) => panels.price.showPoint(index),
@@ -61,17 +64,22 @@ function onChange(state, changed) {
   showControls(state);
   if (needs("quote")) panels.watchList.showStar();
   showTicker();
-  // The chart's requests go first: a browser has six connections to a server, and what comes later waits.
   if (needs("quote")) loadQuote();
-  if (needs("bars")) loadBars();
-  else if (needs("look")) panels.price.draw();
+  const drawn = needs("bars") && loadBars();
+  if (!drawn && needs("look")) panels.price.draw();
   if (changed.has("scope")) panels.loadProfile();
-  if (needs("performers")) panels.performers.load();
-  else if (changed.has("symbol")) panels.drawPerformers();
-  if (needs("sectors")) panels.sectors.load();
-  else if (changed.has("sector") || changed.has("symbol")) panels.drawSectors();
-  if (needs("market")) panels.listing.load();
-  else if (changed.has("sector") || changed.has("symbol")) panels.drawHeat();
+  showBeside(needs, changed, drawn);
+}
+
+/** The panels that ask for something new wait for the chart, for it is what one looks at: a page does one thing at a time. */
+async function showBeside(needs, changed, drawn) {
+  const anew = [["performers", panels.performers], ["sectors", panels.sectors], ["market", panels.listing]].filter(([name]) => needs(name));
+  if (!needs("performers") && changed.has("symbol")) panels.drawPerformers();
+  if (!needs("sectors") && (changed.has("sector") || changed.has("symbol"))) panels.drawSectors();
+  if (!needs("market") && (changed.has("sector") || changed.has("symbol"))) panels.drawHeat();
+  for (const [, loader] of anew) loader.expect();
+  if (drawn) await Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
+  for (const [, loader] of anew) loader.load();
 }
 
 async function loadQuote() {

@@ -22,15 +22,16 @@ export function installTheme(button, onChange) {
     button.setAttribute("aria-label", label);
     button.title = label;
   };
+  const changed = () => {
+    colors.clear();
+    show();
+    onChange();
+  };
   button.addEventListener("click", () => {
     choose(currentTheme() === "dark" ? "light" : "dark");
-    show();
-    onChange();
+    changed();
   });
-  systemIsDark.addEventListener("change", () => {
-    show();
-    onChange();
-  });
+  systemIsDark.addEventListener("change", changed);
   show();
 }
 
@@ -51,7 +52,11 @@ function choose(theme) {
   }
 }
 
+/** Of the current theme, by name. To ask the browser costs it all styles of the page anew, and a frame needs some fifty colours. */
+const colors = new Map();
+
 /** Colours of the current theme by the name of their custom property, without the dashes: `color("up")`. */
 export function color(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  if (!colors.has(name)) colors.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return colors.get(name);
 }
