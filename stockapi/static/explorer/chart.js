@@ -26,7 +26,7 @@ export class Chart {
    */
   constructor(root, on) {
     Object.assign(this, { _root: root, _on: on, _series: EMPTY, _layers: new Map(), _profile: new ProfileLayer() });
-    Object.assign(this, { _isByHand: false, _isChanging: false, _target: undefined });
+    Object.assign(this, { _isByHand: false, _isChanging: false, _target: undefined, _growing: undefined });
     root.chart = this; // what is painted on a canvas cannot be read from the document: tests ask here
   }
 
@@ -93,7 +93,7 @@ export class Chart {
   show(series, look, place) {
     const edges = this.edges;
     const added = place || this.count === 0 ? 0 : series.at.indexOf(this._series.at[0]);
-    Object.assign(this, { _series: series, _look: look, _isChanging: true });
+    Object.assign(this, { _series: series, _look: look, _isChanging: true, _growing: undefined });
     this._api.applyOptions(chartOptions(look.isIntraday));
     this._draw(layersOf(series, look));
     this._api.priceScale("right").applyOptions({ mode: SCALE_MODES[look.scale] });
@@ -103,8 +103,29 @@ export class Chart {
     else this._aim(edges[0] + added, edges[1] + added);
   }
 
+  /** The same series with more bars before or after. To put them into a layer takes a frame, so each layer has its own. */
+  async grow(series) {
+    const [low, high] = this.edges;
+    const added = series.at.indexOf(this._series.at[0]);
+    const [first, ...others] = layersOf(series, this._look);
+    Object.assign(this, { _series: series, _growing: others, _isChanging: true });
+    this._put(first);
+    this._isChanging = false;
+    this._aim(low + added, high + added);
+    for (const layer of others) {
+      await new Promise(requestAnimationFrame);
+      if (this._growing !== others) return; // all was put in at once meanwhile
+      this._put(layer);
+    }
+    this._growing = undefined;
+  }
+
   /** The same series, of which the last bar has grown or others have come after it. */
   extend(series) {
+    if (this._growing) {
+      this.show(series, this._look);
+      return;
+    }
     const since = this.count - 1;
     this._series = series;
     for (const { key, options, point } of layersOf(series, this._look)) {
@@ -166,7 +187,7 @@ export class Chart {
   }
 
   clear() {
-    this._series = EMPTY;
+    Object.assign(this, { _series: EMPTY, _growing: undefined });
     this._profile.show(undefined);
     for (const { api } of this._layers.values()) api.setData([]);
   }
@@ -199,14 +220,17 @@ export class Chart {
       this._api.removeSeries(api);
       this._layers.delete(key);
     }
-    for (const { key, kind, pane, options, levels = [], point } of layers) {
-      const api = this._layers.get(key)?.api ?? this._api.addSeries(this._library[kind], options, pane);
-      if (!this._layers.has(key)) levels.forEach((at) => api.createPriceLine({ price: at, color: color("muted"), lineStyle: 1, title: "" }));
-      this._layers.set(key, { api });
-      api.applyOptions(options);
-      api.setData(this._series.at.map((_, at) => this._item(at, point)));
-    }
+    for (const layer of layers) this._put(layer);
     if (!this._profile.isAttached) this._profile.attach(this._layers.get("price").api);
+  }
+
+  /** @param {import("./layers.js").Layer} layer */
+  _put({ key, kind, pane, options, levels = [], point }) {
+    const api = this._layers.get(key)?.api ?? this._api.addSeries(this._library[kind], options, pane);
+    if (!this._layers.has(key)) levels.forEach((at) => api.createPriceLine({ price: at, color: color("muted"), lineStyle: 1, title: "" }));
+    this._layers.set(key, { api });
+    api.applyOptions(options);
+    api.setData(this._series.at.map((_, at) => this._item(at, point)));
   }
 
   _item(at, point) {

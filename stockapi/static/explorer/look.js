@@ -40,6 +40,7 @@ export function chartOptions(isIntraday) {
       ...border,
       timeVisible: isIntraday,
       minBarSpacing: 0.02,
+      enableConflation: true, // of bars thinner than a pixel, one is drawn for several
       lockVisibleTimeRangeOnResize: true,
       tickMarkFormatter: (seconds, type) => TICKS[type](seconds * 1000),
     },

@@ -266,7 +266,7 @@ export class Price {
   _grow({ series, ...ends }, isOlder) {
     const now = this._held.series;
     this._held = { ...this._held, ...ends, series: isOlder ? joined(series, now) : joined(now, series) };
-    this._chart.show(this.series, this.look);
+    this._chart.grow(this.series);
     this._loadEdges();
     this._tell();
     this._loadComparison();
