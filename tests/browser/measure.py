@@ -52,8 +52,9 @@ def store(directory: Path) -> None:
 
 @contextmanager
 def opened(browser: Browser, address: str, slower: int = 1) -> Iterator[tuple[Page, float, int]]:
-    """The page in a new browser, milliseconds until its chart stood, and bytes of its files. It is closed afterwards: it asks
-    for news every five seconds, and the next one is measured on the same processor.
+    """The page in a new browser, milliseconds until its chart stood, and bytes of its files.
+
+    It is closed afterwards: it asks for news every five seconds, and the next one is measured on the same processor.
     """
     with browser.new_context(viewport=DESKTOP) as context:
         page = context.new_page()

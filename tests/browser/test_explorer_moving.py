@@ -72,7 +72,17 @@ def test_what_is_in_view_stays_where_it_is_while_the_past_arrives(explorer: Expl
     view = explorer.view()
     held.release()
     explorer.page.wait_for_function(f"count => {CHART}.count > count", arg=before)
+    explorer.page.wait_for_function(
+        f"count => [...{CHART}._layers.values()].every(({{ api }}) => api.data().length > count)", arg=before
+    )
     explorer.expect_view(*view)
+
+
+def test_panels_beside_a_chart_that_waits_for_its_bars_are_shown_all_the_same(explorer: Explorer) -> None:
+    held = explorer.hold(BARS)
+    explorer.open(symbol="VCB", ready=("quote", "performers-panel"))
+    held.release()
+    explorer.expect_state("ready", "chart-panel")
 
 
 def test_a_failure_at_the_edge_is_said_and_leaves_the_chart(explorer: Explorer) -> None:

@@ -1,4 +1,4 @@
-/** The charting library, loaded once and while the first bars are on their way. */
+/** The charting library. The page loads it beside its own scripts; where that failed, it is asked for again here. */
 
 import { byId } from "./dom.js";
 import { t } from "./i18n.js";
@@ -7,9 +7,10 @@ let loading;
 
 /** Lightweight Charts, which is a classic script. @returns {Promise<any>} */
 export function library() {
+  if (globalThis.LightweightCharts) return Promise.resolve(globalThis.LightweightCharts);
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = byId("library-script").href;
+    script.src = byId("library-script").src;
     script.onload = () => resolve(globalThis.LightweightCharts);
     script.onerror = () => {
       loading = undefined;
