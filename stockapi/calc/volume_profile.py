@@ -14,6 +14,7 @@ from typing import Final, Self
 import numpy as np
 
 from stockapi.calc.indicators import round_price
+from stockapi.constants import LARGEST_INT64
 from stockapi.errors import TooManyRowsError
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
@@ -139,7 +140,7 @@ def volume_profile(symbol: str, minutes: Bars, mode: Mode, options: ProfileOptio
     poc, value_area, statistics = _figures(binned, options.value_area_pct)
     return VolumeProfile(
         symbol=symbol,
-        total_volume=int(traded.volume.sum()) if traded.has_whole_volume else levels.volume(levels.all_units),
+        total_volume=_whole_sum(traded) if traded.has_whole_volume else levels.volume(levels.all_units),
         total_minutes=len(minutes),
         price_range=_price_range(traded, mode),
         poc=poc,
@@ -148,6 +149,12 @@ def volume_profile(symbol: str, minutes: Bars, mode: Mode, options: ProfileOptio
         statistics=statistics,
         tick_level=TickLevel(tick, *_figures(_Steps.single(levels), options.value_area_pct)),
     )
+
+
+def _whole_sum(traded: Bars) -> int:
+    """As of aggregated bars: a sum that is larger becomes the largest int64."""
+    exact: int = sum(traded.volume.tolist())
+    return min(exact, LARGEST_INT64)
 
 
 def _without_volume(symbol: str, minutes: Bars, mode: Mode, tick: float) -> VolumeProfile:

@@ -89,6 +89,18 @@ def test_a_profile_by_hand() -> None:
     assert type(found.total_volume) is int, "shares are whole"
 
 
+def test_a_sum_of_volumes_beyond_63_bits_is_the_largest_number() -> None:
+    bars = minutes([(100.0, 100.0, 0.0)] * 3)
+    profile = volume_profile(
+        "VCB",
+        Bars.of(bars.time, bars.prices, np.array([2**63 - 1, 2**63 - 1, 7])),
+        Mode.VN,
+        ProfileOptions(50, 70.0),
+        is_index=False,
+    )
+    assert profile.total_volume == 2**63 - 1
+
+
 def test_one_price_has_no_deviation() -> None:
     found = profile_of((60_300, 60_300, 500), (60_300, 60_300, 300))
     assert found.price_range == PriceRange(60_300.0, 60_300.0, 0.0)
