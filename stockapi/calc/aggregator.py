@@ -26,16 +26,13 @@ import numpy as np
 from stockapi.constants import LARGEST_INT64, SECONDS_PER_DAY
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float, Int
-from stockapi.models.fields import PRICE_FIELDS
+from stockapi.models.fields import PRICE_FIELDS, VOLUME_DECIMALS
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.mode import Mode
 
 _WEEK_S: Final = 7 * SECONDS_PER_DAY
 _FIRST_MONDAY_S: Final = -3 * SECONDS_PER_DAY
 """1969-12-29: the Unix epoch was a Thursday."""
-
-_VOLUME_DECIMALS: Final = 8
-"""Exchanges report fractions of a coin with at most 8 decimals."""
 
 _MOST_BASE_BARS: Final = {
     AggregatedInterval.MIN_5: 5,
@@ -151,4 +148,4 @@ def _exact_sums(volume: Int | Float, first: Int) -> Float:
 
 
 def _exact_sum(values: list[float]) -> float:
-    return values[0] if len(values) == 1 else round(fsum(values), _VOLUME_DECIMALS)
+    return values[0] if len(values) == 1 else round(fsum(values), VOLUME_DECIMALS)

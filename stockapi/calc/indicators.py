@@ -4,7 +4,6 @@ Each number depends on its bar and at most the `WARMUP_BARS` bars before it (exp
 So the last part of a series, with this warm-up before it, gets exactly the same numbers as the whole series.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
@@ -12,6 +11,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from stockapi.calc.smoothing import of_span, reach, smoothed
+from stockapi.calc.window_sums import EXACT_LIMIT, window_sums
 from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import (
@@ -29,31 +30,13 @@ from stockapi.models.fields import (
 )
 from stockapi.models.mode import Mode
 
-_LEAST_WEIGHT = 2.0**-56
-"""Closes with less weight than this are left out of an exponential average. A float64 resolves 2^-53."""
-_EMA_REACH_BARS = 4_096
-"""The number of closes in the longest exponential average: (199 / 201) ^ 4096 is 2e-18, below `_LEAST_WEIGHT`."""
-EMA_WARMUP_BARS = _EMA_REACH_BARS + WARMUP_BARS
+EMA_WARMUP_BARS = reach(of_span(max(MA_PERIODS))) + WARMUP_BARS
 """Bars to read before the first requested one, so that the start value of an exponential average has no weight."""
 
-_EXACT_LIMIT = float(1 << 52)
 _EXACT_DECIMALS = 22
 """The largest power of ten that a float64 holds without rounding."""
 _SPLITTER = float((1 << 27) + 1)
 _NEGATIVE_POWERS = np.array([float(f"1e-{place}") for place in range(323, 0, -1)])
-
-# (size, newer part, older part): each window consists of two shorter ones, so nine additions give all averages.
-_WINDOW_CHAIN = (
-    (2, 1, 1),
-    (4, 2, 2),
-    (5, 4, 1),
-    (10, 5, 5),
-    (20, 10, 10),
-    (40, 20, 20),
-    (50, 40, 10),
-    (100, 50, 50),
-    (200, 100, 100),
-)
 
 
 def round_half_even(values: Float, decimals: int) -> Float:
@@ -75,7 +58,7 @@ def round_half_even(values: Float, decimals: int) -> Float:
         rounded /= scale
         rounded += 0.0
     # A product above 2^52 has no fraction to round by. Such numbers are rare, so Python rounds them one by one.
-    is_large = ~(np.abs(product) < _EXACT_LIMIT)
+    is_large = ~(np.abs(product) < EXACT_LIMIT)
     if is_large.any():
         is_large &= np.isfinite(values)
         rounded[is_large] = [round(value, decimals) for value in values[is_large].tolist()]
@@ -131,66 +114,6 @@ def _halves(values: Float) -> tuple[Float, Float]:
     wide = values * _SPLITTER
     high = wide - (wide - values)
     return high, values - high
-
-
-def _add_pairs(a: tuple[Float, Float], b: tuple[Float, Float]) -> tuple[Float, Float]:
-    """Sum of two unevaluated pairs (high + low), about 106 bits: Knuth's two-sum on both parts."""
-    high, error = _two_sum(a[0], b[0])
-    low, rest = _two_sum(a[1], b[1])
-    high, error = _fast_two_sum(high, error + low)
-    return _fast_two_sum(high, error + rest)
-
-
-def _two_sum(a: Float, b: Float) -> tuple[Float, Float]:
-    total = a + b
-    from_b = total - a
-    return total, (a - (total - from_b)) + (b - from_b)
-
-
-def _fast_two_sum(a: Float, b: Float) -> tuple[Float, Float]:
-    total = a + b
-    return total, b - (total - a)
-
-
-def window_sums(values: Float) -> dict[int, Float]:
-    """For each averaging period N, the sums of N consecutive values: shape (len - N + 1,), first window first.
-
-    Each sum equals `math.fsum` of its window. Running totals give it where they are exact; otherwise a second float64
-    carries the rounding errors, and the pair is rounded to one float64 at the end.
-    """
-    totals = _exact_totals(values)
-    if totals is not None:
-        high, low = totals
-        return {period: (high[period:] - high[:-period]) + (low[period:] - low[:-period]) for period in MA_PERIODS}
-    windows: dict[int, tuple[Float, Float]] = {1: (values, np.zeros_like(values))}
-    for size, newer, older in _WINDOW_CHAIN:
-        count = max(0, len(values) - size + 1)
-        windows[size] = _add_pairs(
-            (windows[newer][0][older : older + count], windows[newer][1][older : older + count]),
-            (windows[older][0][:count], windows[older][1][:count]),
-        )
-    return {period: windows[period][0] for period in MA_PERIODS}
-
-
-def _exact_totals(values: Float) -> Float | None:
-    """Two running totals from 0.0 on, shape (2, len + 1): of the high part of each value, and of the low part. None
-    when one of them would be rounded.
-
-    The high parts are multiples of a power of two, and so large that no total needs more than 53 bits. The low parts
-    are the rest. Their totals need no more than 53 bits if no value is much smaller than the largest one. So all
-    totals and their differences are exact, and only the sum of a high and a low difference is rounded, once.
-    """
-    size = np.abs(values)
-    most, least = float(size.max(initial=0.0)), float(size.min(initial=math.inf, where=size > 0.0))
-    is_narrow = most * len(values) ** 2 <= least * _EXACT_LIMIT < math.inf  # False for NaN
-    unit = math.ldexp(1.0, math.frexp(most * len(values))[1] - 52) if is_narrow else 0.0
-    if unit == 0.0:
-        return None
-    totals = np.zeros((2, len(values) + 1))
-    high = np.rint(values / unit) * unit
-    np.cumsum(high, out=totals[0, 1:])
-    np.cumsum(values - high, out=totals[1, 1:])
-    return totals
 
 
 def enhance(bars: Bars, mode: Mode, *, is_index: bool) -> Bars:
@@ -265,30 +188,7 @@ def _exponential_averages(close: Float) -> Float:
     The first value, at the Nth bar, is the mean of the first N closes; before it is NaN. Each later value is
     `a * close + (1 - a) * value before`, with a = 2 / (N + 1).
     """
-    averages = np.full((len(MA_PERIODS), len(close)), np.nan)
-    for row, (period, sums) in enumerate(window_sums(close[: max(MA_PERIODS)]).items()):
-        if len(close) >= period:
-            decay = (period - 1) / (period + 1)
-            # This difference is exact, so the weights add up to 1. 2 / (period + 1) is rounded differently.
-            terms = (1.0 - decay) * close[period - 1 :]
-            terms[0] = sums[0] / period
-            averages[row, period - 1 :] = _decaying_sums(terms, decay)
-    return averages
-
-
-def _decaying_sums(terms: Float, decay: float) -> Float:
-    """At each position i the sum of terms[i - k] * decay^k for k = 0, 1, ... until decay^k is below `_LEAST_WEIGHT`.
-
-    It works by doubling: a sum of 2m terms is a sum of m terms plus a weighted sum of the m terms before.
-    For 4,500 bars a recurrence from bar to bar takes 0.4 ms, and this takes 0.06 ms. A recurrence also carries rounding
-    errors from its start; here the same terms always give the same bits.
-    """
-    sums, reach = terms, 1
-    while decay**reach > _LEAST_WEIGHT and reach < len(terms):
-        longer = sums.copy()
-        longer[reach:] += decay**reach * sums[:-reach]
-        sums, reach = longer, 2 * reach
-    return sums
+    return np.stack([smoothed(close, period, of_span(period)) for period in MA_PERIODS])
 
 
 def _delta(values: Float) -> Float:

@@ -6,10 +6,9 @@ from typing import Final, NamedTuple
 
 from stockapi.formats import digits, json_format
 from stockapi.formats.bar_columns import columns_of
-from stockapi.formats.json_format import NAMING_FIELDS
+from stockapi.formats.json_format import BARE_FIELDS, NAMING_FIELDS
 from stockapi.formats.word_lines import Lines, Part
 from stockapi.models.bars import Bars
-from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.timestamps import TimeStyle
 
 _TEXT_FIELDS = frozenset(("time", "symbol", "mode"))
@@ -45,7 +44,7 @@ def rows(names: Mapping[str, str], bars: Bars, times: TimeStyle, fields: tuple[s
         lines.leave_out(column, is_present, with_text=True)
     lines.end(len(bars) - 1, layout.last)
     text = lines.text()
-    if columns.present and fields[0] in INDICATOR_FIELDS:
+    if columns.present and fields[0] not in BARE_FIELDS:
         text = text.replace(b"{,", b"{")  # the comma is left over when the first field is absent
     return text
 
@@ -58,7 +57,7 @@ def _layout(fields: tuple[str, ...], has_whole_volume: bool, has_numbered_times:
     parts, text = list[Part](), "{"
     for column, name in enumerate(fields):
         key = f'{"," if column else ""}"{name}":'
-        if name in INDICATOR_FIELDS:
+        if name not in BARE_FIELDS:
             parts += [text.encode(), key.encode(), column]
             text = ""
         else:

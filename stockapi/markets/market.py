@@ -11,7 +11,7 @@ from enum import Enum
 
 from stockapi.constants import SECONDS_PER_HOUR
 from stockapi.markets.calendar import Calendar
-from stockapi.models.fields import SCORE_DECIMALS, Scale
+from stockapi.models.fields import SCORE_DECIMALS, VOLUME_DECIMALS, Scale
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 
@@ -185,5 +185,10 @@ class Market:
         return [ticker for ticker in tickers if (ticker in self.priority_tickers) in is_priority]
 
     def decimals(self, scale: Scale) -> int:
-        """How many decimals a stored number of this scale has."""
-        return {Scale.PRICE: self.price_decimals, Scale.SCORE: SCORE_DECIMALS, Scale.MONEY: self.money_decimals}[scale]
+        """How many decimals a computed number of this scale has."""
+        return {
+            Scale.PRICE: self.price_decimals,
+            Scale.SCORE: SCORE_DECIMALS,
+            Scale.MONEY: self.money_decimals,
+            Scale.VOLUME: 0 if self.has_whole_volume else VOLUME_DECIMALS,
+        }[scale]

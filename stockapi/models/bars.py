@@ -14,13 +14,17 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 _ABSENT = np.float64(np.nan).tobytes()
-_INDICATOR_ROW = {name: row for row, name in enumerate(INDICATOR_FIELDS)}
 
 
 @lru_cache
-def _positions(names: tuple[str, ...]) -> list[slice | list[int]]:
+def _rows(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: row for row, name in enumerate(names)}
+
+
+@lru_cache
+def _positions(names: tuple[str, ...], indicators: tuple[str, ...]) -> list[slice | list[int]]:
     """The positions of the rows with these names. For all rows it is a slice, which does not copy."""
-    kinds = PRICE_FIELDS, ("volume",), INDICATOR_FIELDS
+    kinds = PRICE_FIELDS, ("volume",), indicators
     rows = [[row for row, name in enumerate(kind) if name in names] for kind in kinds]
     return [slice(None) if len(some) == len(kind) else some for some, kind in zip(rows, kinds, strict=True)]
 
@@ -32,14 +36,15 @@ class Bars:
     `time`: int64, Unix seconds of the start of the bar, strictly ascending.
     `prices`: float64, shape (4, n): open, high, low, close.
     `volume`: int64 (vn, whole shares) or float64 (crypto, fractions of a coin).
-    `indicators`: float64, one row for each of INDICATOR_FIELDS, NaN for an absent value. `indicator` returns one by
-    name.
+    `indicators`: float64, one row for each of `names`, NaN for an absent value. `indicator` returns one by name.
+    `names`: INDICATOR_FIELDS, and after them those that a request has added.
     """
 
     time: Int
     prices: Float
     volume: Int | Float
     indicators: Float
+    names: tuple[str, ...] = INDICATOR_FIELDS
 
     @classmethod
     def of(cls, time: Int, prices: Float, volume: Int | Float, indicators: Float | None = None) -> Self:
@@ -79,7 +84,7 @@ class Bars:
 
     def indicator(self, name: str) -> Float:
         """The column of one indicator. An absent value is NaN."""
-        column: Float = self.indicators[_INDICATOR_ROW[name]]
+        column: Float = self.indicators[_rows(self.names)[name]]
         return column
 
     @property
@@ -94,17 +99,18 @@ class Bars:
 
     def named(self, names: Sequence[str]) -> Float:
         """One row for each of these names: prices, volume, indicators. The names must be in the order of the fields."""
-        prices, volume, indicators = _positions(tuple(names))
+        prices, volume, indicators = _positions(tuple(names), self.names)
         return np.concatenate([self.prices[prices], self.volume[np.newaxis][volume], self.indicators[indicators]])
 
     def with_indicators(self, values: Mapping[str, Float]) -> Self:
         """The same bars with these indicators, by name. The other indicators do not change."""
-        rows = [values.get(name, own) for name, own in zip(INDICATOR_FIELDS, self.indicators, strict=True)]
-        return type(self)(self.time, self.prices, self.volume, np.array(rows))
+        rows = [values.get(name, own) for name, own in zip(self.names, self.indicators, strict=True)]
+        return type(self)(self.time, self.prices, self.volume, np.array(rows), self.names)
 
     def take(self, which: slice | Int | NDArray[np.bool_]) -> Self:
         """The bars in a slice, at ascending positions, or at which a mask is True."""
-        return type(self)(self.time[which], self.prices[:, which], self.volume[which], self.indicators[:, which])
+        indicators = self.indicators[:, which]
+        return type(self)(self.time[which], self.prices[:, which], self.volume[which], indicators, self.names)
 
     def without_indicators(self) -> Self:
         """The same bars, with all indicators absent."""
@@ -135,12 +141,15 @@ class Bars:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """The parts, one after the other. The caller makes sure that the times ascend."""
+        """The parts, one after the other. The caller makes sure that the times ascend, and that all have the same
+        indicators.
+        """
         return cls(
             np.concatenate([part.time for part in parts]),
             np.concatenate([part.prices for part in parts], axis=1),
             np.concatenate([part.volume for part in parts]),
             np.concatenate([part.indicators for part in parts], axis=1),
+            parts[0].names,
         )
 
     def equals(self, other: Self) -> bool:

@@ -8,6 +8,8 @@ from enum import Enum
 from typing import Final
 
 SCORE_DECIMALS: Final = 4
+VOLUME_DECIMALS: Final = 8
+"""Exchanges report fractions of a coin with at most 8 decimals."""
 MA_PERIODS: Final = (10, 20, 50, 100, 200)
 
 
@@ -17,6 +19,7 @@ class Scale(Enum):
     PRICE = "price"
     SCORE = "score"
     MONEY = "money"
+    VOLUME = "volume"
 
 
 @dataclass(frozen=True, slots=True)

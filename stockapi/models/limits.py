@@ -19,16 +19,21 @@ def _whatever(_rows: int) -> None:
 
 @dataclass(slots=True)
 class RowBudget:
-    """The row budget of one answer. All its queries share it. `spent`: the rows of the queries that are done."""
+    """The row budget of one answer. All its queries share it. `spent`: the rows of the queries that are done.
+
+    `is_for_reading`: what counts are the bars that are read, with the earlier ones that indicators need.
+    """
 
     limit: int
     spent: int = 0
+    is_for_reading: bool = False
 
     def require(self, rows: int) -> None:
         """:raises TooManyRowsError: when the answer cannot have `rows` more rows."""
         if self.spent + rows > self.limit:
+            needs = "indicators of the answer need earlier bars, in all" if self.is_for_reading else "answer would have"
             raise TooManyRowsError(
-                f"the answer would have more than {self.limit} rows; "
+                f"the {needs} more than {self.limit} rows; "
                 "ask for fewer symbols, a shorter start_date..end_date, a smaller limit or a longer interval"
             )
 

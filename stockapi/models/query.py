@@ -8,6 +8,7 @@ from stockapi.constants import DEFAULT_LIMIT
 from stockapi.errors import QueryError
 from stockapi.models.interval import AnyInterval, Interval
 from stockapi.models.mode import Mode
+from stockapi.models.requested import Requested
 
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}", re.ASCII)
 ALLOWED_SYMBOL = "1 to 20 of A-Z 0-9 . _ -, beginning with a letter or digit"
@@ -49,6 +50,7 @@ class QueryParameters:
     `start` makes a range without bars.
     `limit`: how many bars of each symbol, the newest up to `end`. It is None exactly when `start` is given.
     `legacy`: prices and averages of VN stocks in thousands of dong. Scores and indices do not change.
+    `requested`: further indicators, ascending, each once.
     `use_sqlite`: False reads the CSV files only.
     `closed_at`: only bars that are known to be closed, by what is known at this moment (Unix seconds); `end` is not
     after it, and `limit` counts these bars. None: all bars, those still forming too.
@@ -62,6 +64,7 @@ class QueryParameters:
     limit: int | None = DEFAULT_LIMIT
     legacy: bool = False
     indicators: Indicators = Indicators.SIMPLE
+    requested: tuple[Requested, ...] = ()
     use_sqlite: bool = True
     closed_at: int | None = None
 

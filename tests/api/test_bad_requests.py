@@ -129,7 +129,7 @@ def lax_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lax_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parameters, "_MAX_VALUE_LENGTH", 10_000)
+    monkeypatch.setattr(parameters.Parameter, "longest", 10_000)
 
 
 def lax_moment(monkeypatch: pytest.MonkeyPatch) -> None:

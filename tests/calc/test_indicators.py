@@ -17,9 +17,9 @@ from stockapi.calc.indicators import (
     round_half_even,
     round_price,
     round_prices,
-    window_sums,
     with_exponential_averages,
 )
+from stockapi.calc.window_sums import window_sums
 from stockapi.markets import market_of
 from stockapi.models import Bars, Mode
 from stockapi.models.bars import Float

@@ -271,8 +271,25 @@ DAY_OR_LATEST = Kind(
 SYMBOLS = Kind(of_symbol, BAD_SYMBOLS, is_list=True)
 ONE_SYMBOL = Kind(of_symbol, [*BAD_SYMBOLS, " ", " VCB", "VCB ", "VCB,FPT"])
 COLUMNS = Kind(
-    one_of(f"{BAR_FIELDS} (mode with mode=all only)"),
+    one_of(f"{BAR_FIELDS} (mode with mode=all only), and those of indicators"),
     [*(value for value in NO_VALUE if value != " "), *WORDS, "price", "ma20_scores", "time\n", "id", "created_at"],
+    is_list=True,
+)
+REQUESTED = (
+    "rsi14, macd(12,26,9), bb20 or bb(20,2.5), atr14, vwap, roc10, stoch14 or stoch(14,3,3), obv; periods from 2 to "
+    "200, the first one of macd below its second; widths from 0.1 to 10"
+)
+INDICATORS = Kind(
+    lambda name, value: f"{name} {value!r} is not allowed; allowed: {REQUESTED}",
+    [
+        *(value for value in NO_VALUE if value != " "),
+        *WORDS,
+        "sma20",
+        "ma20",
+        "14",
+        "(14)",
+        "rs\u013114",
+    ],
     is_list=True,
 )
 UDF_NAME = one_of(f"a symbol, or EXCHANGE:SYMBOL; {SYMBOL}")
@@ -304,6 +321,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "mode": MARKET_OR_ALL,
             "ma": BOOLEAN,
             "ema": BOOLEAN,
+            "indicators": INDICATORS,
             "closed": BOOLEAN,
             "columns": COLUMNS,
             "shape": choice("rows, columns", "row", "column", "rows ", "table", "rows,columns"),
@@ -434,8 +452,10 @@ ANY_TEXT = {
 """Parameters that take any text."""
 
 TICKERS = (
-    "symbol, interval, start_date, end_date, limit, legacy, ma, ema, closed, columns, format, shape, time, cache, mode"
+    "symbol, interval, start_date, end_date, limit, legacy, ma, ema, indicators, closed, columns, format, shape, time, "
+    "cache, mode"
 )
+_WHEN = "mode is with mode=all, indicators are not with ma=false, those on request are with indicators="
 _TOGETHER = "allowed: either date, or start_date with or without end_date"
 COMBINED = [
     ("/tickers", "ma=false&ema=true", "ma=false and ema=true do not go together; allowed: one of them"),
@@ -445,14 +465,40 @@ COMBINED = [
     (
         "/tickers",
         "columns=time,mode",
-        "columns mode are not in this answer (mode is with mode=all, indicators are not with ma=false); "
-        f"allowed: {BAR_FIELDS.replace(', mode', '')}",
+        f"columns mode are not in this answer ({_WHEN}); allowed: {BAR_FIELDS.replace(', mode', '')}",
     ),
     (
         "/tickers",
         "columns=ma20,close,ma10&ma=false",
-        "columns ma10, ma20 are not in this answer (mode is with mode=all, indicators are not with ma=false); "
-        "allowed: time, open, high, low, close, volume, symbol",
+        f"columns ma10, ma20 are not in this answer ({_WHEN}); allowed: time, open, high, low, close, volume, symbol",
+    ),
+    *(
+        (
+            "/tickers",
+            f"indicators={value}",
+            f"indicators {value!r} is not allowed; {meant} was meant? allowed: {REQUESTED}",
+        )
+        for value, meant in (("rsi", "rsi14"), ("rsi_14", "rsi14"), ("macd(12,26)", "macd"), ("rsi1", "rsi14"))
+    ),
+    (
+        "/tickers",
+        "indicators=rsi14,,obv",
+        f"indicators '' is not allowed; allowed: {REQUESTED}",
+    ),
+    (
+        "/tickers",
+        f"indicators={','.join(f'rsi{period}' for period in range(2, 19))}",
+        "17 different indicators are asked for; allowed: at most 16",
+    ),
+    (
+        "/tickers",
+        "columns=rsi14,close&indicators=obv",
+        f"columns rsi14 are not in this answer ({_WHEN}); allowed: {BAR_FIELDS.replace(', mode', '')}, obv",
+    ),
+    (
+        "/tickers",
+        "studies=rsi14",
+        f"parameter 'studies' is unknown; indicators was meant? allowed: {TICKERS}",
     ),
     (
         "/tickers",

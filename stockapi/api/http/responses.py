@@ -60,7 +60,8 @@ Rows = Sequence[KeyedBars[Bars | PrerenderedText]]
 def json_body(series: Rows, times: TimeStyle, fields: Sequence[str]) -> Iterator[bytes]:
     """An object of arrays of bars, in the order given.
 
-    `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order; what is text already has the default ones.
+    `fields`, here and below: some of `json_format.BAR_FIELDS`, in its order, and of the further indicators of the bars;
+    what is text already has the default ones.
     """
     before = b"{"
     for each in series:  # few pieces, because for one bar of each ticker they are most of the work

@@ -7,10 +7,8 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields
 
-from stockapi.models.fields import (
-    INDICATORS,
-    PRICES,
-)
+from stockapi.models.fields import INDICATORS, PRICES, Field
+from stockapi.models.requested import SAMPLES, parse_requested
 from stockapi.services.status.worker_status import Condition
 
 _OPEN: Final = "open of the bar, UTC: YYYY-MM-DD for 1D, 1W, 2W and 1M, YYYY-MM-DDTHH:MM:SS for the others"
@@ -77,6 +75,13 @@ class StartSchema(Schema):
 # Bars
 
 
+REQUESTED: Final = [field for sample in SAMPLES for field in parse_requested(sample).fields]
+
+
+def _on_request(field: Field) -> str:
+    return f"{field.meaning}; with `indicators`, which also takes other numbers: the name has them then"
+
+
 BarSchema = Schema.from_dict(
     {
         "time": bar_time(_OPEN, required=False),
@@ -85,6 +90,7 @@ BarSchema = Schema.from_dict(
         "symbol": text("the ticker", required=False),
         "mode": text("the market, where mode=all asks for every one", required=False),
         **{field.name: number(field.meaning, required=False) for field in INDICATORS},
+        **{field.name: number(_on_request(field), required=False) for field in REQUESTED},
     },
     name="Bar",
 )
@@ -97,6 +103,7 @@ BarColumnsSchema = Schema.from_dict(
         **{field.name: array(number(field.meaning)) for field in PRICES},
         "volume": array(number("quantity traded")),
         **{field.name: array(number(field.meaning, null=True)) for field in INDICATORS},
+        **{field.name: array(number(_on_request(field), null=True)) for field in REQUESTED},
     },
     name="BarColumns",
 )

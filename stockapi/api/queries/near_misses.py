@@ -18,6 +18,7 @@ _OTHER_NAMES: Final = {
     "date": ("day",),
     "limit": ("count", "size", "page_size"),
     "columns": ("fields",),
+    "indicators": ("studies", "ta"),
     "format": ("fmt",),
     "time": ("timestamp", "time_format", "time_form", "date_format", "time_unit"),
     "mode": ("market",),

@@ -3,6 +3,7 @@
 The functions make marshmallow fields. The metadata of a field is its JSON schema (2020-12) in `/openapi.json`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
@@ -29,10 +30,10 @@ _REMEMBERED_LENGTH = 256
 """The length in characters up to which a query is remembered. Parsing takes 23 to 100 us, a tenth of a small answer.
 But long lists of symbols would need megabytes.
 """
-_MAX_VALUE_LENGTH = 64
 _SHOWN_LENGTH = 32
 _DAY_LENGTH = len("2024-01-31")
 _MARKET_DESCRIPTION = "market, by its name or an alias, in any case"
+_OUTER_COMMA = re.compile(r",(?![^()]*\))")
 _SYMBOL_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$"}
 
 
@@ -40,7 +41,10 @@ class Parameter(fields.Field[Any]):
     """A parameter that may be given once. `parse` takes its name and text, and raises QueryError for a bad text.
 
     `schema`: the JSON schema of the text. `missing`: the error when the parameter is not given; None: use `default`.
+    A subclass may allow longer texts.
     """
+
+    longest = 64
 
     def __init__(
         self,
@@ -67,7 +71,15 @@ class Parameter(fields.Field[Any]):
     def _parsed(self, name: str, texts: list[str]) -> Any:
         if len(texts) > 1:
             raise QueryError(f"{name} is given {len(texts)} times; allowed: once")
-        return self._parse(name, _of_sane_length(name, texts[0]))
+        return self._parse(name, self._of_sane_length(name, texts[0]))
+
+    def _of_sane_length(self, name: str, text: str) -> str:
+        if len(text) > self.longest:
+            raise QueryError(
+                f"{name} {text[:_SHOWN_LENGTH] + '...'!r} is {len(text)} characters long; "
+                f"allowed: at most {self.longest}"
+            )
+        return text
 
 
 class ListParameter(Parameter):
@@ -80,8 +92,18 @@ class ListParameter(Parameter):
 
     def _items(self, name: str, texts: list[str]) -> list[Any]:
         """Each item once, in the order given."""
-        items = (item.strip(" ") for text in texts for item in text.split(","))
-        return list(dict.fromkeys(self._parse(name, _of_sane_length(name, item)) for item in items))
+        items = (item.strip(" ") for text in texts for item in self._split(text))
+        return list(dict.fromkeys(self._parse(name, self._of_sane_length(name, item)) for item in items))
+
+    def _split(self, text: str) -> list[str]:
+        return text.split(",")
+
+
+class CallsParameter(ListParameter):
+    """A list whose items may be calls: a comma within parentheses separates the arguments of one item."""
+
+    def _split(self, text: str) -> list[str]:
+        return _OUTER_COMMA.split(text)
 
 
 class MarketParameter(Parameter):
@@ -321,12 +343,3 @@ def required_symbol(*, description: str) -> Parameter:
         schema=_SYMBOL_SCHEMA,
         missing=f"symbol is missing; allowed: one symbol, {ALLOWED_SYMBOL}",
     )
-
-
-def _of_sane_length(name: str, text: str) -> str:
-    if len(text) > _MAX_VALUE_LENGTH:
-        raise QueryError(
-            f"{name} {text[:_SHOWN_LENGTH] + '...'!r} is {len(text)} characters long; "
-            f"allowed: at most {_MAX_VALUE_LENGTH}"
-        )
-    return text

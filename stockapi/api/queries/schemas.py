@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from stockapi.api.queries.parameters import (
     EVERY_MARKET,
+    CallsParameter,
     ListParameter,
     Markets,
     QuerySchema,
@@ -34,6 +35,16 @@ from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
+from stockapi.models.requested import (
+    ALLOWED_REQUESTED,
+    KINDS,
+    MOST_REQUESTED,
+    SAMPLES,
+    Requested,
+    names_of,
+    parse_requested,
+    requested_with,
+)
 from stockapi.models.timestamps import TimeStyle
 
 MAX_LIMIT = 1_000_000
@@ -71,7 +82,7 @@ _AVAILABLE_FIELDS = {
 class TickersQuery:
     """A parsed request for /tickers.
 
-    `fields`: the fields of each bar, a part of BAR_FIELDS in its order.
+    `fields`: the fields of each bar, a part of BAR_FIELDS in its order, and those of requested indicators.
     `every_market`: all enabled markets if the query is for all; () if it is for the market in `parameters`.
     `times`: how the times of the bars are written.
     `is_closed`: only bars that are known to be closed.
@@ -143,13 +154,30 @@ def _columns() -> ListParameter:
     """Names of fields. Other parameters decide which of them an answer can have."""
 
     def parse(name: str, text: str) -> str:
-        if text.lower() not in BAR_FIELDS:
-            raise refusal(name, text, f"{', '.join(BAR_FIELDS)} (mode with mode=all only)")
+        if text.lower() not in BAR_FIELDS and requested_with(text.lower()) is None:
+            raise refusal(name, text, f"{', '.join(BAR_FIELDS)} (mode with mode=all only), and those of indicators")
         return text.lower()
 
-    schema = {"type": "array", "items": {"type": "string", "enum": list(BAR_FIELDS)}, "examples": [["time", "close"]]}
+    of_requested = {"pattern": f"^({'|'.join(kind.name for kind in KINDS)})[0-9_]*(_[a-z]+)?$"}
+    items = {"type": "string", "anyOf": [{"enum": list(BAR_FIELDS)}, of_requested]}
+    schema = {"type": "array", "items": items, "examples": [["time", "close"]]}
     return ListParameter(
         parse, description="fields of each bar, repeated or separated by commas; all when absent", schema=schema
+    )
+
+
+def indicators_parameter() -> ListParameter:
+    """Indicators that are computed on read. `require_few` checks how many."""
+    schema = {
+        "type": "array",
+        "items": {"type": "string", "examples": list(SAMPLES)},
+        "maxItems": MOST_REQUESTED,
+        "examples": [["rsi14", "macd(12,26,9)"]],
+    }
+    return CallsParameter(
+        lambda _, text: parse_requested(text),
+        description=f"further indicators, computed on read, repeated or separated by commas: {ALLOWED_REQUESTED}",
+        schema=schema,
     )
 
 
@@ -169,8 +197,9 @@ class TickersSchema(QuerySchema):
         default=False,
         description="prices and averages in thousands, but not of indices; ignored where older clients have none",
     )
-    ma = boolean(default=True, description=f"false leaves out all {len(INDICATOR_FIELDS)} indicators")
+    ma = boolean(default=True, description=f"false leaves out all {len(INDICATOR_FIELDS)} stored indicators")
     ema = boolean(default=False, description="averages are exponential, and scores are against those")
+    indicators = indicators_parameter()
     closed = boolean(default=False, description="true leaves out bars that are not known to be closed")
     columns = _columns()
     format = choice({each.value: each for each in Format}, default=Format.JSON, description="how the answer is written")
@@ -190,7 +219,9 @@ class TickersSchema(QuerySchema):
             raise QueryError("ma=false and ema=true do not go together; allowed: one of them")
         if data["shape"] is Shape.COLUMNS and data["format"] is not Format.JSON:
             raise QueryError(f"shape=columns does not go with format={data['format'].value}; allowed: format=json")
-        fields = _fields(data["columns"], has_mode=data["mode"] is None, has_indicators=data["ma"])
+        requested = require_few(data["indicators"] or ())
+        available = _AVAILABLE_FIELDS[data["mode"] is None, data["ma"]]
+        fields = _fields(data["columns"], (*available, *names_of(requested)))
         mode = data["mode"] or self.markets[0]
         is_all = data["start_date"] is None and not data["limit"]
         start = _FIRST_SECOND if is_all else data["start_date"]
@@ -203,6 +234,7 @@ class TickersSchema(QuerySchema):
             limit=data["limit"] if start is None else None,
             legacy=data["legacy"] and market_of(mode).has_legacy_prices,
             indicators=_indicators(fields, is_exponential=data["ema"]),
+            requested=tuple(each for each in requested if not set(fields).isdisjoint(names_of([each]))),
             use_sqlite=data["cache"],
         )
         every_market = self.markets if data["mode"] is None else ()
@@ -210,26 +242,35 @@ class TickersSchema(QuerySchema):
         return TickersQuery(parameters, *form, every_market, times, data["closed"])
 
 
-def _fields(columns: tuple[str, ...] | None, *, has_mode: bool, has_indicators: bool) -> tuple[str, ...]:
-    """The requested fields (None: all), in the order of BAR_FIELDS.
+def require_few(requested: tuple[Requested, ...]) -> tuple[Requested, ...]:
+    """The same indicators.
+
+    :raises QueryError: when there are too many.
+    """
+    if len(requested) > MOST_REQUESTED:
+        raise QueryError(f"{len(requested)} different indicators are asked for; allowed: at most {MOST_REQUESTED}")
+    return requested
+
+
+def _fields(columns: tuple[str, ...] | None, available: tuple[str, ...]) -> tuple[str, ...]:
+    """The requested fields (None: all), in the order of those that are available.
 
     :raises QueryError: for a field that the bars of this answer do not have.
     """
-    available = _AVAILABLE_FIELDS[has_mode, has_indicators]
     if columns is None:
         return available
     unavailable = [name for name in columns if name not in available]
     if unavailable:
         raise QueryError(
             f"columns {', '.join(unavailable)} are not in this answer (mode is with mode=all, indicators are not with "
-            f"ma=false); allowed: {', '.join(available)}"
+            f"ma=false, those on request are with indicators=); allowed: {', '.join(available)}"
         )
     return tuple(name for name in available if name in columns)
 
 
 def _indicators(fields: tuple[str, ...], *, is_exponential: bool) -> Indicators:
     """The kind of indicators to read; none when no field needs them."""
-    if all(name in BARE_FIELDS for name in reversed(fields)):
+    if not any(name in INDICATOR_FIELDS for name in reversed(fields)):
         return Indicators.NONE
     return Indicators.EXPONENTIAL if is_exponential else Indicators.SIMPLE
 

@@ -29,7 +29,7 @@ class ClosedBars:
 
     def budget(self, whole: RowBudget) -> RowBudget:
         """For what is read. It has room for the bars that are not answered: of each ticker one, so at most as many."""
-        return RowBudget(2 * whole.limit, whole.spent)
+        return replace(whole, limit=2 * whole.limit)
 
     def of(self, symbol: str, answer: Bars, base: Bars, newest: int | None) -> Bars:
         """The closed ones of `answer`, at most as many as wanted.

@@ -4,28 +4,36 @@ from dataclasses import dataclass
 
 from stockapi.calc.aggregator import base_bars_needed, bucket_bounds
 from stockapi.calc.indicators import EMA_WARMUP_BARS
+from stockapi.calc.requested_indicators import warmup_of
 from stockapi.models.fields import WARMUP_BARS
 from stockapi.models.interval import AggregatedInterval, Interval
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.selection import Selection
 from stockapi.models.window import Window
 
-_WARMUP_BARS = {Indicators.NONE: 0, Indicators.SIMPLE: WARMUP_BARS, Indicators.EXPONENTIAL: EMA_WARMUP_BARS}
-"""The number of bars before the first requested one that its indicators depend on."""
+_AGGREGATED_WARMUP = {Indicators.NONE: 0, Indicators.SIMPLE: WARMUP_BARS, Indicators.EXPONENTIAL: EMA_WARMUP_BARS}
+_STORED_WARMUP = _AGGREGATED_WARMUP | {Indicators.SIMPLE: 0}
+"""The number of bars before the first requested one that its indicators depend on, unless they are stored."""
+_FIRST_SECOND = 0
+"""1970-01-01: no bar is older."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """The base bars to read for a query. `aggregated`: the interval to compute from them; None when it is stored."""
+    """The base bars to read for a query. `aggregated`: the interval to compute from them; None when it is stored.
+
+    `computes`: whether indicators are computed from the bars.
+    """
 
     base: Interval
     aggregated: AggregatedInterval | None
     window: Window
+    computes: bool
 
     @property
-    def reads_more(self) -> bool:
-        """Whether the bars that are read are not yet the answer: they must be aggregated, or their warm-up cut off."""
-        return self.aggregated is not None or self.window.warmup > 0
+    def is_answer(self) -> bool:
+        """Whether the bars that are read are the answer: nothing is computed from them, or cut off."""
+        return self.aggregated is None and not self.computes
 
     def selection(self, params: QueryParameters) -> Selection:
         return Selection(params.mode, self.base, params.symbols, self.window)
@@ -33,24 +41,37 @@ class ReadPlan:
     @classmethod
     def of(cls, params: QueryParameters) -> "ReadPlan":
         interval = params.interval
+        computes = params.indicators is Indicators.EXPONENTIAL or bool(params.requested)
+        requested = warmup_of(params.requested, interval)
         if isinstance(interval, AggregatedInterval):
-            return cls(interval.base, interval, _base_window(params, interval))
-        warmup = EMA_WARMUP_BARS if params.indicators is Indicators.EXPONENTIAL else 0
+            return cls(interval.base, interval, _base_window(params, interval, requested), computes)
+        has_indicators = params.indicators is not Indicators.NONE
+        if requested is None:
+            return cls(interval, None, _whole(params, has_indicators=has_indicators), computes)
         window = Window(
             start=params.start,
             end=params.end,
             limit=params.limit,
-            warmup=warmup,
-            indicators=params.indicators is not Indicators.NONE,
+            warmup=max(_STORED_WARMUP[params.indicators], requested),
+            indicators=has_indicators,
         )
-        return cls(interval, None, window)
+        return cls(interval, None, window, computes)
 
 
-def _base_window(params: QueryParameters, interval: AggregatedInterval) -> Window:
+def _whole(params: QueryParameters, *, has_indicators: bool) -> Window:
+    """The whole history up to the end."""
+    return Window(start=_FIRST_SECOND, end=params.end, indicators=has_indicators)
+
+
+def _base_window(params: QueryParameters, interval: AggregatedInterval, requested: int | None) -> Window:
     """The window of base bars: the bucket of the start complete, the warm-up of the first bucket before it, and no bar
     after the end: the answer is what was known at that time.
+
+    `requested`: the warm-up of the requested indicators; None for the whole history.
     """
-    warmup = _WARMUP_BARS[params.indicators]
+    if requested is None:
+        return _whole(params, has_indicators=False)
+    warmup = max(_AGGREGATED_WARMUP[params.indicators], requested)
     # One bucket more than needed, because the limit may cut the oldest bucket.
     if params.start is None:
         count = (params.limit or 0) + warmup + 1

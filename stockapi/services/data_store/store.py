@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -12,6 +12,7 @@ import numpy as np
 from stockapi.calc.aggregator import aggregate
 from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.indicators import enhance, round_half_even, with_exponential_averages
+from stockapi.calc.requested_indicators import with_requested
 from stockapi.constants import LEGACY_FACTOR
 from stockapi.errors import SqliteError, SqliteFault
 from stockapi.formats.default_rows import TextForm
@@ -19,7 +20,7 @@ from stockapi.markets import market_of
 from stockapi.models.bars import Bars, Float
 from stockapi.models.fields import INDICATORS, Scale
 from stockapi.models.interval import Interval
-from stockapi.models.limits import Limits
+from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.mode import Mode
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.series import SeriesKey
@@ -35,9 +36,6 @@ from stockapi.services.stores import Stores
 __all__ = ["DataSource", "DataStore", "LastBars", "PrerenderedText", "QueryResult"]
 
 log = logging.getLogger(__name__)
-
-_PRICED = [each.name for each in INDICATORS if each.scale is Scale.PRICE]
-
 
 _Rows_co = TypeVar("_Rows_co", bound=Bars | PrerenderedText, covariant=True)
 
@@ -122,7 +120,7 @@ class DataStore:
         :raises DeadlineError, TooManyRowsError: as `get_data_smart_sqlite`.
         """
         plan = ReadPlan.of(params)
-        is_plain = params.indicators is Indicators.SIMPLE and not plan.reads_more and not params.legacy
+        is_plain = params.indicators is Indicators.SIMPLE and plan.is_answer and not params.legacy
         if not (is_plain and params.closed_at is None and params.use_sqlite and self._fallback.uses_sqlite):
             return None
         if self._renames.of(params.mode).old(params.symbols):
@@ -221,7 +219,7 @@ class DataStore:
     def _read_sqlite(
         self, params: QueryParameters, limits: Limits, closed: ClosedBars | None, *, from_rows: bool
     ) -> dict[str, Bars]:
-        plan, budget, newest = ReadPlan.of(params), limits.row_budget, dict[str, int]()
+        plan, budget, newest = ReadPlan.of(params), _budget(params, limits), dict[str, int]()
         if closed is not None:
             plan, budget = ReadPlan.of(closed.to_read), closed.budget(budget)
             newest = self._sqlite.newest_times(plan.selection(params), deadline=limits.deadline)
@@ -229,12 +227,12 @@ class DataStore:
             plan.selection(params),
             deadline=limits.deadline,
             # The rows of an aggregated answer are counted after the aggregation: it has far fewer rows than were read.
-            row_budget=budget if plan.aggregated is None else None,
+            row_budget=budget if plan.aggregated is None or budget.is_for_reading else None,
             from_rows=from_rows,
             comparison=self._lag.checked_within(limits),
         )
         with closing(held):  # closed at once and in this thread, because it uses a connection of this thread
-            each = limits.within(held, "working on what SQLite holds")
+            each = limits.within(_counted(held, budget), "working on what SQLite holds")
             if closed is None:
                 return {symbol: self._finish(symbol, bars, plan, params) for symbol, bars in each}
             return {
@@ -247,14 +245,15 @@ class DataStore:
     ) -> dict[str, Bars]:
         limits.admit(rows_of_bytes(self._csv.work_bytes(params.mode, ReadPlan.of(params).base, symbols)))
         found: dict[str, Bars] = {}
-        rows = 0
+        budget, rows = _budget(params, limits), 0
         for symbol in limits.within(symbols, "reading CSV files"):
-            found[symbol] = self._in_csv(symbol, params, closed)
-            rows += len(found[symbol])
-            limits.row_budget.require(rows)
+            found[symbol], read = self._in_csv(symbol, params, closed)
+            rows += read if budget.is_for_reading else len(found[symbol])
+            budget.require(rows)
         return found
 
-    def _in_csv(self, symbol: str, params: QueryParameters, closed: ClosedBars | None) -> Bars:
+    def _in_csv(self, symbol: str, params: QueryParameters, closed: ClosedBars | None) -> tuple[Bars, int]:
+        """The bars, and the number of stored bars that they were made of."""
         wanted = params if closed is None else closed.to_read
         plan = ReadPlan.of(wanted)
         key, newest = SeriesKey(params.mode, symbol, plan.base), None
@@ -263,7 +262,7 @@ class DataStore:
             newest = int(last.time[-1]) if len(last) else None
         base = self._read_csv(key, plan.window)
         bars = self._finish(symbol, base, plan, wanted)
-        return bars if closed is None else closed.of(symbol, bars, base, newest)
+        return bars if closed is None else closed.of(symbol, bars, base, newest), len(base)
 
     def _read_csv(self, key: SeriesKey, window: Window) -> Bars:
         """As SQLite reads the window, but bars of the warm-up may have indicators."""
@@ -272,7 +271,7 @@ class DataStore:
 
     def _finish(self, symbol: str, bars: Bars, plan: ReadPlan, params: QueryParameters) -> Bars:
         """Make the requested bars from the bars that were read: aggregate, add indicators, cut to range and limit."""
-        if not plan.reads_more or not len(bars):
+        if plan.is_answer or not len(bars):
             return bars
         if plan.aggregated is not None:
             bars = aggregate(bars, plan.aggregated, params.mode)
@@ -280,6 +279,8 @@ class DataStore:
                 bars = enhance(bars, params.mode, is_index=self._is_index(symbol, params.mode))
         if params.indicators is Indicators.EXPONENTIAL:
             bars = with_exponential_averages(bars, params.mode)
+        if params.requested:
+            bars = with_requested(bars, params.requested, params.interval, params.mode)
         wanted = bars.between(first_wanted(params), params.end)
         wanted = wanted if params.limit is None else wanted.tail(params.limit)
         # Copied, because a slice would keep the warm-up in memory: 4,296 bars of each ticker.
@@ -289,7 +290,7 @@ class DataStore:
         if not (params.legacy and market_of(params.mode).has_legacy_prices):
             return found
         return {
-            symbol: bars if self._is_index(symbol, params.mode) else _in_thousands(bars, params.mode)
+            symbol: bars if self._is_index(symbol, params.mode) else _in_thousands(bars, params)
             for symbol, bars in found.items()
         }
 
@@ -297,10 +298,30 @@ class DataStore:
         return self._settings.is_index(symbol, mode)
 
 
-def _in_thousands(bars: Bars, mode: Mode) -> Bars:
+def _budget(params: QueryParameters, limits: Limits) -> RowBudget:
+    """The row budget of what is read: with requested indicators also the bars before the first one count."""
+    return replace(limits.row_budget, is_for_reading=True) if params.requested else limits.row_budget
+
+
+def _counted(held: Iterable[tuple[str, Bars]], budget: RowBudget) -> Iterator[tuple[str, Bars]]:
+    """The same series.
+
+    :raises TooManyRowsError: when the budget is one for reading, and is exceeded.
+    """
+    read = 0
+    for symbol, bars in held:
+        read += len(bars)
+        if budget.is_for_reading:
+            budget.require(read)
+        yield symbol, bars
+
+
+def _in_thousands(bars: Bars, params: QueryParameters) -> Bars:
     """The bars with prices and averages divided by 1000, as the old API returned them; other values do not change."""
-    decimals = market_of(mode).price_decimals + 3
-    averages = dict(zip(_PRICED, _thousandth(bars.named(_PRICED), decimals), strict=True))
+    decimals = market_of(params.mode).price_decimals + 3
+    fields = (*INDICATORS, *(field for each in params.requested for field in each.fields))
+    priced = [each.name for each in fields if each.scale is Scale.PRICE]
+    averages = dict(zip(priced, _thousandth(bars.named(priced), decimals), strict=True))
     return replace(bars, prices=_thousandth(bars.prices, decimals)).with_indicators(averages)
 
 
