@@ -30,6 +30,8 @@ def crash(directory: Path, kills: int, *, seed: int, without: str | None = None)
             rig.writer.kill()
             outcome.injected += 1
             outcome.lost += _lost_now(rig)
+            if without and outcome.lost:
+                break  # it is shown
         rig.writer.go()
         rig.writer.wait_for_cycle()
         outcome.repaired_in(max(rig.writer.recovered_in[1:]))

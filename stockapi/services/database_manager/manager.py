@@ -42,6 +42,7 @@ of the log (0: none).
 _FAULTS_OF_CONNECTION = frozenset({SqliteFault.CANNOT_OPEN, SqliteFault.OTHER})
 """After these the write connection is opened anew. A busy or full database does not spoil it."""
 _SIDES = ("-wal", "-shm")
+_NOT_TOGETHER = "the database or its write-ahead log was removed or replaced under its writer"
 _CANNOT_OPEN = "unable to open database file"  # as SQLite says it
 
 _STATS = """
@@ -142,6 +143,8 @@ class DatabaseManager:
         opened = readers.get(mode)
         if opened is not None and opened.identity == identity:
             return opened
+        if opened is not None and _has_log_of_another(opened.identity, identity):
+            raise SqliteError(_NOT_TOGETHER, SqliteFault.CORRUPT)
         self._forget_reader(mode)
         readers[mode] = opened = self._open_reader(path, identity)
         return opened
@@ -259,7 +262,8 @@ class DatabaseManager:
                 if opened.identity[:2] == found[:2] and _has_log_of(opened.identity, found):
                     return opened.connection
             self._forget_writer(mode)
-            if found is not None and opened.identity[:2] == found[:2]:
+            is_same_file = found is not None and opened.identity[:2] == found[:2]
+            if found is not None and (is_same_file or _has_log_of_another(opened.identity, found)):
                 self._without_log[mode] = found[1]
         self._require_log(mode)
         connection = self._open_writer(path, may_create=mode not in self._opened)
@@ -273,12 +277,13 @@ class DatabaseManager:
         return connection
 
     def _require_log(self, mode: Mode) -> None:
-        """:raises SqliteError: as damage, when the log was removed or replaced while this process wrote it. What it had
-        committed is in the file or lost, and readers have opened another log. Only another file helps.
+        """:raises SqliteError: as damage, when the log was removed or replaced while this process wrote it, or the file
+        was and its log was left. What it had committed is in the file or lost, and readers have opened another log, or
+        one that does not belong to their file. Only another file helps.
         """
         lost = self._without_log.get(mode)
         if lost is not None and lost == self.file(mode):
-            raise SqliteError("the write-ahead log was removed or replaced under its writer", SqliteFault.CORRUPT)
+            raise SqliteError(_NOT_TOGETHER, SqliteFault.CORRUPT)
 
     def _open_writer(self, path: Path, *, may_create: bool) -> sqlite3.Connection:
         with os_errors(cannot_open, _CANNOT_OPEN):
@@ -392,6 +397,13 @@ def _require_no_pipe(path: Path) -> None:
     with os_errors(cannot_open, _CANNOT_OPEN):
         if journal.exists() and not journal.is_file():
             raise cannot_open(_CANNOT_OPEN)
+
+
+def _has_log_of_another(opened: _Identity, found: _Identity) -> bool:
+    """Whether another file is in the place of the one that was opened, beside the log of that one. SQLite would take it
+    for the log of the new file, and show a mixture of both.
+    """
+    return opened[1] != found[1] and any(before == now != 0 for before, now in zip(opened[2], found[2], strict=True))
 
 
 def _has_log_of(opened: _Identity, found: _Identity) -> bool:

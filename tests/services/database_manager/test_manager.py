@@ -150,6 +150,27 @@ def test_a_log_that_is_removed_under_its_writer_makes_the_database_damaged(store
     assert stores.in_sqlite("VCB").equals(make_bars(30))
 
 
+def test_a_file_put_over_the_live_one_beside_its_log_is_damage(stores: Stores, tmp_path: Path) -> None:
+    """As `mv backup.db vn_data.db` does it. SQLite would replay the log of the old file into the new one."""
+    stores.save("VCB", make_bars(10))
+    copy, live = tmp_path / "copy.db", stores.settings.vn_database_path
+    with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    stores.save("VCB", make_bars(20))
+    reader = Stores.of(stores.settings)
+    assert len(reader.in_sqlite("VCB")) == 20
+    copy.replace(live)
+    for _ in range(2):
+        with pytest.raises(SqliteError, match="was removed or replaced under its writer") as caught:
+            reader.in_sqlite("VCB")
+        assert caught.value.fault is SqliteFault.CORRUPT
+    stores.save("VCB", make_bars(30))
+    reconcile_out_of_step(stores, Mode.VN, NOW)
+    for each in (stores, reader, Stores.of(stores.settings)):
+        assert each.in_sqlite("VCB").equals(make_bars(30))
+        each.db_manager.close()
+
+
 @pytest.mark.parametrize("sides", [sides for sides in LOGS if "-wal" in sides])
 def test_without_the_comparison_of_logs_new_readers_do_not_see_what_is_committed(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, sides: list[str]
