@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stockapi.api.server import listening, stop_signals
+from stockapi.api.http import access
+from stockapi.api.server import listening, request_counts, stop_signals
 from stockapi.api.server.forking import try_again_when_refused
 from stockapi.api.server.metrics_files import count_without_room, forget_workers, metrics_directory
 from stockapi.api.server.worker import ApiWorker, LineLogger
@@ -21,9 +22,11 @@ from stockapi.markets.tickers import groups_for
 
 try:
     _settings = Settings.load()
-    # A bad list of tickers must stop the start here. If a worker failed, gunicorn would start it again and again.
+    # A bad list of tickers or file of keys must stop the start here. If a worker failed, gunicorn would start it again
+    # and again.
     for _mode in _settings.markets:
         groups_for(_mode, _settings)
+    access.key_files(_settings)
 except ConfigError as exc:
     sys.exit(f"stockapi: {exc}")
 
@@ -59,6 +62,10 @@ _M_ARENA_MAX = -8  # of malloc.h
 _libc = ctypes.CDLL(None)
 if hasattr(_libc, "mallopt"):  # musl has no arenas
     _libc.mallopt(_M_ARENA_MAX, 2)
+
+# The processes count the requests of each client together. The memory for it must be there before the first fork.
+if access.Protection.of(_settings).is_limited:
+    request_counts.share()
 
 # The heartbeat file is touched every second. On a slow disk that would make the worker wait.
 _IN_MEMORY = "/dev/shm"  # noqa: S108  (the directory, not a file in it)

@@ -6,8 +6,9 @@ from datetime import datetime
 from flask import Flask
 
 from stockapi import cli, context
-from stockapi.api.http import admission, compression, error_handlers, headers, limits, path_prefix
+from stockapi.api.http import access, admission, compression, error_handlers, headers, limits, path_prefix
 from stockapi.api.openapi import document
+from stockapi.api.openapi.operations import OPEN_ROUTES, OPERATOR_ROUTES
 from stockapi.api.pages import assets, docs, explorer
 from stockapi.api.routes import adjustments, calendar, coverage, groups, health, snapshot, start, symbols, tickers, udf
 from stockapi.api.routes import analysis as analysis_routes
@@ -43,9 +44,12 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     services = context.services_of(settings, clock)
     context.install(app, services)
     metrics.install(app, StoreCollector(services.stores, clock))
+    access.install(app, settings, OPEN_ROUTES, OPERATOR_ROUTES)
     limits.install(app, settings)
     error_handlers.install(app)
-    headers.install(app, settings.cors_origins)
+    headers.install(
+        app, settings.cors_origins, access.LIMIT_HEADERS if access.Protection.of(settings).is_limited else ()
+    )
     compression.install(app)
     assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.LIBRARY, explorer.OWN)
     bars = (tickers, snapshot, symbols, groups, coverage, adjustments, calendar, analysis_routes, udf)

@@ -23,6 +23,7 @@ from stockapi.constants import (
     CRYPTO_DATABASE_PATH,
     DEFAULT_FALLBACK_TO_CSV,
     FALLBACK_TO_CSV_ENV,
+    MOST_REQUESTS_PER_MINUTE,
     SQLITE_BATCH_SIZE,
     VN_DATABASE_PATH,
 )
@@ -39,6 +40,9 @@ SIMULATED: Final = "simulated"
 _USUAL_SEED: Final = "1"
 
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:([0-9]{1,5}|\*))?", re.ASCII)
+
+
+_KEYS: Final = "the path of an existing file of keys, or nothing for no keys"
 
 
 def _setting(
@@ -182,6 +186,22 @@ class Settings:
         "false",
         types.boolean(),
         "take that path from X-Forwarded-Prefix: only behind a proxy that sets this header itself",
+    )
+    api_keys_file: Path | None = _setting(
+        "", types.optional_file(_KEYS), "whoever asks for bars needs a key of this file; pages and probes stay open"
+    )
+    operator_keys_file: Path | None = _setting(
+        "", types.optional_file(_KEYS), "/metrics and the details of /health need a key of this file, which opens all"
+    )
+    rate_limit_per_minute: int = _setting(
+        "0",
+        types.whole(0, MOST_REQUESTS_PER_MINUTE),
+        "requests a minute of one key, or of one address without a key; 0: no limit",
+    )
+    trusted_proxies: int = _setting(
+        "0",
+        types.whole(0, 10),
+        "proxies in front that each add an address to X-Forwarded-For; 0: the header is not read",
     )
     web_concurrency: int = _setting("2", types.whole(1, 256), "gunicorn processes")
     gunicorn_threads: int = _setting("4", types.whole(1, 256), "threads of each process")

@@ -15,6 +15,9 @@ DEFAULT_LIMIT: Final = 252
 LEGACY_FACTOR: Final = 1000.0
 """Older clients use prices of stocks in thousands."""
 
+MOST_REQUESTS_PER_MINUTE: Final = 1_000_000
+"""The highest limit of requests that settings and files of keys may have."""
+
 LARGEST_INT64: Final = (1 << 63) - 1
 """The largest whole volume."""
 

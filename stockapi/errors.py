@@ -11,6 +11,8 @@ AppError                    what was wrong and what is allowed, in one line
 │   ├── SqliteError         the database; the message begins "SQLite error:"
 │   └── DeadlineError       the query took longer than it may
 ├── OverloadedError         too many large queries at once (429)
+├── UnauthorizedError       a request without a key that it needs (401)
+├── TooManyRequestsError    a client has asked too often (429)
 ├── AbandonedError          the client has gone (408, which nobody reads)
 ├── WriterLockedError       another process is the writer
 ├── ForeignSourceError      the market was filled by another source
@@ -149,6 +151,25 @@ class OverloadedError(AppError):
             "too many large queries at once; try again shortly, "
             "or ask for fewer symbols, a shorter range or a smaller limit"
         )
+
+
+class UnauthorizedError(AppError):
+    """A request needs a key, and has none that is known. The text never contains what was given."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+
+class TooManyRequestsError(AppError):
+    """A client has had all requests of this minute. `retry_after_s`: the seconds until it may ask again."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, per_minute: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"too many requests; allowed: {per_minute} a minute; the next one in {retry_after_s} "
+            f"{'second' if retry_after_s == 1 else 'seconds'}"
+        )
+        self.retry_after_s = retry_after_s
 
 
 class WriterLockedError(AppError):

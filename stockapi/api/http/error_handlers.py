@@ -7,7 +7,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from stockapi.api.http import responses
-from stockapi.errors import AppError
+from stockapi.errors import AppError, TooManyRequestsError
 from stockapi.logs import key_values
 
 RETRY_AFTER_S = 5
@@ -36,7 +36,8 @@ def _app_error(exc: AppError) -> Response:
     )
     response = responses.error(exc.status, exc.public_message)
     if exc.status in RETRIED:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        wait_s = exc.retry_after_s if isinstance(exc, TooManyRequestsError) else RETRY_AFTER_S
+        response.headers["Retry-After"] = str(wait_s)
     return response
 
 

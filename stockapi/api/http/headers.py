@@ -18,8 +18,11 @@ _SECURITY_HEADERS = {
 }
 
 
-def install(app: Flask, cors_origins: Sequence[str]) -> None:
-    """`cors_origins`: sites such as https://example.org, or `*`. If empty, no page of another site may read answers."""
+def install(app: Flask, cors_origins: Sequence[str], further_headers: Sequence[str] = ()) -> None:
+    """`cors_origins`: sites such as https://example.org, or `*`. If empty, no page of another site may read answers.
+
+    `further_headers`: that those pages may read, too.
+    """
     app.after_request(_add_security_headers)
     if not cors_origins:
         return
@@ -29,7 +32,7 @@ def install(app: Flask, cors_origins: Sequence[str]) -> None:
         origins="*" if is_open else [_pattern(origin) for origin in cors_origins],
         send_wildcard=is_open,
         methods=["GET", "HEAD", "OPTIONS"],
-        expose_headers=list(EXPOSED_HEADERS),
+        expose_headers=[*EXPOSED_HEADERS, *further_headers],
         max_age=_PREFLIGHT_MAX_AGE_S,
         vary_header=False,
     )

@@ -15,11 +15,13 @@ from marshmallow import Schema
 from marshmallow.fields import Field
 
 from stockapi.api.http import responses
+from stockapi.api.http.access import UNPROTECTED, Protection
 from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
 from stockapi.api.http.path_prefix import path_prefix
 from stockapi.api.openapi.answers import BarColumnsSchema, BarSchema, ErrorSchema
 from stockapi.api.openapi.operation import Content, Operation
 from stockapi.api.openapi.operations import OPERATIONS
+from stockapi.api.openapi.protection import protect
 from stockapi.api.openapi.udf_answers import UdfErrorSchema
 from stockapi.api.pages.page import REMEMBERED_PAGES
 from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
@@ -145,15 +147,17 @@ class _Plugin(MarshmallowPlugin):
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """The document. It is made at the first request."""
-    return responses.conditional([_text(services().settings.markets, path_prefix())], responses.JSON_TYPE, _MAX_AGE_S)
+    settings = services().settings
+    text = _text(settings.markets, path_prefix(), Protection.of(settings))
+    return responses.conditional([text], responses.JSON_TYPE, _MAX_AGE_S)
 
 
 @lru_cache(REMEMBERED_PAGES)
-def _text(markets: Markets, prefix: str) -> bytes:
-    return orjson.dumps(document(markets, prefix))
+def _text(markets: Markets, prefix: str, protection: Protection) -> bytes:
+    return orjson.dumps(document(markets, prefix, protection))
 
 
-def document(markets: Markets = EVERY_MARKET, prefix: str = "") -> dict[str, Any]:
+def document(markets: Markets = EVERY_MARKET, prefix: str = "", protection: Protection = UNPROTECTED) -> dict[str, Any]:
     """The OpenAPI document of all `OPERATIONS` for these enabled markets. It takes about 5 ms.
 
     Examples are of the first market. `prefix`: the path under which a proxy serves the API, such as /markets.
@@ -179,6 +183,7 @@ def document(markets: Markets = EVERY_MARKET, prefix: str = "") -> dict[str, Any
         spec.path(openapi_path(operation), operations={"get": _operation(operation, converter, markets)})
     described: dict[str, Any] = spec.to_dict()
     for of_bars in (BarSchema, BarColumnsSchema):
+    protect(described, {openapi_path(operation): operation for operation in OPERATIONS}, protection)
         fields = described["components"]["schemas"][of_bars.__name__.removesuffix("Schema")]["properties"]
         fields["mode"]["enum"] = [mode.value for mode in markets]
     return described

@@ -38,6 +38,8 @@ class Operation:
     `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
     `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
     `is_udf`: errors have the form of the UDF protocol.
+    `is_open`: it never needs a key, and its requests are not counted.
+    `is_for_operators`: it needs an operator's key, when there are any.
     """
 
     path: str
@@ -55,6 +57,8 @@ class Operation:
     redirect: str = ""
     errors: tuple[HTTPStatus, ...] = ()
     is_udf: bool = False
+    is_open: bool = False
+    is_for_operators: bool = False
 
 
 def by_symbol(values: type[Schema] | JsonSchema) -> dict[str, Any]:

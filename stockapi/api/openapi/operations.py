@@ -276,6 +276,7 @@ _SERVICE: Final = (
     ),
     Operation(
         path="/livez",
+        is_open=True,
         tag="Service",
         summary="Whether the process is up",
         description="Looks at nothing else.",
@@ -285,6 +286,7 @@ _SERVICE: Final = (
     ),
     Operation(
         path="/readyz",
+        is_open=True,
         tag="Service",
         summary="Whether queries of every market can be answered",
         description="A worker that is stale or dead is named and changes nothing: answers grow old, but are given.",
@@ -295,6 +297,7 @@ _SERVICE: Final = (
     ),
     Operation(
         path="/metrics",
+        is_for_operators=True,
         tag="Service",
         summary="Counters and gauges for Prometheus",
         description="Over all processes since the start of the server.",
@@ -308,6 +311,7 @@ _SERVICE: Final = (
 _PAGES: Final = (
     Operation(
         path="/",
+        is_open=True,
         tag="Pages",
         summary="Where to go from here",
         description="Browsers, who would rather have HTML, are led to the explorer; others get the endpoints.",
@@ -317,6 +321,7 @@ _PAGES: Final = (
     ),
     Operation(
         path="/openapi.json",
+        is_open=True,
         tag="Pages",
         summary="This document",
         description="OpenAPI 3.1, made from the schemas that parse the parameters.",
@@ -325,6 +330,7 @@ _PAGES: Final = (
     ),
     Operation(
         path="/docs",
+        is_open=True,
         tag="Pages",
         summary="This document as a page that can be tried out",
         description="Swagger UI; it loads nothing from other hosts.",
@@ -333,6 +339,7 @@ _PAGES: Final = (
     ),
     Operation(
         path="/explorer",
+        is_open=True,
         tag="Pages",
         summary="Charts, rankings and sectors as a page",
         description="It asks this API alone, and shows what it asked.",
@@ -341,6 +348,7 @@ _PAGES: Final = (
     ),
     Operation(
         path="/assets/<bundle>/<version>/<path:name>",
+        is_open=True,
         tag="Pages",
         summary="Scripts, styles and pictures of the pages",
         description="The version changes with the content, so that browsers keep each for a year.",
@@ -357,3 +365,6 @@ _PAGES: Final = (
 )
 
 OPERATIONS: Final = (*_BARS, *_ANALYSES, *UDF, *_SERVICE, *_PAGES)
+
+OPEN_ROUTES: Final = frozenset(each.path for each in OPERATIONS if each.is_open)
+OPERATOR_ROUTES: Final = frozenset(each.path for each in OPERATIONS if each.is_for_operators)

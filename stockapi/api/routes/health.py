@@ -6,8 +6,9 @@ from http import HTTPStatus
 from flask import Blueprint, Response
 
 from stockapi.api.http import responses
+from stockapi.api.http.access import may_see_details
 from stockapi.context import services
-from stockapi.services.status.health import health_report, troubled_workers, unready_reason
+from stockapi.services.status.health import OPEN_FIELDS, health_report, troubled_workers, unready_reason
 from stockapi.services.status.memory import measure_memory
 
 blueprint = Blueprint("health", __name__)
@@ -15,10 +16,12 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/health")
 def health() -> Response:
-    """The long report. The status is always 200."""
+    """The long report; without an operator's key, where one is needed, a part of it. The status is always 200."""
     own = services()
     uptime_s = time.monotonic() - own.started
     report = health_report(own.stores, measure_memory(), own.clock(), uptime_s)
+    if not may_see_details():
+        report = {name: report[name] for name in OPEN_FIELDS}
     return responses.uncached_json(report)
 
 

@@ -35,6 +35,20 @@ ITERATION_FIELDS = ("daily_iteration_count", "slow_iteration_count", "crypto_ite
 """Fields that older clients read. `Schedule.health_fields` says which workers are in them; `workers` has all."""
 
 
+OPEN_FIELDS = (
+    *LAST_SYNC_FIELDS,
+    "is_trading_hours",
+    "trading_hours_timezone",
+    "total_tickers_count",
+    "active_tickers_count",
+    "daily_records_count",
+    "hourly_records_count",
+    "minute_records_count",
+    "uptime_secs",
+    "current_system_time",
+)
+"""What those may see, too, who are no operators: nothing of the machine, the files, the errors and the sources."""
+
 def health_report(
     stores: Stores,
     memory: Memory,

@@ -2,6 +2,7 @@
 
 import { marketTime } from "./format.js";
 import { t } from "./i18n.js";
+import { askForKey, currentKey } from "./key.js";
 import { MARKETS } from "./markets.js";
 
 const TIMEOUT_MS = 30_000;
@@ -46,12 +47,23 @@ const QUOTE_COLUMNS = [...OHLCV, "ma20_score", "close_changed"];
  */
 async function get(path, parameters, signal, { isLive = false } = {}) {
   const url = address(path, parameters);
+  for (;;) {
+    const key = currentKey();
+    try {
+      return await ask(url, key, signal, isLive);
+    } catch (error) {
+      if (error.status !== 401 || !(await askForKey(key))) throw error;
+    }
+  }
+}
+
+async function ask(url, key, signal, isLive) {
   const deadline = AbortSignal.timeout(TIMEOUT_MS);
   let response;
   try {
     response = await fetch(url, {
       signal: AbortSignal.any([signal, deadline]),
-      headers: { Accept: "application/json" },
+      headers: { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) },
       cache: isLive ? "no-cache" : "default", // asked each time, and answered with 304 while nothing has changed
     });
     const data = await response.json();

@@ -2,6 +2,7 @@
 
 import { announce, byId, fillSelect } from "./dom.js";
 import { t } from "./i18n.js";
+import { currentKey } from "./key.js";
 
 const FEEDBACK_MS = 1_600;
 const KINDS = [
@@ -16,7 +17,7 @@ const KINDS = [
 ];
 
 /** In single quotes a shell takes everything as it is; a single quote itself never stands unescaped in a URL of ours. */
-const line = (url) => `curl '${url.replaceAll("'", "%27")}'`;
+const line = (url) => `curl ${currentKey() && '-H "X-API-Key: $KEY" '}'${url.replaceAll("'", "%27")}'`;
 
 export class RequestLine {
   constructor() {
