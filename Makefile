@@ -9,10 +9,10 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run flask venv test test-long golden lint fmt check bench faults crash soak audit clean
+.PHONY: help run flask venv test test-long golden env-example lint fmt check bench faults crash soak audit clean
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The settings of `make run` and `make flask`, where neither the environment nor .env says otherwise: a market that needs
 # no network, apart from real bars, on this machine only.
@@ -64,6 +64,9 @@ test-long: $(VENV)/.dev  ## Run the long tests, of faults and load on real proce
 golden: $(VENV)/.dev  ## Record anew what the API answers, after a change of it that is wanted; then read the diff
 	@$(BIN)/python -m tests.golden --write $(ARGS)
 
+env-example: $(VENV)/.dev  ## Write .env.example anew, after a change of the settings
+	@$(BIN)/python -m tests.support.env_example
+
 lint: $(VENV)/.dev  ## Check style, format and types
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -98,14 +101,14 @@ clean:  ## Remove .venv and all caches; stored data stays
 
 # Each stamp is made again when what it was made from changes.
 
-$(VENV)/.runtime: requirements.txt | $(VENV)/.created
+$(VENV)/.runtime: requirements.txt constraints.txt | $(VENV)/.created
 	@echo "Installing requirements.txt into $(VENV)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt | $(VENV)/.created
+$(VENV)/.dev: requirements.txt requirements-dev.txt constraints.txt | $(VENV)/.created
 	@echo "Installing requirements-dev.txt into $(VENV)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	touch $@
 
 # What the benchmark compares with lives apart: the project depends on none of it.

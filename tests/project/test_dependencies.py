@@ -1,13 +1,18 @@
-"""Every package the project names is pinned to one version, and that one is what the tests run with."""
+"""Every package is pinned to one version, those that others need as well, and that one is what the tests run with."""
 
 import re
-from importlib.metadata import distribution, version
+import sys
+from importlib.metadata import distribution, requires, version
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.server import ROOT
 
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([0-9]+(?:\.[0-9]+)+)  *# \S.*")
+PYTHON = (3, 11)
+"""The one of continuous integration and of the Dockerfile."""
 FILES = ("requirements.txt", "requirements-dev.txt")
 
 
@@ -43,6 +48,44 @@ def test_no_package_comes_from_anywhere_but_the_index() -> None:
     for name in FILES:
         for package in pins((ROOT / name).read_text()):
             assert distribution(package).read_text("direct_url.json") is None
+
+
+# What those need in turn
+
+
+def needed_by(names: set[str]) -> set[str]:
+    """These packages and all that they need here, whatever needs it. (Markers may name another system or Python.)"""
+    needed: set[str] = set()
+    todo = [(name, frozenset({""})) for name in names]
+    seen = set()
+    while todo:
+        name, extras = todo.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        needed.add(name)
+        todo += [
+            (canonicalize_name(each.name), frozenset({"", *each.extras}))
+            for each in map(Requirement, requires(name) or ())
+            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in extras)
+        ]
+    return needed
+
+
+def test_what_the_packages_need_is_pinned_and_nothing_else() -> None:
+    named = {name for file in FILES for name in pins((ROOT / file).read_text())}
+    expected = sorted(f"{name}=={version(name)}" for name in needed_by(named) - named)
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    if sys.version_info[:2] != PYTHON:  # another one may need less
+        lines = [line for line in lines if line in expected]
+    assert lines == expected, "constraints.txt needs these lines:\n" + "\n".join(expected)
+
+
+def test_the_installations_use_the_constraints() -> None:
+    for name in ("Makefile", "Dockerfile"):
+        installed = re.findall(r"(?:-r |--requirement /build/)requirements(?:-dev)?\.txt.*", (ROOT / name).read_text())
+        assert installed
+        assert [line for line in installed if "constraints.txt" not in line] == [], name
 
 
 @pytest.mark.parametrize(

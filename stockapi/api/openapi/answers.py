@@ -304,6 +304,7 @@ class HealthSchema(Schema):
     workers = keyed(WorkerSchema, "by name; those that have ever run")
     providers = keyed(SourceSchema, "by market")
     fallback_to_csv = flag("the setting FALLBACK_TO_CSV")
+    version = text("of the program and of this API")
 
 
 class LiveSchema(Schema):

@@ -25,13 +25,11 @@ from stockapi.api.openapi.protection import protect
 from stockapi.api.openapi.udf_answers import UdfErrorSchema
 from stockapi.api.pages.page import REMEMBERED_PAGES
 from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
+from stockapi.constants import VERSION
 from stockapi.context import services
 from stockapi.markets import Market, market_of
 
 blueprint = Blueprint("openapi", __name__)
-
-VERSION: Final = "0.1.0"
-"""The version of the API, the same as in pyproject.toml."""
 
 _MAX_AGE_S = 300
 _DESCRIPTION = """\
@@ -183,9 +181,9 @@ def document(markets: Markets = EVERY_MARKET, prefix: str = "", protection: Prot
         spec.path(openapi_path(operation), operations={"get": _operation(operation, converter, markets)})
     described: dict[str, Any] = spec.to_dict()
     for of_bars in (BarSchema, BarColumnsSchema):
-    protect(described, {openapi_path(operation): operation for operation in OPERATIONS}, protection)
         fields = described["components"]["schemas"][of_bars.__name__.removesuffix("Schema")]["properties"]
         fields["mode"]["enum"] = [mode.value for mode in markets]
+    protect(described, {openapi_path(operation): operation for operation in OPERATIONS}, protection)
     return described
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from stockapi.config import Settings
+from stockapi.constants import VERSION
 from stockapi.errors import StoreError
 from stockapi.markets import market_of
 from stockapi.models.interval import Interval
@@ -34,7 +35,6 @@ LAST_SYNC_FIELDS = ("daily_last_sync", "hourly_last_sync", "minute_last_sync", "
 ITERATION_FIELDS = ("daily_iteration_count", "slow_iteration_count", "crypto_iteration_count")
 """Fields that older clients read. `Schedule.health_fields` says which workers are in them; `workers` has all."""
 
-
 OPEN_FIELDS = (
     *LAST_SYNC_FIELDS,
     "is_trading_hours",
@@ -48,6 +48,7 @@ OPEN_FIELDS = (
     "current_system_time",
 )
 """What those may see, too, who are no operators: nothing of the machine, the files, the errors and the sources."""
+
 
 def health_report(
     stores: Stores,
@@ -81,6 +82,7 @@ def health_report(
         "workers": {worker.name: _worker_report(worker) for of_market in workers.values() for worker in of_market},
         "providers": {mode.value: _provider_report(stores, mode, workers[mode]) for mode in markets},
         "fallback_to_csv": stores.settings.fallback_to_csv,
+        "version": VERSION,
     }
 
 

@@ -18,6 +18,7 @@ from stockapi.api.openapi import document as openapi
 from stockapi.api.openapi.operations import OPERATIONS, Operation
 from stockapi.api.queries import analysis_schemas, reference_schemas, schemas, udf_schemas
 from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
+from stockapi.constants import VERSION
 from stockapi.markets import market_of
 from tests.support import api_market
 from tests.support.server import ROOT
@@ -172,8 +173,10 @@ def test_names_of_operations_are_different(document: dict[str, Any]) -> None:
 
 
 def test_its_version_is_that_of_the_project() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert openapi.document()["info"]["version"] == project["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "stockapi.constants.VERSION"}
+    assert openapi.document()["info"]["version"] == VERSION
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", VERSION)
 
 
 def test_no_part_of_it_is_left_unused(document: dict[str, Any]) -> None:

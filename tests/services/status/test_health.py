@@ -8,6 +8,7 @@ import pytest
 
 from stockapi import create_app
 from stockapi.config import Settings
+from stockapi.constants import VERSION
 from stockapi.machine import cgroup_limits
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
@@ -144,6 +145,7 @@ def test_every_field_of_the_contract_on_an_empty_service(tmp_path: Path) -> None
             "crypto": before_a_cycle("simulated"),
         },
         "fallback_to_csv": True,
+        "version": VERSION,
     }
     assert list(databases) == ["vn", "crypto"]
     vn = databases["vn"]
