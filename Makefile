@@ -106,7 +106,7 @@ $(VENV)/.runtime: requirements.txt constraints.txt | $(VENV)/.created
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt constraints.txt | $(VENV)/.created
+$(VENV)/.dev: requirements.txt requirements-parquet.txt requirements-dev.txt constraints.txt | $(VENV)/.created
 	@echo "Installing requirements-dev.txt into $(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	touch $@

@@ -16,6 +16,9 @@ VALUE = "value"
 """close x volume"""
 SORT_KEYS = (CLOSE_CHANGED, VOLUME, VALUE, VOLUME_CHANGED, MONEY_FIELD, *SCORE_FIELDS)
 """What tickers can be ranked by; the first is the default."""
+_INDICATORS = (CLOSE_CHANGED, VOLUME_CHANGED, *MA_FIELDS, *SCORE_FIELDS)
+PERFORMER_FIELDS = ("symbol", "time", "close", VOLUME, *_INDICATORS, "sector", MONEY_FIELD)
+"""The fields of each ranked ticker, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +87,13 @@ def _performers(
 ) -> list[dict[str, object]]:
     chosen = section.take(where)
     symbols, bars = chosen.symbols, chosen.bars
-    columns: dict[str, Sequence[object]] = {
-        "symbol": symbols,
-        "time": written_times(bars.time, times),
-        "close": bars.close.tolist(),
-        "volume": bars.volume.tolist(),
-        **{name: or_none(bars.indicator(name)) for name in (CLOSE_CHANGED, VOLUME_CHANGED, *MA_FIELDS, *SCORE_FIELDS)},
-        "sector": [sectors.get(symbol) for symbol in symbols],
-        MONEY_FIELD: or_none(bars.indicator(MONEY_FIELD)),
-    }
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    columns: tuple[Sequence[object], ...] = (
+        symbols,
+        written_times(bars.time, times),
+        bars.close.tolist(),
+        bars.volume.tolist(),
+        *(or_none(bars.indicator(name)) for name in _INDICATORS),
+        [sectors.get(symbol) for symbol in symbols],
+        or_none(bars.indicator(MONEY_FIELD)),
+    )
+    return [dict(zip(PERFORMER_FIELDS, values, strict=True)) for values in zip(*columns, strict=True)]

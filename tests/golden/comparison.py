@@ -1,7 +1,8 @@
 """Recorded answers: as text that people can read and compare, and where two recordings differ.
 
 A record is `>>> [section] request`, the status, a line for each header, and the body: whole where it is small, else its
-length, its SHA-256, and how it begins and ends. A line that begins with `|` goes on with the text of the line before.
+length, its SHA-256, and, of text, how it begins and ends. A line that begins with `|` goes on with the text of the line
+before.
 Of headers that nearly every answer has in the same words, only the exceptions stand there.
 """
 
@@ -13,6 +14,8 @@ from typing import Final
 from tests.golden.asking import Answer, Answers
 
 ANSWERS: Final = Path(__file__).with_name("answers.txt")
+_BINARY: Final = b"\xff\xff\xff\xff"
+"""How a stream of Arrow begins, and no text."""
 _MOST_BYTES: Final = 1900
 _SHOWN: Final = 100
 _CONTEXT: Final = 30
@@ -37,11 +40,13 @@ def record(answer: Answer) -> Record:
 
 
 def _of_body(body: bytes) -> Record:
+    summary = {"length": str(len(body)), "sha256": hashlib.sha256(body).hexdigest()}
+    if body.startswith(_BINARY):
+        return summary
     text = body.decode()
     if len(body) <= _MOST_BYTES:
         return {"body": text} if body else {}
-    digest = hashlib.sha256(body).hexdigest()
-    return {"length": str(len(body)), "sha256": digest, "begins": text[:_SHOWN], "ends": text[-_SHOWN:]}
+    return {**summary, "begins": text[:_SHOWN], "ends": text[-_SHOWN:]}
 
 
 def records(answers: Answers) -> dict[str, Record]:

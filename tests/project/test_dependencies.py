@@ -13,7 +13,7 @@ from tests.support.server import ROOT
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([0-9]+(?:\.[0-9]+)+)  *# \S.*")
 PYTHON = (3, 11)
 """The one of continuous integration and of the Dockerfile."""
-FILES = ("requirements.txt", "requirements-dev.txt")
+FILES = ("requirements.txt", "requirements-parquet.txt", "requirements-dev.txt")
 
 
 def lines_of(text: str) -> list[str]:

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stockapi.services.symbols",
         "stockapi.services.snapshots",
         "stockapi.services.rotations",
+        "stockapi.services.export",
     ),
     ("stockapi.services.ingest.*", "stockapi.services.upkeep.*"),
     ("stockapi.services.csv_enhancer.*", "stockapi.services.data_store.*", "stockapi.services.market_source"),
@@ -80,6 +81,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "apispec": ("stockapi.api.openapi.document",),
     "xxhash": ("stockapi.api.http.responses", "stockapi.services.sqlite_store.blocks"),
     "brotli": ("stockapi.api.pages.assets",),
+    "arro3": ("stockapi.services.export",),
     "click": COMMAND_LINE,
     "prometheus_client": (
         "stockapi.api.routes.metrics",

@@ -1,4 +1,4 @@
-"""Answers: bars as JSON, NDJSON or CSV, conditional requests, the one shape of an error."""
+"""Answers: bars as JSON, NDJSON, CSV or Arrow, conditional requests, the one shape of an error."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
@@ -13,6 +13,8 @@ from xxhash import xxh3_128
 from stockapi.api.http.compression import entity_tag
 from stockapi.context import services
 from stockapi.formats import csv_answers
+from stockapi.formats.arrow_answers import arrow_stream, kinds_of
+from stockapi.formats.csv_tables import Table, csv_table
 from stockapi.formats.json_fast_writer import json_rows
 from stockapi.formats.json_format import NAMING_FIELDS, json_numbers, json_times
 from stockapi.models.bars import Bars
@@ -23,6 +25,7 @@ from stockapi.services.data_store import DataSource, PrerenderedText
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 CSV_TYPE = "text/csv; charset=utf-8"
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
 UDF_PREFIX: Final = "/udf/"
 
 _WORTH_SENDING_BYTES: Final = 16_384
@@ -92,6 +95,12 @@ def csv_body(series: Rows, times: TimeStyle, fields: Sequence[str]) -> Iterator[
     yield from csv_answers.csv_rows(bars, times, columns)
 
 
+def arrow_body(series: Iterable[KeyedBars[Bars]], fields: Sequence[str], *, has_whole_volume: bool) -> Iterator[bytes]:
+    """A stream of Arrow with the columns of `csv_body`, and a record batch for each series."""
+    kinds = kinds_of(has_whole_volume=has_whole_volume)
+    return arrow_stream([(each.names, each.bars) for each in series], csv_answers.columns(fields), kinds)
+
+
 def _json_rows(series: KeyedBars[Bars | PrerenderedText], times: TimeStyle, fields: Sequence[str]) -> Iterable[bytes]:
     if isinstance(series.bars, PrerenderedText):
         return (series.bars.text,)
@@ -133,6 +142,13 @@ def of_bars(body: list[bytes], content_type: str, source: DataSource) -> Respons
     """As `conditional`, for an answer from stored bars: with the time it may be kept, and the store that answered."""
     response = conditional(body, content_type, services().cache_max_age_s())
     response.headers["X-Data-Source"] = source.value
+    return response
+
+
+def of_table(table: Table, name: str, source: DataSource) -> Response:
+    """As `of_bars`, for a table in CSV. `name`: the name of a file to save it in, without its suffix."""
+    response = of_bars([csv_table(table)], CSV_TYPE, source)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
 
 

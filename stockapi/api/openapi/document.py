@@ -74,7 +74,7 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "schema": {"type": "string", "examples": ["/explorer"]},
     },
     "Content-Disposition": {
-        "description": "of CSV: the name of a file to save it in",
+        "description": "of CSV and Arrow: the name of a file to save it in",
         "schema": {"type": "string", "examples": ['attachment; filename="tickers_1D.csv"']},
     },
     "Retry-After": {

@@ -1,6 +1,6 @@
 """What is said of a route for /openapi.json."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,6 +17,7 @@ Example = Callable[[Market], Mapping[str, object]]
 """An example is made for a market, with its symbols and its hours."""
 
 JSON: Final = "application/json"
+CSV: Final = "text/csv"
 TEXT: Final = {"type": "string"}
 BAR_ERRORS: Final = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -59,6 +60,11 @@ class Operation:
     is_udf: bool = False
     is_open: bool = False
     is_for_operators: bool = False
+
+
+def table(rows: str, columns: Sequence[str]) -> JsonSchema:
+    """The body of a table in CSV. `rows`: what each row is."""
+    return {"type": "string", "description": f"a header, then a row for {rows}: {', '.join(columns)}"}
 
 
 def by_symbol(values: type[Schema] | JsonSchema) -> dict[str, Any]:

@@ -10,13 +10,22 @@ from datetime import date
 from http import HTTPStatus
 from typing import Final
 
+from stockapi.api.http import responses
 from stockapi.api.openapi import analysis_answers
 from stockapi.api.openapi import answers as answers
-from stockapi.api.openapi.operation import BAR_ERRORS, JSON, TEXT, Operation, by_symbol
+from stockapi.api.openapi.operation import BAR_ERRORS, CSV, JSON, TEXT, Operation, by_symbol, table
 from stockapi.api.openapi.udf_operations import UDF
 from stockapi.api.pages import docs
 from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
 from stockapi.api.routes.calendar import calendar_answer
+from stockapi.formats.analysis_tables import (
+    COVERAGE_COLUMNS,
+    HOUR_COLUMN,
+    PERFORMER_COLUMNS,
+    PROFILE_COLUMNS,
+    ROTATION_COLUMNS,
+    SECTOR_COLUMNS,
+)
 from stockapi.markets import Market
 
 
@@ -92,11 +101,12 @@ _BARS: Final = (
                     by_symbol(answers.BarColumnsSchema) | {"title": "shape=columns"},
                 ]
             },
-            "text/csv": {
+            CSV: {
                 "type": "string",
                 "description": "a header, then a row per bar, by symbol and time; numbers in their shortest form",
             },
             "application/x-ndjson": {"type": "string", "description": "a bar per line, as in JSON with shape=rows"},
+            responses.ARROW_TYPE: {"description": "a stream of Arrow with the columns of CSV, a record batch a ticker"},
         },
         example=lambda market: {"symbol": list(market.sample_symbols), "limit": 5},
         sample=_bars,
@@ -160,10 +170,13 @@ _BARS: Final = (
         description="First and last bar, count, and the runs of trading days between them without any bar.",
         query=schemas.CoverageSchema,
         answer="Coverage by symbol, alphabetical.",
-        content={JSON: by_symbol(answers.CoverageSchema)},
+        content={
+            JSON: by_symbol(answers.CoverageSchema),
+            CSV: table("each ticker, with how many gaps there are and days in them", COVERAGE_COLUMNS),
+        },
         example=lambda market: {"symbol": [market.sample_symbols[0]]},
         sample=_coverage,
-        headers=("X-Data-Source", "X-Renamed"),
+        headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
         errors=(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
     Operation(
@@ -213,9 +226,12 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.TopPerformersSchema,
         answer="Both ends of the ranking.",
-        content={JSON: analysis_answers.analysis_answer("top_performers", analysis_answers.TopPerformersDataSchema)},
+        content={
+            JSON: analysis_answers.analysis_answer("top_performers", analysis_answers.TopPerformersDataSchema),
+            CSV: table("each entry of both lists, hour only with with_hour", (*PERFORMER_COLUMNS, HOUR_COLUMN)),
+        },
         example=lambda _: {"limit": 5},
-        headers=("X-Data-Source",),
+        headers=("X-Data-Source", "Content-Disposition"),
         errors=BAR_ERRORS,
     ),
     Operation(
@@ -225,9 +241,12 @@ _ANALYSES: Final = (
         description="The last bar of each ticker that is in a sector and has the score; indices left out.",
         query=analysis_schemas.SectorScoresSchema,
         answer="Sectors by falling average score.",
-        content={JSON: analysis_answers.analysis_answer("ma_scores_by_sector", analysis_answers.MaScoresDataSchema)},
+        content={
+            JSON: analysis_answers.analysis_answer("ma_scores_by_sector", analysis_answers.MaScoresDataSchema),
+            CSV: table("each stock, with its sector", SECTOR_COLUMNS),
+        },
         example=lambda _: {"top_per_sector": 3},
-        headers=("X-Data-Source",),
+        headers=("X-Data-Source", "Content-Disposition"),
         errors=BAR_ERRORS,
     ),
     Operation(
@@ -240,9 +259,12 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.RotationSchema,
         answer="Tickers with their two coordinates.",
-        content={JSON: analysis_answers.analysis_answer("rrg", analysis_answers.RotationDataSchema)},
+        content={
+            JSON: analysis_answers.analysis_answer("rrg", analysis_answers.RotationDataSchema),
+            CSV: table("each point of each ticker", ROTATION_COLUMNS),
+        },
         example=lambda _: {"trails": 5},
-        headers=("X-Data-Source", "X-Renamed"),
+        headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
         errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
     ),
     Operation(
@@ -257,9 +279,12 @@ _ANALYSES: Final = (
         ),
         query=analysis_schemas.VolumeProfileSchema,
         answer="The profile, its point of control and value area.",
-        content={JSON: analysis_answers.analysis_answer("volume_profile", analysis_answers.VolumeProfileDataSchema)},
+        content={
+            JSON: analysis_answers.analysis_answer("volume_profile", analysis_answers.VolumeProfileDataSchema),
+            CSV: table("each bin", PROFILE_COLUMNS),
+        },
         example=lambda market: {"symbol": market.sample_symbols[0], "date": "latest"},
-        headers=("X-Data-Source", "X-Renamed"),
+        headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
         errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
     ),
 )

@@ -13,6 +13,7 @@ from stockapi.api.queries.parameters import (
     Markets,
     Parameter,
     QuerySchema,
+    as_csv,
     boolean,
     choice,
     day,
@@ -61,6 +62,7 @@ class TopPerformersQuery:
     max_age_days: int
     with_hour: bool
     times: TimeForm
+    is_csv: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class SectorScoresQuery:
     above_threshold_only: bool
     top_per_sector: int
     times: TimeForm
+    is_csv: bool
 
 
 class Algorithm(Enum):
@@ -99,6 +102,7 @@ class RotationQuery:
     sector: str | None
     min_volume: int
     times: TimeForm
+    is_csv: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,7 @@ class VolumeProfileQuery:
     minutes: QueryParameters
     dates: str
     options: ProfileOptions
+    is_csv: bool
 
     def of_days(self, first: int, last: int) -> Self:
         """The same query for these days: the first seconds of the first and of the last."""
@@ -224,6 +229,7 @@ class TopPerformersSchema(QuerySchema):
     min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
     max_age_days = _max_age_days()
     with_hour = boolean(default=False, description="rank the hours of the day too")
+    format = as_csv()
     time = time_form()
     mode = market()
 
@@ -238,6 +244,7 @@ class TopPerformersSchema(QuerySchema):
             max_age_days=data["max_age_days"],
             with_hour=data["with_hour"],
             times=data["time"],
+            is_csv=data["format"],
         )
 
 
@@ -255,12 +262,14 @@ class SectorScoresSchema(QuerySchema):
         default=False, description="show only stocks above the threshold, and only sectors that have one"
     )
     top_per_sector = whole(50, default=10, description="stocks shown of each sector, at most 50")
+    format = as_csv()
     time = time_form()
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> SectorScoresQuery:
-        return SectorScoresQuery(day=_day_of(data.pop("date")), times=data.pop("time"), **data)
+        renamed = {"day": _day_of(data.pop("date")), "times": data.pop("time"), "is_csv": data.pop("format")}
+        return SectorScoresQuery(**renamed, **data)
 
 
 class RotationSchema(QuerySchema):
@@ -279,14 +288,15 @@ class RotationSchema(QuerySchema):
     date = day_or_latest(description="the market's last day on or before that one; its newest when absent")
     sector = _sector()
     min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
+    format = as_csv()
     time = time_form()
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> RotationQuery:
-        day, times = _day_of(data.pop("date")), data.pop("time")
+        renamed = {"day": _day_of(data.pop("date")), "times": data.pop("time"), "is_csv": data.pop("format")}
         benchmark = data.pop("benchmark") or market_of(data["mode"]).benchmark
-        return RotationQuery(day=day, times=times, benchmark=benchmark, **data)
+        return RotationQuery(benchmark=benchmark, **renamed, **data)
 
 
 class VolumeProfileSchema(QuerySchema):
@@ -298,6 +308,7 @@ class VolumeProfileSchema(QuerySchema):
     value_area_pct = clamped_number(
         *VALUE_AREA_PCT, default=70.0, description="share of the volume in the value area; clamped to 60 to 90"
     )
+    format = as_csv()
     mode = market()
 
     @post_load
@@ -316,6 +327,7 @@ class VolumeProfileSchema(QuerySchema):
             ),
             dates=LATEST,
             options=ProfileOptions(data["bins"], data["value_area_pct"]),
+            is_csv=data["format"],
         )
         return query if first is None or last is None else query.of_days(first, last)
 

@@ -261,6 +261,13 @@ def time_form() -> Parameter:
     )
 
 
+def as_csv() -> Parameter:
+    """The format of an answer that JSON writes as objects: whether it is a table in CSV instead."""
+    return choice(
+        {"json": False, "csv": True}, default=False, description="how the answer is written: JSON, or a table in CSV"
+    )
+
+
 def market() -> Parameter:
     """One of the markets of the schema."""
     return MarketParameter(

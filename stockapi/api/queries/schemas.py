@@ -13,6 +13,7 @@ from stockapi.api.queries.parameters import (
     ListParameter,
     Markets,
     QuerySchema,
+    as_csv,
     boolean,
     choice,
     interval,
@@ -45,7 +46,7 @@ from stockapi.models.requested import (
     parse_requested,
     requested_with,
 )
-from stockapi.models.timestamps import TimeStyle
+from stockapi.models.timestamps import TimeForm, TimeStyle
 
 MAX_LIMIT = 1_000_000
 """More bars of one symbol than an answer may have by default. Computations with limits stay far below 64 bits."""
@@ -60,6 +61,7 @@ class Format(Enum):
     JSON = "json"
     CSV = "csv"
     NDJSON = "ndjson"
+    ARROW = "arrow"
 
 
 class Shape(Enum):
@@ -107,6 +109,11 @@ class TickersQuery:
             return [self.parameters]
         return [replace(self.parameters, mode=mode) for mode in self.every_market]
 
+    @property
+    def has_whole_volume(self) -> bool:
+        """Whether all volumes of the answer are whole numbers."""
+        return all(market_of(each.mode).has_whole_volume for each in self.of_each_market)
+
     def until(self, now: int) -> Self:
         """The query with an end: `now` (Unix seconds) where none was given: no later bar is the newest.
 
@@ -126,6 +133,8 @@ class TickersQuery:
         columns.
         """
         if self.shape is Shape.COLUMNS or self.fields != DEFAULT_FIELDS or self.is_every_market or self.is_closed:
+            return None
+        if self.format is Format.ARROW:
             return None
         if self.times is not TimeStyle.of(self.parameters.interval):
             return None
@@ -148,6 +157,7 @@ class CoverageQuery:
     interval: Interval
     symbols: tuple[str, ...] | None
     times: TimeStyle
+    is_csv: bool = False
 
 
 def _columns() -> ListParameter:
@@ -219,6 +229,11 @@ class TickersSchema(QuerySchema):
             raise QueryError("ma=false and ema=true do not go together; allowed: one of them")
         if data["shape"] is Shape.COLUMNS and data["format"] is not Format.JSON:
             raise QueryError(f"shape=columns does not go with format={data['format'].value}; allowed: format=json")
+        if data["format"] is Format.ARROW and data["time"] is not TimeForm.PLAIN:
+            raise QueryError(
+                f"time={data['time'].value} does not go with format=arrow, whose times are timestamps in UTC; "
+                f"allowed: {TimeForm.PLAIN.value}"
+            )
         requested = require_few(data["indicators"] or ())
         available = _AVAILABLE_FIELDS[data["mode"] is None, data["ma"]]
         fields = _fields(data["columns"], (*available, *names_of(requested)))
@@ -305,13 +320,14 @@ class NamesSchema(QuerySchema):
 class CoverageSchema(QuerySchema):
     symbol = symbols(description="symbols, repeated or separated by commas; all when absent")
     interval = stored_interval()
+    format = as_csv()
     time = time_form()
     mode = market()
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> CoverageQuery:
         times = TimeStyle.of(data["interval"], data["time"])
-        return CoverageQuery(data["mode"], data["interval"], data["symbol"], times)
+        return CoverageQuery(data["mode"], data["interval"], data["symbol"], times, data["format"])
 
 
 def parse_tickers_query(arguments: MultiDict[str, str], markets: Markets = EVERY_MARKET) -> TickersQuery:

@@ -36,6 +36,8 @@ from stockapi.calc.volume_profile import volume_profile
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.context import services
 from stockapi.errors import NotFoundError
+from stockapi.formats.analysis_tables import performers_table, profile_table, rotation_table, sectors_table
+from stockapi.formats.csv_tables import Table
 from stockapi.markets.tickers import group_named, sector_of
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
@@ -61,13 +63,17 @@ def top_performers() -> Response:
     section = with_volume(_without_indices(result.section, query.mode), query.min_volume)
     if query.sector is not None:
         section = section.keep(sectors.__contains__)
-    data: dict[str, object] = {**rank(section, sectors, query.ranking, _of_days(query)), "hourly": None}
+    day, hourly = rank(section, sectors, query.ranking, _of_days(query)), None
     sources = [result.source]
     if query.with_hour:
         hours = _hours(query, section)
-        data["hourly"] = rank_hours(hours.bars, sectors, query.ranking, query.times) if hours else []
+        hourly = rank_hours(hours.bars, sectors, query.ranking, query.times) if hours else []
         sources += [hours.source] if hours else []
-    return _answer("top_performers", format_day(query.day), len(section.symbols), data, DataSource.of_all(sources))
+    source = DataSource.of_all(sources)
+    if query.is_csv:
+        return _table("top_performers", performers_table(day, hourly), source)
+    data = {**day, "hourly": hourly}
+    return _answer("top_performers", format_day(query.day), len(section.symbols), data, source)
 
 
 @blueprint.get("/ma-scores-by-sector")
@@ -85,6 +91,8 @@ def sector_scores() -> Response:
         above_threshold_only=query.above_threshold_only,
         top_per_sector=query.top_per_sector,
     )
+    if query.is_csv:
+        return _table("ma_scores_by_sector", sectors_table(sectors), result.source)
     data = {"sectors": sectors, "ma_period": query.ma_period, "threshold": query.min_score}
     return _answer("ma_scores_by_sector", format_day(query.day), len(stocks), data, result.source)
 
@@ -104,19 +112,23 @@ def rotation() -> Response:
         for each in tracks
         if each.bars.volume[-1] >= query.min_volume and (query.sector is None or each.symbol in sectors)
     ]
-    data = {
-        "algorithm": query.algorithm.value,
-        "benchmark": query.benchmark if is_jdk else None,
-        "period": query.period if is_jdk else None,
-        "tickers": rotations(
-            shown,
-            sectors,
-            centre=JDK_CENTRE if is_jdk else SCORE_CENTRE,
-            with_trails=query.trails > 0,
-            times=_of_days(query),
-        ),
-    }
-    answer = _answer("rrg", format_day(query.day), len(shown), data, source)
+    tickers = rotations(
+        shown,
+        sectors,
+        centre=JDK_CENTRE if is_jdk else SCORE_CENTRE,
+        with_trails=query.trails > 0,
+        times=_of_days(query),
+    )
+    if query.is_csv:
+        answer = _table("rrg", rotation_table(tickers), source)
+    else:
+        data = {
+            "algorithm": query.algorithm.value,
+            "benchmark": query.benchmark if is_jdk else None,
+            "period": query.period if is_jdk else None,
+            "tickers": tickers,
+        }
+        answer = _answer("rrg", format_day(query.day), len(shown), data, source)
     return responses.with_names(answer, sorted(renamed.items()))
 
 
@@ -175,7 +187,10 @@ def profile() -> Response:
         query.options,
         is_index=services().settings.is_index(query.symbol, query.mode),
     )
-    answer = _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
+    if query.is_csv:
+        answer = _table("volume_profile", profile_table(data), result.source)
+    else:
+        answer = _answer("volume_profile", query.dates, data.total_minutes, data, result.source)
     return responses.with_names(answer, sorted(result.renamed.items()))
 
 
@@ -227,6 +242,11 @@ def _sectors(text: str | None, mode: Mode) -> dict[str, str]:
         return sector_of(groups)
     name = group_named(text, groups, mode)
     return {} if name is None else dict.fromkeys(groups[name], name)
+
+
+def _table(kind: str, table: Table, source: DataSource) -> Response:
+    limits.current().check("an analysis")
+    return responses.of_table(table, kind, source)
 
 
 def _answer(kind: str, dates: str, total: int, data: object, source: DataSource) -> Response:

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from stockapi.api.http import admission, limits, responses
 from stockapi.api.queries.schemas import parse_coverage_query
 from stockapi.context import services
+from stockapi.formats.analysis_tables import coverage_table
 from stockapi.markets import market_of
 from stockapi.models.interval import Interval
 from stockapi.models.query import QueryParameters
@@ -27,8 +28,11 @@ def coverage() -> Response:
     lasts = np.array([each.last for each in result.tickers.values()], dtype=np.int64)
     idle = market_of(query.mode).calendar.idle_days(lasts, int(services().clock().timestamp()))
     entries = zip(result.tickers.items(), idle.tolist(), strict=True)
-    body = orjson.dumps({symbol: _entry(each, query.times, days) for (symbol, each), days in entries})
-    response = responses.of_bars([body], responses.JSON_TYPE, result.source)
+    body = {symbol: _entry(each, query.times, days) for (symbol, each), days in entries}
+    if query.is_csv:
+        response = responses.of_table(coverage_table(body), f"coverage_{query.interval.value}", result.source)
+    else:
+        response = responses.of_bars([orjson.dumps(body)], responses.JSON_TYPE, result.source)
     renamed = services().stores.renames.of(query.mode).old(query.symbols)
     return responses.with_names(response, sorted(renamed.items()))
 

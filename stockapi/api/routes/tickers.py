@@ -1,13 +1,14 @@
-"""GET /tickers: bars as JSON, NDJSON or CSV."""
+"""GET /tickers: bars as JSON, NDJSON, CSV or Arrow."""
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
 
 from stockapi.api.http import admission, limits, responses
 from stockapi.api.http.responses import KeyedBars
@@ -22,6 +23,8 @@ from stockapi.services.data_store import DataSource, PrerenderedText, QueryResul
 blueprint = Blueprint("tickers", __name__)
 logger = logging.getLogger(__name__)
 
+_SUFFIXES: Final = {Format.CSV: "csv", Format.ARROW: "arrows"}
+"""The suffixes of files, for the formats that people save in files."""
 
 _Rows = TypeVar("_Rows", bound=Bars | PrerenderedText)
 
@@ -66,16 +69,32 @@ class _Answer:
 def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
-    query = parse_tickers_query(request.args, services().settings.markets)
+    query = parse_tickers_query(_arguments(), services().settings.markets)
     admission.admit(*query.of_each_market)
     answer = _answer(query.until(int(services().clock().timestamp())), limits.current())
     response = responses.of_bars(answer.body, answer.content_type, answer.source)
-    if query.format is Format.CSV:
-        filename = f"tickers_{query.parameters.interval.value}.csv"
+    if query.format in _SUFFIXES:
+        filename = f"tickers_{query.parameters.interval.value}.{_SUFFIXES[query.format]}"
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    if not request.args.get("format"):
+        response.headers["Vary"] = "Accept"
     responses.with_names(response, answer.renamed)
     _log_performance(query, answer, response, started)
     return response
+
+
+def _arguments() -> MultiDict[str, str]:
+    """Those of the request. Without `format`, the header Accept may ask for Arrow: the only format of bars that some
+    libraries name there by themselves.
+    """
+    if request.args.get("format") or responses.ARROW_TYPE not in request.headers.get("Accept", "").lower():
+        return request.args
+    # For equal wishes, as in */*, the first one is taken.
+    if request.accept_mimetypes.best_match([responses.JSON_TYPE, responses.ARROW_TYPE]) != responses.ARROW_TYPE:
+        return request.args
+    arguments = MultiDict(request.args)
+    arguments["format"] = Format.ARROW.value
+    return arguments
 
 
 def _answer(query: TickersQuery, left: Limits) -> _Answer:
@@ -86,6 +105,9 @@ def _answer(query: TickersQuery, left: Limits) -> _Answer:
         return _Answer.of([result], pieces, content_type, left)
     results = {each.mode: store.get_data_smart_sqlite(each, left) for each in query.of_each_market}
     series = _series(results)
+    if query.format is Format.ARROW:
+        pieces = responses.arrow_body(_in_lines(series), query.fields, has_whole_volume=query.has_whole_volume)
+        return _Answer.of(results.values(), pieces, responses.ARROW_TYPE, left)
     if query.shape is Shape.COLUMNS:
         pieces = responses.json_columns_body(series, query.times, query.fields)
         return _Answer.of(results.values(), pieces, responses.JSON_TYPE, left)
@@ -104,16 +126,19 @@ def _series(results: Mapping[Mode, QueryResult[_Rows]]) -> list[KeyedBars[_Rows]
     return sorted(series, key=lambda each: each.key)
 
 
+def _in_lines(series: Sequence[KeyedBars[_Rows]]) -> list[KeyedBars[_Rows]]:
+    """By symbol: in lines, unlike in an object, a symbol of both markets stands where its name belongs."""
+    return sorted(series, key=lambda each: each.symbol)
+
+
 def _rows(query: TickersQuery, series: list[KeyedBars[_Rows]]) -> tuple[Iterator[bytes], str]:
     times, fields = query.times, query.fields
-    # In lines, unlike in an object, a symbol of both markets stands where its name belongs.
-    by_symbol = sorted(series, key=lambda each: each.symbol)
     match query.format:
         case Format.CSV:
-            return responses.csv_body(by_symbol, times, fields), responses.CSV_TYPE
+            return responses.csv_body(_in_lines(series), times, fields), responses.CSV_TYPE
         case Format.NDJSON:
-            return responses.ndjson_body(by_symbol, times, fields), responses.NDJSON_TYPE
-        case Format.JSON:
+            return responses.ndjson_body(_in_lines(series), times, fields), responses.NDJSON_TYPE
+        case _:
             return responses.json_body(series, times, fields), responses.JSON_TYPE
 
 

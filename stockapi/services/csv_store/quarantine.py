@@ -15,6 +15,7 @@ from typing import Final
 from stockapi.config import Settings
 from stockapi.errors import CsvError
 from stockapi.formats.csv_format import DamagedLine
+from stockapi.formats.csv_tables import no_formula
 from stockapi.machine import open_regular
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
@@ -32,7 +33,6 @@ FILE_NAME: Final = "quarantine.csv"
 _HEADER: Final = ("seen_at", "source", "line", "reason", "text")
 _LONGEST_LINE_BYTES: Final = 1 << 16
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Memory:
@@ -158,9 +158,5 @@ def _encode(rows: Sequence[Sequence[object]]) -> bytes:
 
 
 def _text(cell: str) -> str:
-    """The text on one line, and never a formula.
-
-    A spreadsheet evaluates a cell that begins like a formula. With an apostrophe before it, the cell is text.
-    """
-    apostrophe = "'" if cell.startswith(_FORMULA_STARTS) else ""
-    return apostrophe + cell.replace("\r", "\\r").replace("\n", "\\n")
+    """The text on one line, and never a formula."""
+    return no_formula(cell).replace("\r", "\\r").replace("\n", "\\n")

@@ -34,6 +34,7 @@ AGGREGATION = "stockapi.services.data_store.store.aggregate"
 JSON_TEXT = "stockapi.api.http.responses.json_rows"
 COLUMN_TEXT = "stockapi.api.http.responses.json_numbers"
 CSV_TEXT = "stockapi.formats.csv_answers.fast_rows"
+ARROW_BYTES = "stockapi.formats.arrow_answers.batch"
 GAPS = "stockapi.services.data_store.coverage.market_of"
 RANKING = "stockapi.api.routes.analysis.rank"
 SCORES = "stockapi.api.routes.analysis.ma_scores_by_sector"
@@ -46,6 +47,7 @@ REQUESTS = [
     pytest.param("/tickers?limit=450&mode=all&shape=columns", (BLOCKS, COLUMN_TEXT), id="two markets, columns"),
     pytest.param(f"{OLD_DAYS}&format=csv", (BLOCKS, CSV_TEXT), id="SQLite, CSV text"),
     pytest.param(f"{OLD_DAYS}&format=ndjson", (BLOCKS, JSON_TEXT), id="SQLite, lines"),
+    pytest.param(f"{OLD_DAYS}&format=arrow", (BLOCKS, ARROW_BYTES), id="SQLite, Arrow"),
     pytest.param(f"{OLD_DAYS}&cache=false", (CSV_FILE, JSON_TEXT), id="CSV files, rendering"),
     pytest.param(
         "/tickers?interval=1W&cache=false", (CSV_FILE, AGGREGATION, JSON_TEXT), id="CSV files, Python, rendering"
