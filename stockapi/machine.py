@@ -1,12 +1,14 @@
 """What the machine gives: files that are files, and memory."""
 
 import errno
+import json
 import os
 import resource
 import stat
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
@@ -34,6 +36,17 @@ def read_regular(path: Path) -> bytes:
     """
     with open(open_regular(path), "rb") as file:
         return file.read()
+
+
+def parse_json(text: str | bytes, **how: Any) -> Any:
+    """As `json.loads`, with the same options.
+
+    :raises ValueError: when it is not JSON, or nested more deeply than Python reads it.
+    """
+    try:
+        return json.loads(text, **how)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
 
 
 @cache

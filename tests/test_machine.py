@@ -16,6 +16,7 @@ from stockapi.models import Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import Window
 from stockapi.services.csv_store.journal import journal_path
+from stockapi.services.upkeep.changes import finish_change
 from stockapi.services.upkeep.reconcile import reconcile_out_of_step
 from stockapi.services.writer_lock import writer_lock, writer_of
 from tests.support.stores import NOW, MakeStores, Stores, environment, make_bars
@@ -104,6 +105,23 @@ def test_a_pipe_for_what_is_known_of_the_series_counts_as_empty_and_is_replaced(
     stores.asked.record(VCB, (10, 20), now)
     assert list(stores.asked.spans(VCB, now)) == [(10, 20)]
     assert stores.turns.in_turn(Mode.VN, "daily", [VCB]) == [VCB]
+
+
+DEEP = "[" * 100_000
+
+
+def test_a_file_that_is_nested_deeply_is_damaged_like_any_other(stores: Stores) -> None:
+    directory = stores.settings.data_dir(Mode.VN)
+    for name in ("closed.json", "names.json", "change.json"):
+        (directory / name).write_text(DEEP)
+    assert not stores.closings.of(Mode.VN, Interval.DAILY)
+    with pytest.raises(CsvError, match=r"names\.json"):
+        stores.renames.of(Mode.VN)
+    with pytest.raises(CsvError, match=r"change\.json"):
+        finish_change(stores, Mode.VN, NOW)
+    with writer_lock(stores.settings, [Mode.VN]):
+        (directory / ".writer.lock").write_text(DEEP)
+        assert writer_of(stores.settings, Mode.VN) == "unknown"
 
 
 def test_a_start_goes_on_with_the_others(stores: Stores) -> None:

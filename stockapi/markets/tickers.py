@@ -13,7 +13,6 @@ among the ranked: their chart is a line.
 A file of a setting is read again at each call, in about 400 microseconds. So a change of the file has effect at once.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from stockapi.errors import ConfigError
-from stockapi.machine import read_regular
+from stockapi.machine import parse_json, read_regular
 from stockapi.markets import market_of
 from stockapi.markets.listings import listing, listings
 from stockapi.models.mode import Mode
@@ -147,7 +146,7 @@ def read_json(file: Path) -> Any:
     """
     text = read_regular(file).decode("utf-8-sig")
     # Editors on Windows write a byte order mark at the start of UTF-8 files.
-    return json.loads(text, object_pairs_hook=_unique_keys)
+    return parse_json(text, object_pairs_hook=_unique_keys)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

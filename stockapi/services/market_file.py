@@ -9,7 +9,7 @@ from typing import Any
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError
-from stockapi.machine import read_regular
+from stockapi.machine import parse_json, read_regular
 from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.durable import FileState, csv_errors, make_directory, replace_file
@@ -89,7 +89,7 @@ class MarketFile:
 
 def _parsed(data: bytes) -> Content:
     """:raises ValueError: when it is not of that form."""
-    content = json.loads(data)
+    content = parse_json(data)
     if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.values()):
         raise ValueError("it is no object of objects")
     return content

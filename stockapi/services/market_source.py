@@ -13,7 +13,7 @@ from typing import Final
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError, ForeignSourceError, SqliteError
-from stockapi.machine import read_regular
+from stockapi.machine import parse_json, read_regular
 from stockapi.markets import market_of
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
@@ -107,7 +107,7 @@ def _in_file(settings: Settings, mode: Mode) -> str | None:
 
 def _parsed(path: Path, data: bytes) -> str:
     try:
-        name = json.loads(data)["source"]
+        name = parse_json(data)["source"]
     except (ValueError, LookupError, TypeError):
         name = None
     if not isinstance(name, str) or not name:

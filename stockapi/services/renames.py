@@ -18,7 +18,7 @@ from typing import Final
 
 from stockapi.config import Settings
 from stockapi.errors import CsvError
-from stockapi.machine import read_regular
+from stockapi.machine import parse_json, read_regular
 from stockapi.markets.listings import former_symbols
 from stockapi.markets.tickers import groups_for
 from stockapi.models.mode import Mode
@@ -126,7 +126,7 @@ class Renames:
 
 def _parsed(path: Path, data: bytes) -> Names:
     try:
-        value = json.loads(data)
+        value = parse_json(data)
         names = Names(
             _symbols(value.get("renamed", {})), {k: _symbols(v) for k, v in value.get("at_source", {}).items()}
         )

@@ -14,7 +14,7 @@ from typing import Final
 from stockapi.clock import utc_now
 from stockapi.config import Settings
 from stockapi.errors import CsvError, WriterLockedError
-from stockapi.machine import open_regular
+from stockapi.machine import open_regular, parse_json
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import csv_errors, make_directory, open_locked_by_us, try_lock
@@ -130,7 +130,7 @@ def _leave_note(descriptor: int, now: datetime) -> None:
 def _holder(descriptor: int) -> str:
     """The process that holds the lock, in one line, from the note in the file; "unknown" when it is not written yet."""
     try:
-        note = json.loads(os.pread(descriptor, _MAX_NOTE_BYTES, 0))
+        note = parse_json(os.pread(descriptor, _MAX_NOTE_BYTES, 0))
         return f"pid {note['pid']}, {' '.join(note['command'].split())}, since {note['started_at']}"
     except (ValueError, LookupError, TypeError, AttributeError):
         return "unknown"

@@ -171,6 +171,7 @@ def refusal(variable: str, file: Path) -> str:
         ('["HPG"]', "it is not an object, or an empty one"),
         ("{}", "it is not an object, or an empty one"),
         ("null", "it is not an object, or an empty one"),
+        ("[" * 100_000, "it is nested too deeply"),
         ('{"THEP": "HPG"}', "group 'THEP' is not an array, or an empty one"),
         ('{"THEP": []}', "group 'THEP' is not an array, or an empty one"),
         ('{"THEP": {"HPG": 1}}', "group 'THEP' is not an array, or an empty one"),

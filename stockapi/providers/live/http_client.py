@@ -5,7 +5,6 @@ would replace our `Authorization`. Redirects are not followed: no source needs t
 would send the key there.
 """
 
-import json
 import math
 import os
 import threading
@@ -30,6 +29,7 @@ from stockapi.errors import (
     ProviderUnavailableError,
     RateLimitedError,
 )
+from stockapi.machine import parse_json
 from stockapi.providers.live.rate_limiter import RateLimiter
 from stockapi.providers.live.timing import Timing
 
@@ -70,8 +70,8 @@ class Answer:
         :raises BadPayloadError: when the body is not complete JSON.
         """
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as exc:
+            return parse_json(self.body)
+        except ValueError as exc:
             raise BadPayloadError(f"{self.about}: answered {self.status} with {len(self.body)} bytes, no JSON") from exc
 
     def require_ok(self) -> None:

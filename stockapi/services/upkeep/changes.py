@@ -16,7 +16,7 @@ from typing import Final
 
 from stockapi.errors import CsvError, SqliteError, StoreError
 from stockapi.formats.csv_format import HEADER, format_rows
-from stockapi.machine import read_regular
+from stockapi.machine import parse_json, read_regular
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
@@ -218,7 +218,7 @@ def _encode(change: Change) -> bytes:
 def _decode(path: Path, data: bytes) -> Change:
     """:raises CsvError: when the text was not written by `_encode`."""
     try:
-        value = json.loads(data)
+        value = parse_json(data)
         if "rename" in value:
             change: Change = Renaming(value["rename"], value["to"])
         else:
