@@ -32,7 +32,8 @@ ENV PATH=/opt/stockapi/bin:$PATH \
     CRYPTO_DATABASE_PATH=/data/crypto_data.db \
     MARKET_DATA_DIR=/data/market_data \
     CRYPTO_DATA_DIR=/data/crypto_data
-USER stockapi
+# By its number, so that a cluster can see that it is not root.
+USER 10001:10001
 VOLUME /data
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

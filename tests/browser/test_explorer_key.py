@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import DESKTOP
 from tests.support.server import Server, running_server
 
+pytestmark = pytest.mark.long
+
 KEY = "an-explorer-key"
 
 

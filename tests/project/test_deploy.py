@@ -237,8 +237,9 @@ def healthcheck() -> str:
 
 
 def test_the_image_runs_as_nobody_else_and_asks_itself() -> None:
-    (user,) = re.findall(r"^USER (.+)", text_of("Dockerfile"), re.MULTILINE)
-    assert f"useradd --uid 10001 --gid {user}" in text_of("Dockerfile")
+    assert re.findall(r"^USER (.+)", text_of("Dockerfile"), re.MULTILINE) == ["10001:10001"]
+    assert "groupadd --gid 10001 stockapi" in text_of("Dockerfile")
+    assert "useradd --uid 10001 --gid stockapi" in text_of("Dockerfile")
     assert "http://127.0.0.1:" in healthcheck()
 
 
@@ -254,6 +255,7 @@ def test_what_the_image_copies_is_sent_to_the_build() -> None:
     assert [name for name in copied() if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.long
 def test_what_the_image_has_is_enough(tmp_path: Path) -> None:
     """The application and the worker start with that alone, in its directories."""
     image, data = tmp_path / "image", tmp_path / "data"

@@ -275,9 +275,11 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
             HTTPStatus.INTERNAL_SERVER_ERROR,
         )
         is_ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
+        # gunicorn quotes the line that it cannot parse, and that line may have the key of a client.
+        error = str(exc) if is_ours else type(exc).__name__
         logger.log(
             logging.ERROR if is_ours else logging.INFO,
-            key_values(client=addr[0] if addr else "-", status=int(status), error=str(exc)),
+            key_values(client=addr[0] if addr else "-", status=int(status), error=error),
             exc_info=exc if is_ours else None,
         )
         with suppress(OSError):  # the client has gone
