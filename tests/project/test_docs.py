@@ -15,7 +15,7 @@ from tests.support.server import ROOT
 FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
 SETTING_ROW = re.compile(r"^\| *`([A-Z][A-Z0-9_]*)` *\|([^|]*)\|", re.MULTILINE)
 EMPTY = "(empty)"
-MAKE_COMMAND = re.compile(r"(?:`|^ {4,}|^\$ )make ([a-z]+)", re.MULTILINE)
+MAKE_COMMAND = re.compile(r"(?:`|^ {4,}|^\$ )make ([a-z-]+)", re.MULTILINE)
 LINK = re.compile(r"\]\(<?([^()<>\s]+)>?(?: \"[^\"]*\")?\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 # Folders that exist on the author's machine only.
@@ -134,7 +134,7 @@ def test_every_command_is_documented(app: Flask, text: str) -> None:
 
 
 def test_every_target_of_make_that_is_mentioned_exists(text: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     mentioned = set(MAKE_COMMAND.findall(text))
     assert {"run", "test"} <= mentioned
     assert mentioned <= targets
