@@ -10,7 +10,19 @@ from stockapi.api.http import access, admission, compression, error_handlers, he
 from stockapi.api.openapi import document
 from stockapi.api.openapi.operations import OPEN_ROUTES, OPERATOR_ROUTES
 from stockapi.api.pages import assets, docs, explorer
-from stockapi.api.routes import adjustments, calendar, coverage, groups, health, snapshot, start, symbols, tickers, udf
+from stockapi.api.routes import (
+    adjustments,
+    calendar,
+    coverage,
+    groups,
+    health,
+    mcp,
+    snapshot,
+    start,
+    symbols,
+    tickers,
+    udf,
+)
 from stockapi.api.routes import analysis as analysis_routes
 from stockapi.clock import utc_now
 from stockapi.config import Settings
@@ -53,7 +65,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     compression.install(app)
     assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.LIBRARY, explorer.OWN)
     bars = (tickers, snapshot, symbols, groups, coverage, adjustments, calendar, analysis_routes, udf)
-    answering = (*bars, health, start, metrics)
+    answering = (*bars, mcp, health, start, metrics)
     for module in (*answering, document, docs, explorer, assets):
         app.register_blueprint(module.blueprint)
     admission.install(app, settings.max_heavy_queries)

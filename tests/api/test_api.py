@@ -339,7 +339,7 @@ def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
         "error": "there is nothing at this path; "
         "allowed: /, /adjustments, /analysis/ma-scores-by-sector, /analysis/rrg, /analysis/top-performers, "
         "/analysis/volume-profile, "
-        "/calendar, /clock, /docs, /explorer, /health, /livez, /metrics, /openapi.json, /readyz, "
+        "/calendar, /clock, /docs, /explorer, /health, /livez, /llms.txt, /mcp, /metrics, /openapi.json, /readyz, "
         "/tickers, /tickers/coverage, /tickers/group, /tickers/info, /tickers/name, /tickers/names, /tickers/search, "
         "/tickers/snapshot, "
         "/udf/config, /udf/history, /udf/quotes, /udf/search, /udf/symbols, /udf/time"

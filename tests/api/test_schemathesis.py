@@ -132,7 +132,7 @@ def answered(
 
 
 def undocumented_headers(case: Case, answer: schemathesis.Response) -> list[str]:
-    described = DOCUMENT["paths"][case.operation.path]["get"]["responses"][str(answer.status_code)]
+    described = DOCUMENT["paths"][case.operation.path][case.method.lower()]["responses"][str(answer.status_code)]
     if "$ref" in described:
         described = DOCUMENT["components"]["responses"][described["$ref"].rpartition("/")[2]]
     known = {name.lower() for name in (*HEADERS_OF_ALL, *described.get("headers", ()))}

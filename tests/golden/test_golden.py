@@ -84,7 +84,8 @@ def test_every_path_and_parameter_of_the_api_is_asked(stores: Path) -> None:
     promised = {
         (path, parameter["name"])
         for path, operations in paths.items()
-        for parameter in [*operations["get"].get("parameters", []), {"name": "", "in": "query"}]
+        for operation in operations.values()
+        for parameter in [*operation.get("parameters", []), {"name": "", "in": "query"}]
         if parameter["in"] == "query"
     }
     urls = [urlsplit(request.url) for section in SECTIONS.values() for request in section.requests]

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from flask import Flask, Response
 from flask_cors import CORS
+
+from stockapi.api.http.responses import MCP_PATH
 
 EXPOSED_HEADERS = ("ETag", "X-Data-Source", "X-Renamed", "Retry-After")
 _PREFLIGHT_MAX_AGE_S = 600
@@ -31,7 +34,7 @@ def install(app: Flask, cors_origins: Sequence[str], further_headers: Sequence[s
         app,
         origins="*" if is_open else [_pattern(origin) for origin in cors_origins],
         send_wildcard=is_open,
-        methods=["GET", "HEAD", "OPTIONS"],
+        resources={MCP_PATH: {"methods": ["POST", "OPTIONS"]}, r"/.*": {"methods": ["GET", "HEAD", "OPTIONS"]}},
         expose_headers=[*EXPOSED_HEADERS, *further_headers],
         max_age=_PREFLIGHT_MAX_AGE_S,
         vary_header=False,
@@ -40,6 +43,12 @@ def install(app: Flask, cors_origins: Sequence[str], further_headers: Sequence[s
         app.after_request(_vary_by_origin)
 
 
+def is_allowed_origin(origin: str, cors_origins: Sequence[str]) -> bool:
+    """Whether a page of this origin may read answers. `cors_origins`: as in `install`."""
+    return any(each == "*" or _pattern(each).match(origin) for each in cors_origins)
+
+
+@cache
 def _pattern(origin: str) -> re.Pattern[str]:
     """The origins of a setting: `*.` stands for one or more names of hosts, `:*` for any port, or none."""
     text = re.escape(origin.removesuffix(":*")).replace(r"\*\.", r"(?:[a-z0-9-]+\.)+")

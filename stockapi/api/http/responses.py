@@ -27,6 +27,10 @@ NDJSON_TYPE = "application/x-ndjson"
 CSV_TYPE = "text/csv; charset=utf-8"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 UDF_PREFIX: Final = "/udf/"
+MCP_PATH: Final = "/mcp"
+RPC_INVALID_REQUEST: Final = -32600
+RPC_INTERNAL_ERROR: Final = -32603
+"""Codes of JSON-RPC."""
 
 _WORTH_SENDING_BYTES: Final = 16_384
 """Each piece of a body is sent separately. Sending a piece takes as long as copying this number of bytes."""
@@ -192,6 +196,10 @@ def uncached_json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response
 
 
 def error(status: HTTPStatus, text: str) -> Response:
-    """An error. All errors have this form, but for those of the UDF protocol, which has its own."""
-    is_udf = request.path.startswith(UDF_PREFIX)
-    return uncached_json({"s": "error", "errmsg": text} if is_udf else {"error": text}, status)
+    """An error. All errors have this form, but for those of the two protocols that have their own."""
+    if request.path.startswith(UDF_PREFIX):
+        return uncached_json({"s": "error", "errmsg": text}, status)
+    if request.path.rstrip("/") == MCP_PATH:
+        code = RPC_INTERNAL_ERROR if status is HTTPStatus.INTERNAL_SERVER_ERROR else RPC_INVALID_REQUEST
+        return uncached_json({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": text}}, status)
+    return uncached_json({"error": text}, status)

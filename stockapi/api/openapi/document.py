@@ -1,7 +1,7 @@
 """GET /openapi.json: the API in OpenAPI 3.1, made from `operations` and their marshmallow schemas."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -19,7 +19,8 @@ from stockapi.api.http.access import UNPROTECTED, Protection
 from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
 from stockapi.api.http.path_prefix import path_prefix
 from stockapi.api.openapi.answers import BarColumnsSchema, BarSchema, ErrorSchema
-from stockapi.api.openapi.operation import Content, Operation
+from stockapi.api.openapi.mcp_operations import RPC_ERRORS, RpcErrorSchema
+from stockapi.api.openapi.operation import Content, ErrorForm, Operation
 from stockapi.api.openapi.operations import OPERATIONS
 from stockapi.api.openapi.protection import protect
 from stockapi.api.openapi.udf_answers import UdfErrorSchema
@@ -36,10 +37,11 @@ _DESCRIPTION = """\
 OHLCV bars of {instruments}, with moving averages and their scores.
 [Explorer]({prefix}/explorer) is a page to look at them.
 
-* Every route answers `GET` and `HEAD`; another method is a 405 whose `Allow` names those there are.
+* Every route answers `GET` and `HEAD`, but `/mcp` only `POST`; another method is a 405 whose `Allow` names those \
+there are.
 * Times are UTC. Prices are {prices}; indices are in points.
 * Every error is `{{"error": "<what was wrong, what is allowed>"}}`, under `/udf/` \
-`{{"s": "error", "errmsg": "<the same>"}}`. A parameter given more than once \
+`{{"s": "error", "errmsg": "<the same>"}}`, of `/mcp` one of JSON-RPC. A parameter given more than once \
 (other than a list), or with a value that is not allowed, is a 400; one without a value is absent; one that nobody \
 knows is ignored, unless its name is almost that of a known one (`symbols`, `start`): that is a 400, too.
 * `ETag` and `If-None-Match` save a download; `gzip`, `br` and `zstd` make it small.
@@ -123,6 +125,14 @@ _ERRORS_OF_ALL: Final = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
 )
+_ERROR_FORMS: Final[Mapping[ErrorForm, tuple[type[Schema], Callable[[str], Mapping[str, object]]]]] = {
+    ErrorForm.PLAIN: (ErrorSchema, lambda text: {"error": text}),
+    ErrorForm.UDF: (UdfErrorSchema, lambda text: {"s": "error", "errmsg": text}),
+    ErrorForm.RPC: (
+        RpcErrorSchema,
+        lambda text: {"jsonrpc": "2.0", "id": None, "error": {"code": responses.RPC_INVALID_REQUEST, "message": text}},
+    ),
+}
 _BEFORE_ROUTING: Final = (HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 """The errors of the server in front of the application: they have one form for all paths."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -174,11 +184,11 @@ def document(markets: Markets = EVERY_MARKET, prefix: str = "", protection: Prot
         spec.tag({"name": name, "description": description})
     for name, header in _HEADERS.items():
         spec.components.header(name, dict(header))
-    errors = {(status, _is_udf(each, status)) for each in OPERATIONS for status in _statuses(each)}
-    for status, is_udf in sorted(errors):
-        spec.components.response(_name(status, is_udf=is_udf), _error(status, converter, market, is_udf=is_udf))
+    errors = {(status, _form(each, status)) for each in OPERATIONS for status in _statuses(each)}
+    for status, form in sorted(errors, key=lambda each: (each[0], each[1].value)):
+        spec.components.response(_name(status, form), _error(status, form, converter, market))
     for operation in OPERATIONS:
-        spec.path(openapi_path(operation), operations={"get": _operation(operation, converter, markets)})
+        spec.path(openapi_path(operation), operations={operation.method: _operation(operation, converter, markets)})
     described: dict[str, Any] = spec.to_dict()
     for of_bars in (BarSchema, BarColumnsSchema):
         fields = described["components"]["schemas"][of_bars.__name__.removesuffix("Schema")]["properties"]
@@ -208,8 +218,16 @@ def _operation(operation: Operation, converter: OpenAPIConverter, markets: Marke
         "summary": operation.summary,
         "description": operation.description,
         "parameters": _parameters(operation, converter, markets),
+        **_request_body(operation),
         "responses": _responses(operation, converter, market_of(markets[0])),
     }
+
+
+def _request_body(operation: Operation) -> dict[str, Any]:
+    if operation.body is None:
+        return {}
+    schema, example = operation.body
+    return {"requestBody": {"required": True, "content": {responses.JSON_TYPE: {"schema": schema, "example": example}}}}
 
 
 def _parameters(operation: Operation, converter: OpenAPIConverter, markets: Markets) -> list[dict[str, Any]]:
@@ -245,8 +263,10 @@ def _responses(operation: Operation, converter: OpenAPIConverter, market: Market
             "description": operation.redirect,
             "headers": _header_references("Cache-Control", "Location"),
         }
+    if operation.accepted:
+        described["202"] = {"description": operation.accepted, "headers": _header_references("Cache-Control")}
     for status in sorted(_statuses(operation)):
-        reference = f"#/components/responses/{_name(status, is_udf=_is_udf(operation, status))}"
+        reference = f"#/components/responses/{_name(status, _form(operation, status))}"
         described[str(status.value)] = {"$ref": reference}
     return described
 
@@ -276,25 +296,25 @@ def _resolved(schema: Any, converter: OpenAPIConverter) -> Any:
     return schema
 
 
-def _name(status: HTTPStatus, *, is_udf: bool) -> str:
+def _name(status: HTTPStatus, form: ErrorForm) -> str:
     """The name of the component. It has no phrase, because the phrases of Python 3.13 and 3.11 differ."""
-    return f"{'Udf' if is_udf else ''}Error{status.value}"
+    return f"{form.value}Error{status.value}"
 
 
-def _is_udf(operation: Operation, status: HTTPStatus) -> bool:
-    """Whether this error of the route has the form of the UDF protocol."""
-    return operation.is_udf and status not in _BEFORE_ROUTING
+def _form(operation: Operation, status: HTTPStatus) -> ErrorForm:
+    """The form of this error of the route."""
+    return ErrorForm.PLAIN if status in _BEFORE_ROUTING else operation.error_form
 
 
-def _error(status: HTTPStatus, converter: OpenAPIConverter, market: Market, *, is_udf: bool) -> dict[str, Any]:
-    description, text = _ERRORS[status]
+def _error(status: HTTPStatus, form: ErrorForm, converter: OpenAPIConverter, market: Market) -> dict[str, Any]:
+    description, text = (_ERRORS | RPC_ERRORS)[status] if form is ErrorForm.RPC else _ERRORS[status]
     text = text.format(symbol=market.sample_symbols[0], mode=market.mode.value)
     headers = {"headers": _header_references("Retry-After")} if status in RETRIED else {}
-    schema, sample = (UdfErrorSchema, {"s": "error", "errmsg": text}) if is_udf else (ErrorSchema, {"error": text})
+    schema, sample = _ERROR_FORMS[form]
     return {
         "description": description,
         **headers,
-        "content": _content({responses.JSON_TYPE: schema}, converter, sample),
+        "content": _content({responses.JSON_TYPE: schema}, converter, sample(text)),
     }
 
 

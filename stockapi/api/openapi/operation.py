@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -26,19 +27,27 @@ BAR_ERRORS: Final = (
 )
 
 
+class ErrorForm(Enum):
+    """The form of the errors of a route. The value begins the names of their components."""
+
+    PLAIN = ""
+    UDF = "Udf"
+    RPC = "Rpc"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A GET route, its 200 and its errors.
+    """A route with one method, its 200 and its errors.
 
     `path`: the rule of the application, with `<name>` for a variable part.
+    `body`: of a request of another method than `get`: its schema, and an example.
     `answer`: the description of the 200. `content`: its body.
     `example`: values of parameters that make a useful request; /docs fills them in.
     `sample`: an example of the first body in `content`. Both are those of the default market.
-    `redirect`: the description of the 302, if there is one.
+    `redirect`, `accepted`: the descriptions of the 302 and of the 202, if there is one.
     `headers`: the names of the further header components of the 200.
     `is_conditional`: the answer has an ETag, and If-None-Match gives 304. Otherwise the answer must not be stored.
     `errors`: the further errors of this route. Every route has some, and a route with a query has 400.
-    `is_udf`: errors have the form of the UDF protocol.
     `is_open`: it never needs a key, and its requests are not counted.
     `is_for_operators`: it needs an operator's key, when there are any.
     """
@@ -49,6 +58,8 @@ class Operation:
     description: str
     answer: str
     content: Content
+    method: str = "get"
+    body: tuple[JsonSchema, JsonSchema] | None = None
     query: type[QuerySchema] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     example: Example = lambda _: {}
@@ -56,10 +67,11 @@ class Operation:
     headers: tuple[str, ...] = ()
     is_conditional: bool = True
     redirect: str = ""
+    accepted: str = ""
     errors: tuple[HTTPStatus, ...] = ()
-    is_udf: bool = False
     is_open: bool = False
     is_for_operators: bool = False
+    error_form: ErrorForm = ErrorForm.PLAIN
 
 
 def table(rows: str, columns: Sequence[str]) -> JsonSchema:

@@ -13,6 +13,7 @@ from typing import Final
 from stockapi.api.http import responses
 from stockapi.api.openapi import analysis_answers
 from stockapi.api.openapi import answers as answers
+from stockapi.api.openapi.mcp_operations import MCP
 from stockapi.api.openapi.operation import BAR_ERRORS, CSV, JSON, TEXT, Operation, by_symbol, table
 from stockapi.api.openapi.udf_operations import UDF
 from stockapi.api.pages import docs
@@ -345,6 +346,15 @@ _PAGES: Final = (
         redirect="To `/explorer`, with `Accept: text/html`.",
     ),
     Operation(
+        path="/llms.txt",
+        is_open=True,
+        tag="Pages",
+        summary="The same for language models",
+        description="Short Markdown: what there is to ask for, and where it is described.",
+        answer="The text.",
+        content={"text/plain": TEXT},
+    ),
+    Operation(
         path="/openapi.json",
         is_open=True,
         tag="Pages",
@@ -389,7 +399,7 @@ _PAGES: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_BARS, *_ANALYSES, *UDF, *_SERVICE, *_PAGES)
+OPERATIONS: Final = (*_BARS, *_ANALYSES, *UDF, MCP, *_SERVICE, *_PAGES)
 
 OPEN_ROUTES: Final = frozenset(each.path for each in OPERATIONS if each.is_open)
 OPERATOR_ROUTES: Final = frozenset(each.path for each in OPERATIONS if each.is_for_operators)

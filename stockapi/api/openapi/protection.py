@@ -33,7 +33,7 @@ def protect(document: dict[str, Any], operations: Mapping[str, Operation], prote
     _add_components(document["components"], protection)
     for path, operation in operations.items():
         if not operation.is_open:
-            _protect_operation(document["paths"][path]["get"], operation, protection)
+            _protect_operation(document["paths"][path][operation.method], operation, protection)
 
 
 def _add_components(components: dict[str, Any], protection: Protection) -> None:
@@ -62,7 +62,7 @@ def _protect_operation(described: dict[str, Any], operation: Operation, protecti
 
 
 def _refusal(operation: Operation, description: str, header: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{'UdfError' if operation.is_udf else 'Error'}"}
+    schema = {"$ref": f"#/components/schemas/{operation.error_form.value}Error"}
     content = {"application/json": {"schema": schema}}
     return {"description": description, "headers": _references([header]), "content": content}
 

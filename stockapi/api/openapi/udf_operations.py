@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from stockapi.api.openapi import udf_answers as answers
-from stockapi.api.openapi.operation import BAR_ERRORS, JSON, TEXT, Operation
+from stockapi.api.openapi.operation import BAR_ERRORS, JSON, TEXT, ErrorForm, Operation
 from stockapi.api.queries import udf_schemas
 
 _NUMBERS: Final = {"type": "array", "items": {"type": "number"}}
@@ -37,7 +37,7 @@ UDF: Final = (
         description="Resolutions, exchanges and types of symbols.",
         answer="The configuration.",
         content={JSON: {"type": "object"}},
-        is_udf=True,
+        error_form=ErrorForm.UDF,
     ),
     Operation(
         path="/udf/time",
@@ -47,7 +47,7 @@ UDF: Final = (
         answer="The time as plain text.",
         content={"text/plain": TEXT},
         is_conditional=False,
-        is_udf=True,
+        error_form=ErrorForm.UDF,
     ),
     Operation(
         path="/udf/symbols",
@@ -62,7 +62,7 @@ UDF: Final = (
         example=lambda market: {"symbol": market.sample_symbols[0]},
         headers=("X-Data-Source",),
         errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
-        is_udf=True,
+        error_form=ErrorForm.UDF,
     ),
     Operation(
         path="/udf/search",
@@ -74,7 +74,7 @@ UDF: Final = (
         content={JSON: {"type": "array", "items": answers.UdfFoundSchema}},
         example=lambda market: {"query": market.sample_symbols[0]},
         errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
-        is_udf=True,
+        error_form=ErrorForm.UDF,
     ),
     Operation(
         path="/udf/history",
@@ -99,7 +99,7 @@ UDF: Final = (
         },
         headers=("X-Data-Source",),
         errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
-        is_udf=True,
+        error_form=ErrorForm.UDF,
     ),
     Operation(
         path="/udf/quotes",
@@ -112,6 +112,6 @@ UDF: Final = (
         example=lambda market: {"symbols": list(market.sample_symbols)},
         headers=("X-Data-Source",),
         errors=BAR_ERRORS,
-        is_udf=True,
+        error_form=ErrorForm.UDF,
     ),
 )

@@ -27,6 +27,7 @@ from stockapi.api.server.abandoned import client_has_gone
 from stockapi.api.server.connection_counts import ConnectionCounts
 from stockapi.api.server.freed_memory import give_back
 from stockapi.api.server.paced_socket import PacedSocket, SlowReaderError
+from stockapi.api.server.request_bodies import END_OF_HEAD, MAX_BODY_BYTES, has_come
 from stockapi.logs import LineFormatter, PatientHandler, key_values
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,6 @@ _TELL_AGAIN_AFTER_S = 60.0
 _LEAVE_TO_OTHERS_S = 0.0005
 """The seconds that a process leaves a new connection to processes that have fewer connections."""
 
-_END_OF_HEAD = b"\r\n\r\n"
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?", re.ASCII)
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
@@ -75,8 +75,8 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
 
     * gunicorn gives each new connection a thread. It waits for the first byte, and then without limit for the rest of
       the request. With 2 x 4 threads, 40 silent connections (browsers open such) delayed a request by 45 seconds, and 8
-      incomplete requests stopped the service. Here a request gets a thread when its head is complete. Until then it
-      waits in the poller, at most `keepalive` seconds.
+      incomplete requests stopped the service. Here a request gets a thread when its head is complete, and its body,
+      too, if that is read. Until then it waits in the poller, at most `keepalive` seconds.
     * gunicorn's only accepting thread waits up to 2 seconds until a client closes a finished connection. 10 clients
       that did not close delayed all others by 20 seconds. Here the poller waits for that too.
     * gunicorn waits without limit for a client that reads a byte now and then. Here it must read at a minimum rate.
@@ -236,19 +236,20 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
 
     def _is_ready(self, conn: Any) -> bool:
-        """Whether a thread can read the head, or find that it is invalid, without waiting for the client."""
+        """Whether a thread can read the request, or find that it is invalid, without waiting for the client."""
         begun = conn.parser.unreader.buf.getvalue() if conn.parser else b""
         try:
-            arrived = conn.sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            arrived = conn.sock.recv(MAX_HEAD_BYTES + MAX_BODY_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             # It is readable, but has no more bytes than at the last look: the client sends no more.
             has_ended = len(arrived) == getattr(conn, "bytes_seen", 0)
         except BlockingIOError:
             arrived, has_ended = b"", False
         except OSError:
             arrived, has_ended = b"", True
-        head = begun + arrived
-        conn.has_large_head = len(head) >= MAX_HEAD_BYTES and b"\r\n" in head and _END_OF_HEAD not in head
-        if has_ended or self._can_be_parsed(head):
+        request = begun + arrived
+        head = request[:MAX_HEAD_BYTES]
+        conn.has_large_head = len(head) >= MAX_HEAD_BYTES and b"\r\n" in head and END_OF_HEAD not in head
+        if has_ended or (self._can_be_parsed(head) and (END_OF_HEAD not in head or has_come(request))):
             conn.data_ready = True
             _wake_at(conn.sock, 1)
             conn.bytes_seen = 0
@@ -262,7 +263,7 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type hin
     def _can_be_parsed(self, head: bytes) -> bool:
         """Whether the head is complete, or already invalid."""
         return (
-            _END_OF_HEAD in head
+            END_OF_HEAD in head
             or len(head) >= MAX_HEAD_BYTES
             or (len(head) > self.cfg.limit_request_line + 2 and b"\r\n" not in head[2:])
             or _BARE_LINE_FEED.search(head) is not None

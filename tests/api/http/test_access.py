@@ -404,7 +404,7 @@ def test_the_document_says_what_is_asked_for(
 ) -> None:
     client = client_of(tmp_path, RATE_LIMIT_PER_MINUTE=limit, **only(files, *names))
     document: dict[str, Any] = client.get("/openapi.json").json or {}
-    operations = {path: each["get"] for path, each in document["paths"].items()}
+    operations = {path: operation for path, each in document["paths"].items() for operation in each.values()}
     assert {path for path, each in operations.items() if "security" in each} == secured
     assert {path for path, each in operations.items() if "401" in each["responses"]} == secured
     assert ("securitySchemes" in document["components"]) is bool(secured)

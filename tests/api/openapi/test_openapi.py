@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from stockapi import create_app
 from stockapi.api.http.access import UNPROTECTED
 from stockapi.api.openapi import document as openapi
+from stockapi.api.openapi.operation import ErrorForm
 from stockapi.api.openapi.operations import OPERATIONS, Operation
 from stockapi.api.queries import analysis_schemas, reference_schemas, schemas, udf_schemas
 from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
@@ -40,7 +41,7 @@ def document() -> dict[str, Any]:
 
 
 def described(document: dict[str, Any], operation: Operation) -> dict[str, Any]:
-    found: dict[str, Any] = document["paths"][openapi.openapi_path(operation)]["get"]
+    found: dict[str, Any] = document["paths"][openapi.openapi_path(operation)][operation.method]
     return found
 
 
@@ -93,7 +94,8 @@ def path_of(operation: Operation) -> str:
 
 def ask(client: FlaskClient, operation: Operation, example: dict[str, object]) -> Any:
     query = {name: value for name, value in example.items() if name not in operation.path_parameters}
-    return client.get(path_of(operation), query_string=query)
+    body = None if operation.body is None else operation.body[1]
+    return client.open(path_of(operation), method=operation.method.upper(), query_string=query, json=body)
 
 
 # What is in it
@@ -129,7 +131,7 @@ def test_it_has_every_parameter(document: dict[str, Any], operation: Operation) 
 def test_the_route_parses_what_the_document_says_it_does(client: FlaskClient, operation: Operation, name: str) -> None:
     answer = ask(client, operation, example_of(operation) | {name: ["x" * 100, "y"]})
     assert answer.status_code == 400
-    error = answer.json["errmsg" if operation.is_udf else "error"]
+    error = answer.json["errmsg" if operation.error_form is ErrorForm.UDF else "error"]
     assert re.search(rf"(^|; ){name} ('x|is given 2 times)", error)
 
 
@@ -161,14 +163,15 @@ def test_every_route_is_described_in_full(document: dict[str, Any], operation: O
     assert all(shown[key] for key in ("operationId", "tags", "summary", "description"))
     assert {"200", "414", "431", "500"} <= shown["responses"].keys()
     assert ("304" in shown["responses"]) is operation.is_conditional
-    assert ("400" in shown["responses"]) is (operation.query is not None)
+    assert ("400" in shown["responses"]) is (operation.query is not None or operation.body is not None)
+    assert ("requestBody" in shown) is (operation.body is not None) is (operation.method == "post")
     assert all(parameter["description"] for parameter in shown["parameters"])
     known_tags = {tag["name"] for tag in document["tags"]}
     assert set(shown["tags"]) <= known_tags
 
 
 def test_names_of_operations_are_different(document: dict[str, Any]) -> None:
-    names = [path["get"]["operationId"] for path in document["paths"].values()]
+    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(set(names)) == len(names)
 
 
@@ -202,13 +205,15 @@ def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for operation in OPERATIONS:
         for media_type, body in described(document, operation)["responses"]["200"]["content"].items():
             yield f"{operation.path} {media_type}", body
+        for media_type, body in described(document, operation).get("requestBody", {}).get("content", {}).items():
+            yield f"to {operation.path} {media_type}", body
     for name, answer in document["components"]["responses"].items():
         yield name, answer["content"]["application/json"]
 
 
 def test_every_sample_of_a_body_fits_its_schema(document: dict[str, Any]) -> None:
     samples = {name: body for name, body in bodies(document) if "example" in body}
-    assert {"/tickers application/json", "Error400"} <= samples.keys()
+    assert {"/tickers application/json", "to /mcp application/json", "Error400"} <= samples.keys()
     for name, body in samples.items():
         schema = body["schema"] | {"components": document["components"]}
         assert [error.message for error in OAS31Validator(schema).iter_errors(body["example"])] == [], name

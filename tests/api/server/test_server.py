@@ -419,16 +419,24 @@ def send_slowly(connection: socket.socket, data: bytes, stop: threading.Event) -
             connection.sendall(bytes([byte]))
 
 
+SENT_AND_NO_MORE = {
+    "silent": b"",
+    "half a request": b"GET /livez HT",
+    "half of a second request": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT",
+    "a body that does not come": b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+    "a message that does not come": b"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+    "a chunk that does not come": b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
+    "an answered one that does not close": b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "a refused one that does not close": b"GARBAGE\r\n\r\n",
+}
+
+
 def put_up(connections: ExitStack, server: Server, kind: str) -> None:
     """One client that is not done in seconds."""
     connection = connections.enter_context(server.connect())
     stop = threading.Event()
     connections.callback(stop.set)
     match kind:
-        case "silent":
-            pass
-        case "half a request":
-            connection.sendall(b"GET /livez HT")
         case "byte by byte":
             head = b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 90
             threading.Thread(target=send_slowly, args=(connection, head, stop), daemon=True).start()
@@ -437,21 +445,14 @@ def put_up(connections: ExitStack, server: Server, kind: str) -> None:
                 b"GET /livez HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"y" * 8_000) for n in range(8))
             )
             threading.Thread(target=send_slowly, args=(connection, b"X: y\r\n" * 90, stop), daemon=True).start()
-        case "half of a second request":
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT")
-        case "a body that does not come":
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        case "a chunk that does not come":
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe")
-        case "an answered one that does not close":
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        case "a refused one that does not close":
-            connection.sendall(b"GARBAGE\r\n\r\n")
+        case _:
+            connection.sendall(SENT_AND_NO_MORE[kind])
 
 
 SLOW_CLIENTS = [
     "silent",
     "half a request",
+    "a message that does not come",
     "a refused one that does not close",
     *(
         pytest.param(kind, marks=pytest.mark.long)
