@@ -28,7 +28,7 @@ from stockapi.constants import (
     VN_DATABASE_PATH,
 )
 from stockapi.errors import ConfigError
-from stockapi.machine import read_regular
+from stockapi.machine import read_regular, real_path
 from stockapi.markets import CRYPTO, VN, market_of
 from stockapi.models.literals import ALLOWED_PATH_PREFIX, parse_path_prefix
 from stockapi.models.mode import Mode
@@ -332,7 +332,7 @@ def _require_different(settings: Settings, names: Iterable[str]) -> None:
     taken: dict[Path, str] = {}
     for name in names:
         path: Path = getattr(settings, name)
-        other = taken.setdefault(path.resolve(), name)
+        other = taken.setdefault(real_path(path), name)
         if other != name:
             raise ConfigError(
                 f"{name.upper()}={str(path)!r} is not allowed; allowed: any path but that of {other.upper()}"

@@ -38,6 +38,11 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
+def real_path(path: Path) -> Path:
+    """Where the path leads. As `Path.resolve`, which raises a RuntimeError for links that lead to themselves."""
+    return Path(os.path.realpath(path))
+
+
 def parse_json(text: str | bytes, **how: Any) -> Any:
     """As `json.loads`, with the same options.
 

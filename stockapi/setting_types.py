@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from stockapi.machine import real_path
 from stockapi.models.literals import BOOLEANS, parse_whole
 from stockapi.models.mode import Mode
 
@@ -65,7 +66,7 @@ def database() -> SettingType:
     def parse(text: str) -> Path:
         # SQLite keeps the log beside the file that a link leads to, and a new database gets the name of the old one.
         found: Path = path().parse(text)
-        return found.resolve() if os.path.islink(found) else found  # noqa: PTH114 - out of reach is no reason to fail
+        return real_path(found) if os.path.islink(found) else found  # noqa: PTH114 - out of reach is no reason to fail
 
     return SettingType(path().allowed, parse)
 

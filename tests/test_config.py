@@ -191,6 +191,14 @@ def test_paths_are_absolute_from_the_start(variable: str, tmp_path: Path, monkey
     assert value_of(variable, str(tmp_path / "x y")) == tmp_path / "x y"
 
 
+@pytest.mark.parametrize("variable", ["VN_DATABASE_PATH", "CRYPTO_DATABASE_PATH"])
+def test_a_link_to_a_database_is_followed_unless_it_leads_to_itself(variable: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("bars.db")
+    (tmp_path / "loop").symlink_to("loop")
+    assert value_of(variable, str(tmp_path / "link")) == tmp_path / "bars.db"
+    assert value_of(variable, str(tmp_path / "loop")) == tmp_path / "loop"
+
+
 @pytest.mark.parametrize("variable", ["TICKER_GROUPS_FILE", "CRYPTO_LIST_FILE"])
 def test_list_files_must_exist(variable: str, tmp_path: Path) -> None:
     file = tmp_path / "list.json"

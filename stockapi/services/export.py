@@ -21,6 +21,7 @@ from stockapi.formats import csv_answers
 from stockapi.formats.arrow_answers import arrow_stream, kinds_of
 from stockapi.formats.arrow_stream import Kind
 from stockapi.formats.json_format import DEFAULT_FIELDS
+from stockapi.machine import real_path
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.limits import Limits, RowBudget
@@ -111,9 +112,9 @@ def export_series(store: DataStore, settings: Settings, key: SeriesKey, target: 
 
 def require_outside(settings: Settings, directory: Path) -> None:
     """:raises QueryError: when the directory is, has or is inside of a data directory, by links too."""
-    real = directory.resolve()
+    real = real_path(directory)
     for mode in Mode:
-        data = settings.data_dir(mode).resolve()
+        data = real_path(settings.data_dir(mode))
         if real.is_relative_to(data) or data.is_relative_to(real):
             raise QueryError(
                 f"{directory} and the data directory {settings.data_dir(mode)} are one inside of the other; "

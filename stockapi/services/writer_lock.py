@@ -14,7 +14,7 @@ from typing import Final
 from stockapi.clock import utc_now
 from stockapi.config import Settings
 from stockapi.errors import CsvError, WriterLockedError
-from stockapi.machine import open_regular, parse_json
+from stockapi.machine import open_regular, parse_json, real_path
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import csv_errors, make_directory, open_locked_by_us, try_lock
@@ -88,7 +88,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _database_path(settings: Settings, mode: Mode) -> Path:
-    path = settings.database_path(mode).resolve()  # SQLite follows links, too
+    path = real_path(settings.database_path(mode))  # SQLite follows links, too
     return path.with_name(f".{path.name}{FILE_NAME}")
 
 

@@ -191,8 +191,7 @@ class CsvStore(CsvTree):
                     (directory / name).unlink(missing_ok=True)
                 durable.fsync_directory(directory)
             if not directory.is_symlink() and not any(directory.iterdir()):
-                directory.rmdir()
-                durable.fsync_directory(directory.parent)
+                _remove_directory(directory)
 
     def recover(self, mode: Mode) -> Recovery:
         """Finishes the journals and removes the temporary files of a crashed writer. Only the one writer may call it.
@@ -277,6 +276,16 @@ class CsvStore(CsvTree):
         require_no_loss(self.path(key), stored.between(cutoff, None), bars)
         series = Bars.concatenate([stored.between(None, cutoff - 1), bars])
         return self.write(key, series) if len(series) else 0
+
+
+def _remove_directory(directory: Path) -> None:
+    """An empty one. Where another disk is mounted at it, it stays: it holds no bar."""
+    try:
+        directory.rmdir()
+    except OSError as exc:
+        log.warning("%s stays, and is empty: %s", directory, exc.strerror)
+    else:
+        durable.fsync_directory(directory.parent)
 
 
 def _share(stack: ExitStack, directory: Path) -> LockedError | None:

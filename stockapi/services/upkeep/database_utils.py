@@ -11,6 +11,7 @@ from threading import Event
 from typing import Final
 
 from stockapi.errors import SqliteError, SqliteFault, StoreError, cannot_open, os_errors, sqlite_errors
+from stockapi.machine import real_path
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import moment_in_name
 from stockapi.services.database_manager import NEVER, DatabaseManager
@@ -204,15 +205,15 @@ class DatabaseUtils:
                         log.warning("%s is removed: a killed process left it", file)
 
     def _require_not_live(self, path: Path) -> None:
-        if path.resolve() in self._live():
+        if real_path(path) in self._live():
             raise StoreError(f"{path} is a live database; name a backup")
 
     def _require_apart(self, directory: Path) -> None:
-        if directory.resolve() in {path.parent for path in self._live()}:
+        if real_path(directory) in {path.parent for path in self._live()}:
             raise StoreError(f"{directory} holds a live database; name another directory for backups")
 
     def _live(self) -> set[Path]:
-        return {self._db.settings.database_path(mode).resolve() for mode in Mode}
+        return {real_path(self._db.settings.database_path(mode)) for mode in Mode}
 
     def record(self, mode: Mode, name: str, result: str, now: datetime) -> None:
         with self._db.transaction(mode) as connection:

@@ -575,6 +575,23 @@ def test_a_damaged_journal_is_ignored_and_removed(tmp_path: Path, spoil: Callabl
     assert (path.read_bytes(), leftover.exists()) == (data, False)
 
 
+def test_a_directory_that_cannot_be_removed_stays_and_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another disk is mounted at it. The deletion is done all the same, or each start of a writer would repeat it."""
+    store = writer.store_in(tmp_path)
+    store.write(MINUTES, flat_bars(times(3)))
+
+    def busy(path: Path) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+    store.remove(MINUTES)
+    assert len(store.read(MINUTES).bars) == 0
+    assert store.tickers(VN) == []
+    assert "stays, and is empty: Device or resource busy" in caplog.text
+
+
 def test_a_journal_is_not_applied_to_the_file_that_came_after(tmp_path: Path) -> None:
     writer.prepare_torn_with_journal(tmp_path)
     store = writer.store_in(tmp_path)

@@ -584,6 +584,11 @@ def break_missing(backup: Path) -> None:
     backup.unlink()
 
 
+def break_link(backup: Path) -> None:
+    backup.unlink()
+    backup.symlink_to(backup)
+
+
 def break_garbage(backup: Path) -> None:
     backup.write_bytes(b"not a database, by any means. " * 300)
 
@@ -625,6 +630,7 @@ def break_future(backup: Path) -> None:
     ("break_it", "message"),
     [
         (break_missing, "^there is no backup {backup}$"),
+        (break_link, "{backup}"),
         (break_garbage, "^{backup} is not a backup of a vn database: file is not a database$"),
         (break_empty, "^{backup} is not a backup of a vn database: no such table"),
         (damage_index, "^{backup} is damaged, its copy fails the integrity check: "),
