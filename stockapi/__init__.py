@@ -17,6 +17,7 @@ from stockapi.api.routes import (
     groups,
     health,
     mcp,
+    screener,
     snapshot,
     start,
     symbols,
@@ -64,7 +65,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
     )
     compression.install(app)
     assets.install(app, docs.SWAGGER_UI, docs.OWN, explorer.LIBRARY, explorer.OWN)
-    bars = (tickers, snapshot, symbols, groups, coverage, adjustments, calendar, analysis_routes, udf)
+    bars = (tickers, snapshot, symbols, groups, coverage, adjustments, calendar, analysis_routes, screener, udf)
     answering = (*bars, mcp, health, start, metrics)
     for module in (*answering, document, docs, explorer, assets):
         app.register_blueprint(module.blueprint)

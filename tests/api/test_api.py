@@ -337,8 +337,8 @@ def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
     assert answer.status_code == 404
     assert json_of(answer) == {
         "error": "there is nothing at this path; "
-        "allowed: /, /adjustments, /analysis/ma-scores-by-sector, /analysis/rrg, /analysis/top-performers, "
-        "/analysis/volume-profile, "
+        "allowed: /, /adjustments, /analysis/ma-scores-by-sector, /analysis/rrg, /analysis/screener, "
+        "/analysis/top-performers, /analysis/volume-profile, "
         "/calendar, /clock, /docs, /explorer, /health, /livez, /llms.txt, /mcp, /metrics, /openapi.json, /readyz, "
         "/tickers, /tickers/coverage, /tickers/group, /tickers/info, /tickers/name, /tickers/names, /tickers/search, "
         "/tickers/snapshot, "

@@ -49,6 +49,7 @@ ANY = GenerationMode.POSITIVE, {}
 WRONG = GenerationMode.NEGATIVE, {}
 OF_A_TICKER = GenerationMode.POSITIVE, {"symbol": "VCB"}
 OF_DAYS = GenerationMode.POSITIVE, {"symbol": "VCB", "start_date": "2024-01-31"}
+OF_A_CONDITION = GenerationMode.POSITIVE, {"where": "close>ma50 and rsi14<60"}
 
 CASES: list[tuple[str, tuple[GenerationMode, Mapping[str, str]], int]] = [
     ("/tickers", ANY, 150),
@@ -74,6 +75,8 @@ CASES: list[tuple[str, tuple[GenerationMode, Mapping[str, str]], int]] = [
     ("/analysis/ma-scores-by-sector", WRONG, 150),
     ("/analysis/rrg", ANY, 100),
     ("/analysis/rrg", WRONG, 100),
+    ("/analysis/screener", OF_A_CONDITION, 100),
+    ("/analysis/screener", WRONG, 60),
     ("/analysis/volume-profile", ANY, 50),
     ("/analysis/volume-profile", OF_DAYS, 150),
     ("/analysis/volume-profile", WRONG, 100),
@@ -155,7 +158,7 @@ def test_answers_are_as_documented(
     mode, query = kind
     statuses = answered(schema[path]["GET"], cases, mode, query)
     assert len(statuses) >= cases
-    if kind in (OF_A_TICKER, OF_DAYS):
+    if kind in (OF_A_TICKER, OF_DAYS, OF_A_CONDITION):
         assert statuses.count(200) > cases / 10
 
 

@@ -36,6 +36,7 @@ ROUTES = (
     "/analysis/top-performers?min_volume=0",
     "/analysis/ma-scores-by-sector?",
     "/analysis/rrg?benchmark={ticker}",
+    "/analysis/screener?where=rsi14>0",
     "/analysis/volume-profile?symbol={ticker}&date=2026-11-20",
 )
 """Every route that has a market."""

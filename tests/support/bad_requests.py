@@ -258,6 +258,7 @@ INTERVAL = Kind(
 TIME_FORM = choice("plain, iso, unix, ms", "ISO8601", "seconds", "s", "1", "utc", "iso ", "unix,ms", "Asia/Ho_Chi_Minh")
 STORED_INTERVAL = choice("1D, 1H, 1m", "5m", "15m", "30m", "2h", "4h", "1W", "2W", "1M", "1D ", "1D\n", "1D,1H")
 BOOLEAN = choice("true, 1, false, 0", *NO_BOOLEAN)
+TABLE = choice("json, csv", "ndjson", "arrow", "xml", "csv ", "text/csv", "json\n", "c\u015fv")
 MOMENT = Kind(
     of_moment, [*NO_VALUE, *WORDS, *NO_DATE, *NO_MOMENT, *WITH_BLANKS, *TOO_EARLY, "9999-12-31T23:59:59-01:00"]
 )
@@ -292,6 +293,11 @@ INDICATORS = Kind(
     ],
     is_list=True,
 )
+EXCHANGE = choice("HOSE, HNX, UPCOM, CRYPTO", "NYSE", "HSX", "HOSE ", "HOSE,HNX", "vn", "H\u00d6SE")
+INDEX = Kind(
+    one_of(f"the symbol of an index, {SYMBOL.removeprefix('a symbol is ')}"),
+    [*BAD_SYMBOLS, " ", " VN30", "VN30 ", "VN30,VNINDEX"],
+)
 UDF_NAME = one_of(f"a symbol, or EXCHANGE:SYMBOL; {SYMBOL}")
 BAD_UDF_NAMES = [
     *(value for value in BAD_SYMBOLS if value != "vn:VCB"),
@@ -316,7 +322,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "end_date": MOMENT,
             "limit": whole(1_000_000),
             "legacy": BOOLEAN,
-            "format": choice("json, csv, ndjson", "xml", "json ", "text/csv", "json\n", "parquet", "c\u015fv"),
+            "format": choice("json, csv, ndjson, arrow", "xml", "json ", "text/csv", "json\n", "parquet", "c\u015fv"),
             "cache": BOOLEAN,
             "mode": MARKET_OR_ALL,
             "ma": BOOLEAN,
@@ -331,18 +337,19 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
     ("/tickers/group", "", {"mode": MARKET}),
     ("/tickers/names", "", {"mode": MARKET_OR_ALL}),
     ("/tickers/name", "", {"mode": MARKET_OR_ALL}),
-    ("/tickers/coverage", "", {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "time": TIME_FORM, "mode": MARKET}),
+    (
+        "/tickers/coverage",
+        "",
+        {"symbol": SYMBOLS, "interval": STORED_INTERVAL, "format": TABLE, "time": TIME_FORM, "mode": MARKET},
+    ),
     ("/adjustments", "", {"mode": MARKET, "since": MOMENT}),
     (
         "/tickers/search",
         "",
         {
             "mode": MARKET_OR_ALL,
-            "exchange": choice("HOSE, HNX, UPCOM, CRYPTO", "NYSE", "HSX", "HOSE ", "HOSE,HNX", "vn", "H\u00d6SE"),
-            "index": Kind(
-                one_of(f"the symbol of an index, {SYMBOL.removeprefix('a symbol is ')}"),
-                [*BAD_SYMBOLS, " ", " VN30", "VN30 ", "VN30,VNINDEX"],
-            ),
+            "exchange": EXCHANGE,
+            "index": INDEX,
             "active": BOOLEAN,
             "has_bars": BOOLEAN,
             "limit": whole(10_000),
@@ -363,6 +370,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "min_volume": whole(1_000_000_000_000_000),
             "max_age_days": whole(36_500),
             "with_hour": BOOLEAN,
+            "format": TABLE,
             "time": TIME_FORM,
             "mode": MARKET,
         },
@@ -380,6 +388,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             ),
             "above_threshold_only": BOOLEAN,
             "top_per_sector": whole(50),
+            "format": TABLE,
             "time": TIME_FORM,
             "mode": MARKET,
         },
@@ -397,6 +406,7 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
                 one_of("a whole number; it is clamped to 4 to 50"), [*NO_VALUE, *WORDS, *NO_NUMBER, *NO_WHOLE]
             ),
             "trails": whole(120),
+            "format": TABLE,
             "date": DAY_OR_LATEST,
             "min_volume": whole(1_000_000_000_000_000),
             "time": TIME_FORM,
@@ -415,6 +425,24 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "value_area_pct": Kind(
                 one_of("a number; it is clamped to 60 to 90"), [*NO_VALUE, *WORDS, *NO_NUMBER, *MORE_NUMBERS]
             ),
+            "format": TABLE,
+            "mode": MARKET,
+        },
+    ),
+    (
+        "/analysis/screener",
+        "where=close>1",
+        {
+            "direction": choice("desc, asc", "up", "descending", "desc ", "-1", "asc;desc"),
+            "limit": whole(10_000),
+            "indicators": INDICATORS,
+            "interval": INTERVAL,
+            "date": DAY_OR_LATEST,
+            "max_age_days": whole(36_500),
+            "exchange": EXCHANGE,
+            "index": INDEX,
+            "format": TABLE,
+            "time": TIME_FORM,
             "mode": MARKET,
         },
     ),
@@ -441,6 +469,7 @@ PASS = {("value_area_pct", "1e1000"), ("from", "1e1000"), ("to", "1e1000")}
 """A number that is too large for a float: it is clamped like any other."""
 ANY_TEXT = {
     ("/analysis/top-performers", "sector"),
+    ("/analysis/screener", "sector"),
     ("/analysis/rrg", "sector"),
     ("/tickers/search", "q"),
     ("/tickers/search", "sector"),
@@ -450,6 +479,8 @@ ANY_TEXT = {
     ("/udf/search", "exchange"),
 }
 """Parameters that take any text."""
+LANGUAGES = {("/analysis/screener", "where"), ("/analysis/screener", "sort_by")}
+"""Parameters with a language of their own: what is wrong in it is in tests/api/queries/test_where.py."""
 
 TICKERS = (
     "symbol, interval, start_date, end_date, limit, legacy, ma, ema, indicators, closed, columns, format, shape, time, "
@@ -526,6 +557,28 @@ COMBINED = [
         "/analysis/volume-profile",
         "symbol=VCB&date=2024-01-31&start_date=2024-01-31",
         f"date is given together with start_date or end_date; {_TOGETHER}",
+    ),
+    (
+        "/analysis/screener",
+        "sort_by=close",
+        "where is missing; allowed: a condition such as close>ma200 and rsi14<30 and value>1e10",
+    ),
+    (
+        "/analysis/screener",
+        "where=close%3Erms",
+        "where 'close>^rms' is not allowed from the ^ on, character 7: 'rms' is no field; allowed: open, high, low, "
+        f"close, volume, value, {BAR_FIELDS.partition('mode, ')[2]}, and fields of indicators: {REQUESTED}",
+    ),
+    (
+        "/analysis/screener",
+        f"where={'x' * 501}",
+        f"where '{'x' * 32}...' is 501 characters long; allowed: at most 500",
+    ),
+    (
+        "/analysis/screener",
+        "where=close%3E1&sort=close",
+        "parameter 'sort' is unknown; sort_by was meant? allowed: where, sort_by, direction, limit, indicators, "
+        "interval, date, max_age_days, exchange, sector, index, format, time, mode",
     ),
     ("/udf/history", "symbol=VCB", "from is missing; allowed: from, or countback, the last so many bars"),
     ("/udf/history", "symbol=VCB&countback=0", "from is missing; allowed: from, or countback, the last so many bars"),

@@ -4,8 +4,16 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields
 
-from stockapi.api.openapi.answers import bar_time, count, number, one, several, text
-from stockapi.models.fields import CLOSE_CHANGED, INDICATORS, MA_FIELDS, MONEY_FIELD, SCORE_FIELDS, VOLUME_CHANGED
+from stockapi.api.openapi.answers import REQUESTED, bar_time, count, number, one, several, text
+from stockapi.models.fields import (
+    CLOSE_CHANGED,
+    INDICATORS,
+    MA_FIELDS,
+    MONEY_FIELD,
+    PRICES,
+    SCORE_FIELDS,
+    VOLUME_CHANGED,
+)
 
 _MEANING: Final = {field.name: field.meaning for field in INDICATORS}
 
@@ -91,6 +99,29 @@ class RotationDataSchema(Schema):
     benchmark = text("what tickers are compared with; null with mascore", null=True)
     period = count("sessions of each mean; null with mascore", null=True)
     tickers = several(RotationSchema, "alphabetical")
+
+
+ScreenedSchema = Schema.from_dict(
+    {
+        "symbol": text("the ticker"),
+        "time": bar_time("of its bar, UTC: YYYY-MM-DD for days and longer, YYYY-MM-DDTHH:MM:SS for the others"),
+        **{field.name: number(field.meaning) for field in PRICES},
+        "volume": number("quantity traded"),
+        "value": number("close x volume"),
+        **{field.name: number(field.meaning, null=True) for field in INDICATORS},
+        **{
+            field.name: number(f"{field.meaning}; where it is asked for", null=True, required=False)
+            for field in REQUESTED
+        },
+        "sector": text("its group; null for a ticker of none", null=True),
+    },
+    name="Screened",
+)
+
+
+class ScreenerDataSchema(Schema):
+    total = count("tickers that meet the condition")
+    matches = several(ScreenedSchema, "the first of them, with all fields of their bar")
 
 
 class PriceRangeSchema(Schema):

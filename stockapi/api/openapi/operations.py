@@ -17,8 +17,9 @@ from stockapi.api.openapi.mcp_operations import MCP
 from stockapi.api.openapi.operation import BAR_ERRORS, CSV, JSON, TEXT, Operation, by_symbol, table
 from stockapi.api.openapi.udf_operations import UDF
 from stockapi.api.pages import docs
-from stockapi.api.queries import analysis_schemas, reference_schemas, schemas
+from stockapi.api.queries import analysis_schemas, reference_schemas, schemas, screener_schemas
 from stockapi.api.routes.calendar import calendar_answer
+from stockapi.calc.screener import columns_of
 from stockapi.formats.analysis_tables import (
     COVERAGE_COLUMNS,
     HOUR_COLUMN,
@@ -267,6 +268,26 @@ _ANALYSES: Final = (
         example=lambda _: {"trails": 5},
         headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
         errors=(HTTPStatus.NOT_FOUND, *BAR_ERRORS),
+    ),
+    Operation(
+        path="/analysis/screener",
+        tag="Analysis",
+        summary="Tickers whose last bar meets a condition",
+        description=(
+            "`where` joins comparisons of fields with `and`, `or`, `not` and brackets: `close>ma200 and rsi14<30`. "
+            "Fields are those of bars, `value`, and those of `indicators`, which need not be named again. A comparison "
+            "with an absent field is neither true nor false. Indices are left out. Which bars are the last is as in "
+            "/analysis/top-performers."
+        ),
+        query=screener_schemas.ScreenerSchema,
+        answer="The tickers, ranked.",
+        content={
+            JSON: analysis_answers.analysis_answer("screener", analysis_answers.ScreenerDataSchema),
+            CSV: table("each match", columns_of(())),
+        },
+        example=lambda _: {"where": "close>ma200 and rsi14<70"},
+        headers=("X-Data-Source", "Content-Disposition"),
+        errors=BAR_ERRORS,
     ),
     Operation(
         path="/analysis/volume-profile",

@@ -180,7 +180,7 @@ def _is_number(text: str) -> bool:
     return is_number(text) and not text.startswith("+")
 
 
-def _max_age_days() -> Parameter:
+def max_age_days() -> Parameter:
     return whole(
         _MAX_AGE_DAYS, default=0, description="also tickers whose last bar is so many days older than the market's"
     )
@@ -227,7 +227,7 @@ class TopPerformersSchema(QuerySchema):
     limit = whole(100, default=10, description="tickers in each list, at most 100")
     sector = _sector()
     min_volume = whole(_MAX_VOLUME, default=10_000, description="only tickers with at least this volume that day")
-    max_age_days = _max_age_days()
+    max_age_days = max_age_days()
     with_hour = boolean(default=False, description="rank the hours of the day too")
     format = as_csv()
     time = time_form()
@@ -237,7 +237,7 @@ class TopPerformersSchema(QuerySchema):
     def _as_query(self, data: dict[str, Any], **_: Any) -> TopPerformersQuery:
         return TopPerformersQuery(
             mode=data["mode"],
-            day=_day_of(data["date"]),
+            day=day_of(data["date"]),
             ranking=Ranking(sort_by=data["sort_by"], is_descending=data["direction"], limit=data["limit"]),
             sector=data["sector"],
             min_volume=data["min_volume"],
@@ -250,7 +250,7 @@ class TopPerformersSchema(QuerySchema):
 
 class SectorScoresSchema(QuerySchema):
     date = day_or_latest(description="the bars of the market's last day on or before that one; its newest when absent")
-    max_age_days = _max_age_days()
+    max_age_days = max_age_days()
     ma_period = choice(
         {str(period): period for period in MA_PERIODS},
         default=20,
@@ -268,7 +268,7 @@ class SectorScoresSchema(QuerySchema):
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> SectorScoresQuery:
-        renamed = {"day": _day_of(data.pop("date")), "times": data.pop("time"), "is_csv": data.pop("format")}
+        renamed = {"day": day_of(data.pop("date")), "times": data.pop("time"), "is_csv": data.pop("format")}
         return SectorScoresQuery(**renamed, **data)
 
 
@@ -294,7 +294,7 @@ class RotationSchema(QuerySchema):
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> RotationQuery:
-        renamed = {"day": _day_of(data.pop("date")), "times": data.pop("time"), "is_csv": data.pop("format")}
+        renamed = {"day": day_of(data.pop("date")), "times": data.pop("time"), "is_csv": data.pop("format")}
         benchmark = data.pop("benchmark") or market_of(data["mode"]).benchmark
         return RotationQuery(benchmark=benchmark, **renamed, **data)
 
@@ -361,7 +361,7 @@ def end_of_day(seconds: int) -> int:
     return seconds + SECONDS_PER_DAY - 1
 
 
-def _day_of(date: int | str | None) -> int | None:
+def day_of(date: int | str | None) -> int | None:
     """None for the newest day."""
     return None if date == LATEST else cast(int | None, date)
 
@@ -372,7 +372,7 @@ def _range(date: int | str | None, start: int | None, end: int | None) -> tuple[
     if date is not None:
         if start is not None or end is not None:
             raise QueryError(f"date is given together with start_date or end_date; {allowed}")
-        return _day_of(date), _day_of(date)
+        return day_of(date), day_of(date)
     if start is None:
         raise QueryError(f"{'date' if end is None else 'start_date'} is missing; {allowed}")
     return start, start if end is None else end

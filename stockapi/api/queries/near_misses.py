@@ -19,6 +19,7 @@ _OTHER_NAMES: Final = {
     "limit": ("count", "size", "page_size"),
     "columns": ("fields",),
     "indicators": ("studies", "ta"),
+    "where": ("filter", "query", "condition", "expression"),
     "format": ("fmt",),
     "time": ("timestamp", "time_format", "time_form", "date_format", "time_unit"),
     "mode": ("market",),

@@ -101,7 +101,7 @@ class ClockSchema(QuerySchema):
         return cast(Mode, data["mode"])
 
 
-def _exchange() -> MarketParameter:
+def exchange_of_market() -> MarketParameter:
     """An exchange of the enabled markets. A market without exchanges is one itself."""
 
     def make(markets: Markets) -> Parameter:
@@ -121,7 +121,7 @@ def _exchange() -> MarketParameter:
     return MarketParameter(make)
 
 
-def _index() -> Parameter:
+def index_symbol() -> Parameter:
     def parse(name: str, text: str) -> str:
         try:
             return parse_symbol(text)
@@ -140,13 +140,13 @@ class SearchSchema(QuerySchema):
         schema={"type": "string", "examples": ["hoa phat"]},
     )
     mode = market_or_all()
-    exchange = _exchange()
+    exchange = exchange_of_market()
     sector = Parameter(
         lambda _, text: text,
         description="only symbols of this group of /tickers/group, its name in any case",
         schema={"type": "string", "examples": ["NGAN_HANG"]},
     )
-    index = _index()
+    index = index_symbol()
     active = choice(
         BOOLEANS,
         default=None,

@@ -219,7 +219,7 @@ class DataStore:
     def _read_sqlite(
         self, params: QueryParameters, limits: Limits, closed: ClosedBars | None, *, from_rows: bool
     ) -> dict[str, Bars]:
-        plan, budget, newest = ReadPlan.of(params), _budget(params, limits), dict[str, int]()
+        plan, budget, newest = ReadPlan.of(params), self._budget(params, limits), dict[str, int]()
         if closed is not None:
             plan, budget = ReadPlan.of(closed.to_read), closed.budget(budget)
             newest = self._sqlite.newest_times(plan.selection(params), deadline=limits.deadline)
@@ -245,7 +245,7 @@ class DataStore:
     ) -> dict[str, Bars]:
         limits.admit(rows_of_bytes(self._csv.work_bytes(params.mode, ReadPlan.of(params).base, symbols)))
         found: dict[str, Bars] = {}
-        budget, rows = _budget(params, limits), 0
+        budget, rows = self._budget(params, limits), 0
         for symbol in limits.within(symbols, "reading CSV files"):
             found[symbol], read = self._in_csv(symbol, params, closed)
             rows += read if budget.is_for_reading else len(found[symbol])
@@ -294,13 +294,16 @@ class DataStore:
             for symbol, bars in found.items()
         }
 
+    def _budget(self, params: QueryParameters, limits: Limits) -> RowBudget:
+        """The row budget of what is read: with requested indicators also the bars before the first one count, though an
+        answer may be allowed fewer rows than the settings allow to read.
+        """
+        if not params.requested:
+            return limits.row_budget
+        return replace(limits.row_budget, limit=self._settings.max_response_rows, is_for_reading=True)
+
     def _is_index(self, symbol: str, mode: Mode) -> bool:
         return self._settings.is_index(symbol, mode)
-
-
-def _budget(params: QueryParameters, limits: Limits) -> RowBudget:
-    """The row budget of what is read: with requested indicators also the bars before the first one count."""
-    return replace(limits.row_budget, is_for_reading=True) if params.requested else limits.row_budget
 
 
 def _counted(held: Iterable[tuple[str, Bars]], budget: RowBudget) -> Iterator[tuple[str, Bars]]:

@@ -17,7 +17,7 @@ from stockapi.api.http.access import UNPROTECTED
 from stockapi.api.openapi import document as openapi
 from stockapi.api.openapi.operation import ErrorForm
 from stockapi.api.openapi.operations import OPERATIONS, Operation
-from stockapi.api.queries import analysis_schemas, reference_schemas, schemas, udf_schemas
+from stockapi.api.queries import analysis_schemas, reference_schemas, schemas, screener_schemas, udf_schemas
 from stockapi.api.queries.parameters import EVERY_MARKET, ListParameter, Parameter, QuerySchema
 from stockapi.constants import VERSION
 from stockapi.markets import market_of
@@ -81,7 +81,7 @@ EXAMPLES = list(each_example())
 def schemas_that_parse() -> set[type[QuerySchema]]:
     return {
         value
-        for module in (schemas, analysis_schemas, reference_schemas, udf_schemas)
+        for module in (schemas, analysis_schemas, reference_schemas, screener_schemas, udf_schemas)
         for _, value in inspect.getmembers(module, inspect.isclass)
         if issubclass(value, QuerySchema) and value.__module__ == module.__name__
     }

@@ -20,6 +20,7 @@ Row = dict[str, Any]
 HOSTILE = '=cmd|" /C calc"!A0,x'
 """The name of a sector in a list of one's own: a formula, a comma, quotes."""
 TOP, SECTORS, RRG = "/analysis/top-performers", "/analysis/ma-scores-by-sector", "/analysis/rrg"
+SCREENER = "/analysis/screener"
 PROFILE, COVERAGE = "/analysis/volume-profile", "/tickers/coverage"
 
 
@@ -83,6 +84,11 @@ def points(answer: Any) -> list[Row]:
     return rows
 
 
+def matches(answer: Any) -> list[Row]:
+    rows: list[Row] = answer["data"]["matches"]
+    return rows
+
+
 def bins(answer: Any) -> list[Row]:
     data = answer["data"]
     area = data["value_area"]
@@ -139,6 +145,9 @@ def same(text: str, value: object) -> bool:
         (f"{RRG}?min_volume=0&period=5&trails=0&time=ms", points, 2),
         (f"{RRG}?min_volume=0&algorithm=mascore&trails=2", points, 2),
         (f"{RRG}?date=2015-01-06", points, 0),
+        (f"{SCREENER}?where=close>0", matches, 3),
+        (f"{SCREENER}?where=close>0+and+not+rsi7>101&indicators=bb20&time=ms", matches, 2),
+        (f"{SCREENER}?where=close<0&mode=crypto", matches, 0),
         (f"{PROFILE}?symbol=VCB&date=latest", bins, 20),
         (f"{PROFILE}?symbol=VNINDEX&date=latest&bins=3&value_area_pct=60", bins, 3),
         (COVERAGE, tickers, 5),
@@ -178,6 +187,7 @@ def test_no_name_of_a_sector_is_a_formula(client: FlaskClient) -> None:
         (f"{TOP}?format=csv", "top_performers.csv"),
         (f"{SECTORS}?format=csv", "ma_scores_by_sector.csv"),
         (f"{RRG}?format=csv", "rrg.csv"),
+        (f"{SCREENER}?where=close>0&format=csv", "screener.csv"),
         (f"{PROFILE}?symbol=VCB&date=latest&format=csv", "volume_profile.csv"),
         (f"{COVERAGE}?format=csv&interval=hourly", "coverage_1H.csv"),
     ],
