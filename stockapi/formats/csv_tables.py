@@ -1,12 +1,11 @@
 """Tables with texts of any kind as CSV: answers of analyses. `csv_answers` writes bars, which have no such texts."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from stockapi.formats.csv_numbers import shortest
 
+_SPECIAL: Final = frozenset(',"\r\n')
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -22,11 +21,8 @@ def csv_table(table: Table) -> bytes:
 
     A text with a comma, a quote or the end of a line is in quotes (RFC 4180), and none is a formula.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows([_cell(value) for value in row] for row in table.rows)
-    return text.getvalue().encode()
+    lines = (",".join(map(_cell, row)) for row in (table.columns, *table.rows))
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def no_formula(text: str) -> str:
@@ -34,11 +30,16 @@ def no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
+def _quoted(text: str) -> str:
+    # Not by Python's csv: before 3.13 it leaves a carriage return without quotes, and readers take it for a new row.
+    return '"{}"'.format(text.replace('"', '""')) if _SPECIAL.intersection(text) else text
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return no_formula(value)
+        return _quoted(no_formula(value))
     if isinstance(value, bool):
         return "true" if value else "false"
     return shortest(value) if isinstance(value, int | float) else str(value)

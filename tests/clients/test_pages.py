@@ -21,14 +21,14 @@ from stockapi.models import Interval
 from tests.support.server import ROOT, Server, running_server
 from tests.support.stores import NOW, Stores, environment, make_bars
 
-pytestmark = pytest.mark.slow
-
 PAGES = ROOT / "docs" / "clients"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:3000"
 EXPORT = re.compile(r"`flask (data export [^`]*)`")
 NODE = shutil.which("node")
 MOST_LINES = 5
+LONG = pytest.mark.long
+"""Of what needs the server, a second for each process of tests. What the pages look like is checked in every run."""
 
 
 def blocks_of(page: str, language: str = "") -> list[str]:
@@ -108,6 +108,7 @@ def run_python(block: str, server: Server, directory: Path) -> dict[str, Any]:
     return names
 
 
+@LONG
 def test_pandas(server: Server, directory: Path) -> None:
     by_csv, by_arrow, by_parquet = (run_python(block, server, directory) for block in blocks_of("pandas", "python"))
     expected = closes(server, "symbol=VCB,FPT&limit=0")
@@ -119,6 +120,7 @@ def test_pandas(server: Server, directory: Path) -> None:
     assert by_parquet["bars"]["close"].tolist() == closes(server, "limit=0")
 
 
+@LONG
 def test_polars(server: Server, directory: Path) -> None:
     by_arrow, by_parquet = (run_python(block, server, directory) for block in blocks_of("polars", "python"))
     assert by_arrow["bars"]["close"].to_list() == closes(server, "symbol=VCB,FPT&limit=0")
@@ -127,6 +129,7 @@ def test_polars(server: Server, directory: Path) -> None:
     assert dict(by_parquet["best"].iter_rows()) == expected
 
 
+@LONG
 def test_duckdb(server: Server, directory: Path) -> None:
     import duckdb
 
@@ -158,6 +161,7 @@ def run_node(block: str, server: Server) -> Any:
     return json.loads(outcome.stdout)
 
 
+@LONG
 def test_javascript(server: Server) -> None:
     columns, lines = blocks_of("javascript", "js")
     newest = bars(server, "symbol=VCB&limit=1&time=iso")["VCB"][0]
@@ -166,6 +170,7 @@ def test_javascript(server: Server) -> None:
     assert [row["close"] for row in run_node(lines, server)] == closes(server, "limit=50")
 
 
+@LONG
 def test_lightweight_charts(server: Server) -> None:
     """The block, with a chart that only keeps what it is given; the library promises to take such rows."""
     _, block = blocks_of("tradingview", "js")
@@ -182,6 +187,7 @@ def test_lightweight_charts(server: Server) -> None:
     assert list(rows[0]) == ["time", "open", "high", "low", "close"]
 
 
+@LONG
 def test_tradingview(server: Server) -> None:
     """What the widget asks first, for the symbol, the interval and the address of the block."""
     block, _ = blocks_of("tradingview", "js")
@@ -209,6 +215,7 @@ def table(server: Server, url: str) -> list[list[str]]:
     return rows
 
 
+@LONG
 def test_power_query(server: Server) -> None:
     first, *others = blocks_of("excel", "powerquery")
     asks = re.compile(rf'Web\.Contents\("({ADDRESS}[^"]+)", \[Query = \[(.*?)\]\]\)')
@@ -227,6 +234,7 @@ def test_power_query(server: Server) -> None:
     assert len(rows) == 500
 
 
+@LONG
 def test_google_sheets(server: Server) -> None:
     formulas = [line for block in blocks_of("google-sheets", "text") for line in block.splitlines()]
     assert len(formulas) == 4
@@ -238,6 +246,7 @@ def test_google_sheets(server: Server) -> None:
             assert float(rows[int(cell[1]) - 1][int(cell[2]) - 1]) == closes(server, "symbol=VCB&limit=1")[0]
 
 
+@LONG
 def test_amibroker(server: Server) -> None:
     command, definition = blocks_of("amibroker", "text")
     url = re.search(rf'"({ADDRESS}[^"]+)"', command)
@@ -258,6 +267,7 @@ def test_amibroker(server: Server) -> None:
 # Grafana
 
 
+@LONG
 def test_infinity(server: Server) -> None:
     (text,) = blocks_of("grafana", "json")
     query = json.loads(text)
@@ -272,6 +282,7 @@ def test_infinity(server: Server) -> None:
     assert set(rows[-1]) == set(columns)
 
 
+@LONG
 def test_json_api_data_source(server: Server) -> None:
     (text,) = blocks_of("grafana", "text")
     url = urlsplit(json.loads(blocks_of("grafana", "json")[0])["url"])

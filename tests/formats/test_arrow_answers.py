@@ -31,7 +31,7 @@ def read(data: bytes) -> pa.Table:
     return table
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(names, some_bars()), max_size=2), st.sampled_from(FIELDS))
 def test_every_value_comes_back(series: list[Named], fields: tuple[str, ...]) -> None:
     table = read(stream(series, fields))
@@ -50,7 +50,7 @@ def test_every_value_comes_back(series: list[Named], fields: tuple[str, ...]) ->
             assert found == [None if value != value else value for value in values]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(some_bars())
 def test_equal_bars_give_equal_bytes(bars: Bars) -> None:
     """Also if the NaN of an absent value has other bits, and if the columns lie in memory in another way."""

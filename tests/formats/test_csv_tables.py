@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockapi.formats.csv_tables import Table, csv_table
@@ -44,9 +44,14 @@ def test_without_rows_there_is_the_header() -> None:
     assert csv_table(Table(["a", "b"], [])) == b"a,b\n"
 
 
-@given(st.lists(st.tuples(st.text(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)), max_size=5))
+texts = st.text(st.sampled_from(',"\r\n=+-@\t aĐ'), max_size=6)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(texts, st.integers(), numbers), max_size=3))
 def test_values_are_read_back(rows: list[tuple[str, int, float]]) -> None:
-    text = csv_table(Table(["text", "whole", "number"], rows)).decode("utf-8", "surrogatepass")
+    text = csv_table(Table(["text", "whole", "number"], rows)).decode()
     found = list(csv.reader(io.StringIO(text, newline="")))[1:]
     assert [(each[0].removeprefix("'"), int(each[1]), float(each[2])) for each in found] == [
         (row[0].removeprefix("'"), *row[1:]) for row in rows

@@ -103,7 +103,12 @@ def in_seconds(row: Row) -> Row:
     return row if time is None else row | {"time": int(time.timestamp())}
 
 
-READERS: list[Callable[[bytes], list[Row]]] = [by_pyarrow, by_polars, by_pandas, by_duckdb]
+READERS = [
+    pytest.param(by_pyarrow, id="pyarrow"),
+    pytest.param(by_polars, id="polars"),
+    pytest.param(by_pandas, id="pandas"),
+    pytest.param(by_duckdb, id="DuckDB", marks=pytest.mark.long),
+]
 
 QUERIES = [
     ("symbol=VCB", TABLE),
@@ -132,7 +137,7 @@ EMPTY = [
 ]
 
 
-@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize(("query", "columns"), QUERIES + EMPTY)
 def test_every_value_is_that_of_json(
     client: FlaskClient, query: str, columns: list[str], read: Callable[[bytes], list[Row]]

@@ -32,14 +32,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
     )
     variables = environment(directory, TICKER_GROUPS_FILE=str(directory / "groups.json"))
     stores = Stores.of(Settings.from_mapping(variables))
-    for seed, (ticker, count) in enumerate({"VCB": 240, "FPT": 240, "SHORT": 12, "VNINDEX": 240}.items()):
-        stores.save(ticker, make_bars(240, seed=seed).tail(count))
-        hours = make_bars(5, Interval.HOURLY, seed=seed)
-        stores.save(ticker, replace(hours, time=hours.time + 239 * 86_400), Interval.HOURLY)
-        stores.save(ticker, make_bars(90, Interval.MINUTE, seed=seed), Interval.MINUTE)
+    for seed, (ticker, count) in enumerate({"VCB": 120, "FPT": 120, "SHORT": 12, "VNINDEX": 120}.items()):
+        stores.save(ticker, make_bars(120, seed=seed).tail(count))
+    for seed, ticker in enumerate(("VCB", "FPT")):
+        hours = make_bars(3, Interval.HOURLY, seed=seed)
+        stores.save(ticker, replace(hours, time=hours.time + 119 * 86_400), Interval.HOURLY)
+        stores.save(ticker, make_bars(40, Interval.MINUTE, seed=seed), Interval.MINUTE)
     for seed, ticker in enumerate(("BTC", "ETH")):
         stores.save(ticker, make_bars(30, mode=Mode.CRYPTO, seed=seed), mode=Mode.CRYPTO)
-    holes = make_bars(100, seed=9)
+    holes = make_bars(40, seed=9)
     stores.save("HOLES", holes.take(holes.time % 7 != 3))
     stores.db_manager.close()
     return create_app(stores.settings, clock=lambda: NOW).test_client()
@@ -138,7 +139,7 @@ def same(text: str, value: object) -> bool:
         (f"{TOP}?min_volume=0&mode=crypto&with_hour=true", performers, 4),
         (f"{TOP}?date=2000-01-01", performers, 0),
         (f"{SECTORS}?ma_period=10", sectors, 4),
-        (f"{SECTORS}?ma_period=200&time=unix", sectors, 3),
+        (f"{SECTORS}?ma_period=50&time=unix", sectors, 3),
         (f"{SECTORS}?top_per_sector=0", sectors, 1),
         (f"{SECTORS}?date=2000-01-01", sectors, 0),
         (f"{RRG}?min_volume=0&period=5&trails=3", points, 6),
@@ -149,7 +150,7 @@ def same(text: str, value: object) -> bool:
         (f"{SCREENER}?where=close>0+and+not+rsi7>101&indicators=bb20&time=ms", matches, 2),
         (f"{SCREENER}?where=close<0&mode=crypto", matches, 0),
         (f"{PROFILE}?symbol=VCB&date=latest", bins, 20),
-        (f"{PROFILE}?symbol=VNINDEX&date=latest&bins=3&value_area_pct=60", bins, 3),
+        (f"{PROFILE}?symbol=FPT&date=latest&bins=3&value_area_pct=60", bins, 3),
         (COVERAGE, tickers, 5),
         (f"{COVERAGE}?symbol=HOLES&time=ms", tickers, 1),
         (f"{COVERAGE}?interval=1m&symbol=VCB,FPT", tickers, 2),
@@ -177,7 +178,7 @@ def test_a_table_without_rows_has_the_same_header(client: FlaskClient) -> None:
 
 
 def test_no_name_of_a_sector_is_a_formula(client: FlaskClient) -> None:
-    text = get(client, f"{SECTORS}?format=csv&ma_period=200&top_per_sector=0").text
+    text = get(client, f"{SECTORS}?format=csv&ma_period=50&top_per_sector=0").text
     assert '\n"\'=cmd|"" /C calc""!A0,x",2,' in text
 
 
