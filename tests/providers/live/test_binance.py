@@ -10,6 +10,7 @@ from stockapi.errors import (
     UnknownSymbolError,
 )
 from stockapi.models import Interval, Mode
+from stockapi.providers.live.binance import BinanceProvider
 from tests.fake_upstream import FakeTime, FakeUpstream
 from tests.support.live_sources import DAY, MIDNIGHT, NAMES, NOW, MakeProvider, fetch, same, truth
 
@@ -95,3 +96,20 @@ def test_binance_is_left_alone_until_the_minute_is_over_when_it_is_used_up(
     upstream.used_weight = None
     fetch(provider)
     assert clock.waits == ([] if wait_s is None else [wait_s])
+
+
+def test_a_row_of_tomorrow_ends_no_history(
+    make: MakeProvider, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = truth(upstream, "binance", Interval.MINUTE, 2 * DAY)
+    asked = []
+
+    def ask(self: object, ticker: str, interval: Interval, start: int, end: int, about: str) -> list[list[float]]:
+        asked.append(start)
+        rows = [[int(time) * 1_000, 1.0, 1.0, 1.0, 1.0, 1.0] for time in whole.between(start, None).time[:999]]
+        return [*rows, [(NOW + DAY) * 1_000, 1.0, 1.0, 1.0, 1.0, 1.0]]
+
+    monkeypatch.setattr(BinanceProvider, "_ask", ask)
+    bars = make("binance").fetch("BTC", Interval.MINUTE, NOW - 2 * DAY, NOW)
+    assert bars.time.tolist() == whole.time.tolist()
+    assert len(asked) > 2
