@@ -117,10 +117,34 @@ class Settings:
     )
     simulated_seed: int = _setting(_USUAL_SEED, types.whole(0, 1 << 32), "which simulated market")
     crypto_provider: str = _setting(CRYPTO.live_sources[0], types.choice(*CRYPTO.live_sources), "live source of crypto")
+    vn_providers: tuple[str, ...] = _setting(
+        VN.live_sources[0],
+        types.ranked(*VN.live_sources),
+        "live sources of VN: the first is asked, the next where it fails; see docs/operations.md",
+    )
+    source_return_after_s: int = _setting(
+        "1800",
+        types.whole(1, 86_400),
+        "a source that had failed is asked again when it has answered well for so long, seconds",
+    )
     vci_base_url: str = _setting(
         "https://trading.vietcap.com.vn/api", types.url(types.ANY_URL), "VCI, the live source of VN stocks and indices"
     )
     vci_requests_per_minute: int = _setting("60", types.whole(1, 100_000), "VCI: at most so many, retries counted")
+    vps_base_url: str = _setting(
+        "https://histdatafeed.vps.com.vn", types.url(types.ANY_URL), "VPS, VN stocks and indices"
+    )
+    vps_requests_per_minute: int = _setting("60", types.whole(1, 100_000), "VPS: at most so many, retries counted")
+    vndirect_base_url: str = _setting(
+        "https://dchart-api.vndirect.com.vn", types.url(types.ANY_URL), "VNDirect, VN stocks and indices"
+    )
+    vndirect_requests_per_minute: int = _setting(
+        "60", types.whole(1, 100_000), "VNDirect: at most so many, retries counted"
+    )
+    dnse_base_url: str = _setting(
+        "https://services.entrade.com.vn", types.url(types.ANY_URL), "DNSE, VN stocks and indices"
+    )
+    dnse_requests_per_minute: int = _setting("60", types.whole(1, 100_000), "DNSE: at most so many, retries counted")
     binance_base_url: str = _setting(
         "https://data-api.binance.vision", types.url(types.ANY_URL), "Binance public market data"
     )
@@ -279,21 +303,28 @@ class Settings:
         names, beginnings = _index_names(self.indices(mode))
         return ticker in names or ticker.startswith(beginnings)
 
-    def source(self, mode: Mode) -> str:
-        """The name of the source of the market's bars."""
+    def sources(self, mode: Mode) -> tuple[str, ...]:
+        """The names of the sources of the market's bars, the preferred one first."""
         if self.data_provider == SIMULATED:
-            return SIMULATED
+            return (SIMULATED,)
         market = market_of(mode)
-        name: str = getattr(self, market.settings.source) if market.settings.source else market.live_sources[0]
-        return name
+        if market.settings.source is None:
+            return market.live_sources[:1]
+        chosen: tuple[str, ...] | str = getattr(self, market.settings.source)
+        return (chosen,) if isinstance(chosen, str) else chosen
 
-    def origin(self, mode: Mode) -> str:
-        """The name under which the market remembers this source. Bars of two origins do not continue each other.
+    def source(self, mode: Mode) -> str:
+        """The name of the preferred source of the market's bars."""
+        return self.sources(mode)[0]
+
+    def origins(self, mode: Mode) -> tuple[str, ...]:
+        """The names under which the market remembers these sources. They may continue bars of each other, and of no
+        other one.
 
         Each seed makes another simulated market. The name of the usual one is that of the source.
         """
         is_other = self.data_provider == SIMULATED and self.simulated_seed != int(_USUAL_SEED)
-        return f"{SIMULATED} with seed {self.simulated_seed}" if is_other else self.source(mode)
+        return (f"{SIMULATED} with seed {self.simulated_seed}",) if is_other else self.sources(mode)
 
 
 def keep_script_name_from_server() -> None:

@@ -24,6 +24,7 @@ AppError                    what was wrong and what is allowed, in one line
     ├── BadPayloadError             the answer is not what it should be
     ├── UnknownSymbolError          the source does not know the ticker
     ├── NoDataError                 an answer without a single bar
+    ├── DoesNotContinueError        its bars cannot follow those that are stored
     ├── ProviderDisabledError       the source is not available in this configuration
     └── ProviderStoppedError        no failure: the process is to stop
 """
@@ -224,6 +225,10 @@ class NoDataError(ProviderError):
     """An answer without bars. A source that blocks us may answer like this too, so it does not prove that there are no
     bars.
     """
+
+
+class DoesNotContinueError(ProviderError):
+    """The bars of the source cannot follow the stored ones. The text says why."""
 
 
 class ProviderDisabledError(ProviderError):

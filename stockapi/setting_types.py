@@ -103,6 +103,19 @@ def dates() -> SettingType:
     return SettingType("nothing, or dates like 2026-01-02 separated by commas", parse)
 
 
+def ranked(*names: str) -> SettingType:
+    """At least one of these names, each once at most. The order in the text counts."""
+    by_name = {name.lower(): name for name in names}
+
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = tuple(by_name[item.strip().lower()] for item in text.split(","))
+        if len(set(chosen)) != len(chosen):
+            raise ValueError(text)
+        return chosen
+
+    return SettingType(f"{', '.join(names)}, or several of them separated by commas, the best first", parse)
+
+
 def markets() -> SettingType:
     """At least one market, in the order of `Mode`. The order in the text does not matter."""
     modes = {mode.value: mode for mode in Mode}

@@ -17,6 +17,7 @@ from stockapi.models.mode import Mode
 from stockapi.providers.registry import provider_for
 from stockapi.services.csv_enhancer import csv_alone_if_allowed
 from stockapi.services.ingest.named_source import NamedSource
+from stockapi.services.ingest.sources import Sources
 from stockapi.services.market_source import record_source, require_source
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.changes import finish_change
@@ -92,11 +93,11 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
         for mode in modes:
             _recover(stores, mode, clocks.now(), stop)
             record_source(stores, mode, clocks.now())
-        providers = {mode: NamedSource(provider_for(mode, settings, stop), stores.renames) for mode in modes}
+        sources = {mode: _sources(stores, mode, stop) for mode in modes}
         loops = {}
         for name in names:
             jobs = THREADS[name]
-            loops[name] = WorkerLoop(stores, jobs, providers[jobs[0].mode], stop, clocks)
+            loops[name] = WorkerLoop(stores, jobs, sources[jobs[0].mode], stop, clocks)
         if once:
             # A source that refuses after the first would otherwise never be asked by the last.
             in_turn = sorted(loops.values(), key=WorkerLoop.neglected_since)
@@ -104,12 +105,17 @@ def _run(settings: Settings, names: Sequence[str], once: bool, stop: threading.E
         else:
             nightly = NightlyVerification(stores, modes, stop, clocks)
             catching_up = CatchUpLoop(stores, modes, stop, clocks)
-            filling = Filling(stores, providers, stop, clocks)
+            filling = Filling(stores, sources, stop, clocks)
             is_well = _run_threads({**loops, "nightly": nightly, "catch-up": catching_up, "filling": filling}, stop)
         # Not after an error: a thread may still run, and closing would take its file away.
         stores.close()
     log.info(key_values(event="stopped"))
     return is_well
+
+
+def _sources(stores: Stores, mode: Mode, stop: threading.Event) -> Sources:
+    named = (provider_for(mode, stores.settings, stop, name) for name in stores.settings.sources(mode))
+    return Sources(stores, [NamedSource(provider, stores.renames) for provider in named])
 
 
 def _recover(stores: Stores, mode: Mode, now: datetime, stop: threading.Event) -> None:

@@ -15,6 +15,7 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.services.ingest.filling import Filled, fill_series
+from stockapi.services.ingest.sources import Sources
 from stockapi.services.stores import Stores
 from workers.clocks import Clocks
 
@@ -44,15 +45,15 @@ class Filling:
     """
 
     def __init__(
-        self, stores: Stores, providers: Mapping[Mode, Provider], stop: threading.Event, clocks: Clocks
+        self, stores: Stores, sources: Mapping[Mode, Provider | Sources], stop: threading.Event, clocks: Clocks
     ) -> None:
         self._stores = stores
-        self._providers = providers
+        self._sources = {mode: Sources.of(stores, source) for mode, source in sources.items()}
         self._stop = stop
         self._clock = clocks.now
         self._monotonic = clocks.monotonic
         self._cpu_seconds = clocks.cpu_seconds
-        self._not_before = dict.fromkeys(providers, float("-inf"))
+        self._not_before = dict.fromkeys(sources, float("-inf"))
         self._done: dict[Mode, datetime] = {}
         """The beginning of the quiet hours in which the market was looked at completely."""
 
@@ -65,7 +66,7 @@ class Filling:
 
     def fill_due(self) -> None:
         """Fill the markets in which it is quiet. An error is logged. One of the whole source ends it for an hour."""
-        for mode in self._providers:
+        for mode in self._sources:
             began = quiet_since(mode, self._clock())
             if began is None or self._done.get(mode) == began or self._monotonic() < self._not_before[mode]:
                 continue
@@ -98,14 +99,14 @@ class Filling:
         log.info(key_values(event="filled", mode=mode.value, windows=windows, bars=bars, failed=failed))
 
     def _keys(self, mode: Mode) -> Iterator[SeriesKey]:
-        tickers = self._providers[mode].tickers()
+        tickers = self._sources[mode].current.tickers()
         for interval in Interval:
             for ticker in tickers:
                 yield SeriesKey(mode, ticker, interval)
 
     def _fill_one(self, key: SeriesKey) -> Iterator[Filled | None]:
         """Yield each window when it is saved, and None at the end, with a pause after each."""
-        windows = fill_series(self._stores, self._providers[key.mode], key, self._clock)
+        windows = fill_series(self._stores, self._sources[key.mode].current, key, self._clock)
         computed = self._cpu_seconds()
         for filled in chain(windows, [None]):
             self._stop.wait(_PAUSE_TIMES * (self._cpu_seconds() - computed))

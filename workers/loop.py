@@ -20,7 +20,9 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.base import Provider
 from stockapi.services.database_manager.bookkeeping import Cycle
-from stockapi.services.ingest.sync import Wanted, newest_closings, sync_ticker
+from stockapi.services.ingest.newest import newest_closings
+from stockapi.services.ingest.sources import LOST_AFTER, Sources
+from stockapi.services.ingest.sync import Wanted, sync_ticker
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep.database_utils import DatabaseUtils
 from stockapi.services.upkeep.reconcile import DAMAGE, rebuild, reconcile_out_of_step
@@ -60,12 +62,14 @@ class WorkerLoop:
         self,
         stores: Stores,
         jobs: Sequence[Job],
-        provider: Provider,
+        source: Provider | Sources,
         stop: threading.Event,
         clocks: Clocks,
     ) -> None:
         self._jobs = jobs
-        self._provider = provider
+        self._sources = Sources.of(stores, source)
+        self._provider = self._sources.current
+        """The source of this cycle, and until the next one."""
         self._stores = stores
         self._stop = stop
         self._clock = clocks.now
@@ -92,8 +96,16 @@ class WorkerLoop:
             self._stores.db_manager.close_readers()
 
     def run_once(self) -> int:
-        """Run each job now, once, the longest neglected first. :returns: the number of series that failed."""
-        return sum(self._guarded_cycle(job) for job in sorted(self._jobs, key=self._last_sync))
+        """Run each job now, once, the longest neglected first; if another source is to be asked then, once more.
+
+        :returns: the number of series that failed.
+        """
+        failed = 0
+        for job in sorted(self._jobs, key=self._last_sync):
+            failed += self._guarded_cycle(job)
+            if self._provider is not self._sources.current:
+                failed += self._guarded_cycle(job)
+        return failed
 
     def neglected_since(self) -> int:
         """When the job that was not successful for the longest time was so last (Unix seconds); 0 for never."""
@@ -123,7 +135,8 @@ class WorkerLoop:
         if not self._stop.is_set():
             self._guarded_cycle(job)
         spent = self._monotonic() - started
-        self._schedule(job, max(0.0, job.due_every_s(self._clock()) - spent))
+        is_current = self._provider is self._sources.current
+        self._schedule(job, max(0.0, job.due_every_s(self._clock()) - spent) if is_current else 0.0)
         return schedule.CancelJob
 
     def _first_delay_s(self, job: Job) -> float:
@@ -166,6 +179,8 @@ class WorkerLoop:
     def _bring_up_to_date(self, job: Job) -> int:
         started = self._monotonic()
         tally = Tally()
+        self._sources.look_back(self._clock())
+        self._provider = self._sources.current
         has_tried = not self._is_usable(job.mode) and self._repair(job.mode, reconcile_out_of_step)
         try:
             tickers = job.tickers(self._provider)
@@ -175,6 +190,8 @@ class WorkerLoop:
             tally.fail(str(exc))
         self._sync_all(job, tickers, tally)
         seconds = self._monotonic() - started
+        if tally.series and not self._stop.is_set():
+            self._sources.cycle_ended(job.worker, self._provider, tally.source_failure, self._clock())
         try:
             self._report(job, tally, seconds)
         except SqliteError as exc:
@@ -286,11 +303,11 @@ class WorkerLoop:
         except ProviderStoppedError:
             return False
         except ProviderError as exc:
-            tally.source_errors += 1
-            tally.has_refused, tally.source_error = exc.stops_cycle, str(exc)
+            is_lost = self._sources.has_others and tally.failed_in_a_row + 1 >= LOST_AFTER
+            tally.fail_at_source(exc, ends=exc.stops_cycle or is_lost)
             tally.fail(f"{key}: {exc}")
             log.warning("%s: %s", key, exc)
-            return not exc.stops_cycle
+            return not tally.has_refused
         except StoreError as exc:
             # The message says what is wrong, and with which file. It comes at every cycle until that is repaired.
             tally.fail(f"{key}: {exc}")
@@ -306,6 +323,7 @@ class WorkerLoop:
             self._forming.note(key, stats.forming_until, job.due_every_s)
         else:
             self._forming.done(key)
+        tally.failed_in_a_row = 0
         tally.rows_written += stats.saved.rows
         if stats.waits_for:
             tally.last_error = f"{key}: {stats.told_to_wait}"

@@ -46,7 +46,7 @@ class PriceAdjustment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """Bars in a row whose stored closes are all one ratio of the fetched ones.
 
     `first`, `last`: their times. `low`, `high`: the ratios that the rounding of the prices allows.
@@ -92,7 +92,7 @@ def agree(stored: Bars, fetched: Bars, unit: float) -> bool:
 
     :param unit: the least distance of two stored prices. A difference of one unit is rounding.
     """
-    _, before, after = _in_both(stored, fetched)
+    _, before, after = in_both(stored, fetched)
     oldest = slice(0, min(_OLDEST_COMPARED, len(before) - 1)) if len(before) else slice(0)
     return _mostly_same(stored.close[before[oldest]], fetched.close[after[oldest]], unit)
 
@@ -102,7 +102,7 @@ def are_of_one_level(stored: Bars, fetched: Bars, unit: float) -> bool:
 
     :param unit: as in `agree`.
     """
-    _, before, after = _in_both(stored, fetched)
+    _, before, after = in_both(stored, fetched)
     return _mostly_same(stored.close[before], fetched.close[after], unit)
 
 
@@ -122,7 +122,7 @@ def find_adjustments(stored: Bars, fetched: Bars) -> tuple[PriceAdjustment, ...]
 
     :returns: in the order of time; () when nothing was adjusted. Ratios have 6 decimals.
     """
-    runs = _without_corrections(_runs(stored, fetched))
+    runs = _without_corrections(runs_of_one_ratio(stored, fetched))
     found = []
     for run, newer in zip_longest(runs, runs[1:]):
         ratio = run.ratio / (1.0 if newer is None else newer.ratio)
@@ -146,7 +146,7 @@ def adjusted_union(stored: Bars, staged: Bars) -> Bars:
     if not missing.any():
         return staged
     rest = stored.take(missing)
-    runs = _runs(stored, staged)
+    runs = runs_of_one_ratio(stored, staged)
     if any(run.ratio != 1.0 for run in runs):
         lasts = np.array([*(run.last for run in runs[:-1]), _last_old(runs[-1], stored, staged)], dtype=np.int64)
         ratios = np.array([*(run.ratio for run in runs), 1.0])
@@ -166,7 +166,7 @@ def at_level_of_days(
     :param stored_days: the days before the adjustment. :param days: the days after it.
     :param dates_of: as in `is_of_one_level`.
     """
-    runs = _runs(stored_days, days)
+    runs = runs_of_one_ratio(stored_days, days)
     if not runs or not len(staged):
         return intraday
     lasts = np.array([*(run.last for run in runs[:-1]), _last_old(runs[-1], stored_days, days)], dtype=np.int64)
@@ -220,9 +220,9 @@ def _closes_by_date(days: Bars, intraday: Bars, dates_of: Callable[[Int], Int]) 
     return time[is_usable], closes[is_usable], lasts[is_usable]
 
 
-def _runs(stored: Bars, fetched: Bars) -> list[_Run]:
+def runs_of_one_ratio(stored: Bars, fetched: Bars) -> list[Run]:
     """The closed bars in both, in order of time, corrections left out."""
-    time, before, after = _in_both(stored, fetched)
+    time, before, after = in_both(stored, fetched)
     closes = stored.close[before][:-1], fetched.close[after][:-1]
     is_usable = (closes[0] > 0.0) & (closes[1] > 0.0)
     each = _runs_of_one(time[:-1][is_usable], closes[0][is_usable], closes[1][is_usable])
@@ -234,9 +234,9 @@ def _runs(stored: Bars, fetched: Bars) -> list[_Run]:
     return runs
 
 
-def _without_corrections(runs: list[_Run]) -> list[_Run]:
+def _without_corrections(runs: list[Run]) -> list[Run]:
     """The runs without up to nine bars between two of one ratio, which become one. After the newest bar it is 1.0."""
-    kept: list[_Run] = []
+    kept: list[Run] = []
     for each in runs:
         before = _before_correction(kept, each.joins)
         kept = [*kept, each] if before is None else [*kept[:before], kept[before].joined(each)]
@@ -244,7 +244,7 @@ def _without_corrections(runs: list[_Run]) -> list[_Run]:
     return kept if before is None else kept[: before + 1]
 
 
-def _before_correction(runs: list[_Run], is_same: Callable[[_Run], bool]) -> int | None:
+def _before_correction(runs: list[Run], is_same: Callable[[Run], bool]) -> int | None:
     """The position of the newest run that is the same, if up to nine bars come after it; None if none of them is."""
     corrected = 0
     for position in range(len(runs) - 1, 0, -1):
@@ -256,7 +256,7 @@ def _before_correction(runs: list[_Run], is_same: Callable[[_Run], bool]) -> int
     return None
 
 
-def _runs_of_one(time: Int, stored: Float, fetched: Float) -> list[_Run]:
+def _runs_of_one(time: Int, stored: Float, fetched: Float) -> list[Run]:
     """A run for each bar."""
     # A traded price is exact; an adjusted one was rounded, by a source to ten dong at most.
     error, fetched_error = min(_rounding(stored), 0.5), _rounding(fetched)
@@ -265,11 +265,11 @@ def _runs_of_one(time: Int, stored: Float, fetched: Float) -> list[_Run]:
         high = np.where(fetched > fetched_error, (stored + error) / (fetched - fetched_error), np.inf)
     columns = time, low * (1.0 - 1e-9), high * (1.0 + 1e-9), stored, fetched
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [_Run(moment, moment, least, most, own, other, 1) for moment, least, most, own, other in rows]
+    return [Run(moment, moment, least, most, own, other, 1) for moment, least, most, own, other in rows]
 
 
-def _with_neighbours_joined(runs: list[_Run]) -> list[_Run]:
-    joined: list[_Run] = []
+def _with_neighbours_joined(runs: list[Run]) -> list[Run]:
+    joined: list[Run] = []
     for run in runs:
         if joined and joined[-1].joins(run):
             joined[-1] = joined[-1].joined(run)
@@ -290,9 +290,9 @@ def _rounding(prices: Float) -> float:
     return 0.0
 
 
-def _last_old(run: _Run, stored: Bars, fetched: Bars) -> int:
+def _last_old(run: Run, stored: Bars, fetched: Bars) -> int:
     """The time of the newest stored bar of the old version: of the run's last bar or, by its open, of the next."""
-    time, before, after = _in_both(stored, fetched)
+    time, before, after = in_both(stored, fetched)
     opens = float(stored.open[before[-1]]), float(fetched.open[after[-1]])
     if min(opens) <= 0.0:
         return run.last
@@ -300,7 +300,7 @@ def _last_old(run: _Run, stored: Bars, fetched: Bars) -> int:
     return int(time[-1]) if abs(ratio - run.ratio) < abs(ratio - 1.0) else run.last
 
 
-def _in_both(stored: Bars, fetched: Bars) -> tuple[Int, NDArray[np.intp], NDArray[np.intp]]:
+def in_both(stored: Bars, fetched: Bars) -> tuple[Int, NDArray[np.intp], NDArray[np.intp]]:
     """The times in both, and their positions in each."""
     time, before, after = np.intersect1d(stored.time, fetched.time, assume_unique=True, return_indices=True)
     return time, before, after

@@ -23,7 +23,7 @@ from stockapi.cli.common import (
     with_progress,
     writing,
 )
-from stockapi.cli.pull import Outcome, Wish, pull_market
+from stockapi.cli.pull import Failed, Outcome, Wish, pull_market
 from stockapi.context import Services, services
 from stockapi.errors import QueryError, StoreError
 from stockapi.formats.foreign.layouts import BY_NAME
@@ -36,6 +36,7 @@ from stockapi.services.csv_enhancer import EnhancementStats, reconcile_series, s
 from stockapi.services.ingest.import_tree import PassedOver, find_files
 from stockapi.services.ingest.importer import ImportOptions, ImportResult, import_files
 from stockapi.services.ingest.named_source import NamedSource
+from stockapi.services.ingest.sources import Sources
 from stockapi.services.market_source import record_source, require_source, source_of
 
 
@@ -144,12 +145,13 @@ def pull(modes: tuple[Mode, ...], if_empty: bool, **what: Any) -> None:
             if if_empty and app.stores.csv_store.tickers(mode):
                 click.echo(f"{mode.value}: has bars already, left out")
             else:
-                provider = NamedSource(provider_for(mode, app.settings), app.stores.renames)
-                outcomes += pull_market(app, provider, wish)
+                named = (provider_for(mode, app.settings, None, name) for name in app.settings.sources(mode))
+                sources = [NamedSource(provider, app.stores.renames) for provider in named]
+                outcomes += pull_market(app, Sources(app.stores, sources), wish)
     fail_on_sqlite_errors(
-        sum(not isinstance(outcome, str) and outcome.saved.sqlite_error is not None for outcome in outcomes)
+        sum(not isinstance(outcome, Failed) and outcome.saved.sqlite_error is not None for outcome in outcomes)
     )
-    if any(isinstance(outcome, str) for outcome in outcomes):
+    if any(isinstance(outcome, Failed) for outcome in outcomes):
         raise SystemExit(1)
 
 
@@ -161,8 +163,9 @@ def adopt(modes: tuple[Mode, ...]) -> None:
     """Let the source of the settings continue with bars that another source has filled. Nothing is fetched."""
     with writing(modes) as app:
         for mode in modes:
-            before, now = source_of(app.stores, mode), app.settings.origin(mode)
+            before = source_of(app.stores, mode)
             record_source(app.stores, mode, app.clock())
+            now = source_of(app.stores, mode)
             if before != now:
                 app.stores.asked.forget_source(mode)
             click.echo(f"{mode.value}: filled by {before or 'nobody known'} until now, by {now} from now on")

@@ -1,5 +1,7 @@
 """`flask status`: what is stored, how new it is, which process writes."""
 
+from collections import Counter
+
 import click
 from flask.cli import with_appcontext
 
@@ -9,6 +11,7 @@ from stockapi.errors import SqliteError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.models.timestamps import format_moment, format_time
+from stockapi.services.ingest.sources import preference_of
 from stockapi.services.market_source import source_of
 from stockapi.services.status.worker_status import Worker, workers_of
 from stockapi.services.writer_lock import writer_of
@@ -41,9 +44,20 @@ def show_status(modes: tuple[Mode, ...]) -> None:
 
 
 def _source(mode: Mode) -> str:
-    """The source that filled the market. If the settings name another source, that one too."""
-    held, wanted = source_of(services().stores, mode), services().settings.origin(mode)
-    return f"source: {held}" if held == wanted else f"source: {held or 'none recorded'}; the settings name {wanted}"
+    """The source that filled the market. If the settings name another source, that one too. Of several sources, the one
+    that is asked now, and why.
+    """
+    stores = services().stores
+    held, allowed = source_of(stores, mode), stores.settings.origins(mode)
+    if len(allowed) == 1 and held in allowed:
+        return f"source: {held}"
+    if len(allowed) == 1 or held not in (None, *allowed):
+        return f"source: {held or 'none recorded'}; the settings name {' or '.join(allowed)}"
+    known = preference_of(stores, mode)
+    change = "" if known.since is None else f", since {format_moment(known.since)}: {known.why}"
+    others = Counter(origin.source or "nobody" for _, origin in stores.series_sources.all(mode))
+    series = "".join(f", {count} series from {name}" for name, count in sorted(others.items()))
+    return f"source: {known.source}, of {', '.join(allowed)}{change}; filled by {held or 'nobody yet'}{series}"
 
 
 def _print_stored(mode: Mode) -> None:

@@ -58,7 +58,7 @@ class SettingNames:
 
     `groups_file`: a file of groups that replaces the built-in ones.
     `index_tickers`: the symbols of indices.
-    `source`: the choice among `Market.live_sources`.
+    `source`: the choice among `Market.live_sources`: one, or several in order of preference.
     """
 
     database_path: str

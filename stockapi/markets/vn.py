@@ -98,9 +98,9 @@ VN: Final = Market(
         data_dir="market_data_dir",
         groups_file="ticker_groups_file",
         index_tickers="index_tickers",
-        source=None,
+        source="vn_providers",
     ),
-    live_sources=("vci",),
+    live_sources=("vci", "vps", "vndirect", "dnse"),
     priority_tickers=(),
     threads={
         "daily": (_all("daily", "daily", Interval.DAILY, every_s=15, every_s_when_closed=5 * 60),),

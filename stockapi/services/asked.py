@@ -50,6 +50,17 @@ class Asked:
         """:raises CsvError: when the file cannot be written."""
         self._file.forget(key)
 
+    def forget_answers(self, key: SeriesKey) -> None:
+        """Forget what the source of one series has answered, since another one continues. What was deleted is
+        remembered.
+
+        :raises CsvError: when the file cannot be written.
+        """
+        held = self._file.entry(key) or []
+        deleted = [each for each in held if _is_span(each) and each[2] is None]
+        if deleted != held:
+            self._file.put(key, deleted)
+
     def forget_source(self, mode: Mode) -> None:
         """Forget what the source has answered, since another one continues. What was deleted is remembered.
 

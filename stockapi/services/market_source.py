@@ -1,7 +1,8 @@
-"""Which source filled a market. No other source may continue its bars without consent.
+"""Which source filled a market, and each of its series. No other source may continue the bars without consent.
 
 Bars of two sources do not fit together: one source may be invented, or their volumes are those of different exchanges.
-The name of the source is in the database and in a file beside the CSV files, so each store has it.
+The name of the source is in the database and in a file beside the CSV files, so each store has it. Settings that name
+several sources are consent that these continue each other, but not blindly: `services.ingest.sync` compares the bars.
 """
 
 import json
@@ -15,9 +16,12 @@ from stockapi.config import Settings
 from stockapi.errors import CsvError, ForeignSourceError, SqliteError
 from stockapi.machine import parse_json, read_regular
 from stockapi.markets import market_of
+from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import format_moment
 from stockapi.services.durable import csv_errors, make_directory, replace_file
+from stockapi.services.series_sources import NOBODY, Origin
 from stockapi.services.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -51,10 +55,10 @@ def require_source(stores: Stores, mode: Mode) -> None:
     if stores.settings.sqlite_writes and stores.settings.database_path(mode).exists():
         with suppress(SqliteError):  # not swallowed: work on the database raises it again
             stores.db_manager.upgrade(mode)
-    held, wanted = source_of(stores, mode), stores.settings.origin(mode)
-    if held is None or held == wanted or not _has_bars(stores, mode):
+    held, allowed = source_of(stores, mode), stores.settings.origins(mode)
+    if held is None or held in allowed or not _has_bars(stores, mode):
         return
-    names = market_of(mode).settings
+    names, wanted = market_of(mode).settings, allowed[0]
     raise ForeignSourceError(
         f"{mode.value} was filled by {held}, and {wanted} does not continue its bars; name other places for {wanted} "
         f"({names.data_dir.upper()}, {names.database_path.upper()}), go back to {held}, "
@@ -62,13 +66,66 @@ def require_source(stores: Stores, mode: Mode) -> None:
     )
 
 
-def record_source(stores: Stores, mode: Mode, now: datetime) -> None:
-    """Record that the source of the settings fills the market from now on, unless it is recorded already.
+def origin_of(stores: Stores, key: SeriesKey) -> Origin | None:
+    """Where the bars of the series come from: its own origin, or the source of the market; None when it is not known.
 
-    :raises CsvError: when the file cannot be written.
+    :raises CsvError: as `source_of`.
+    """
+    own = stores.series_sources.of(key)
+    if own is not None:
+        return own
+    held = source_of(stores, key.mode)
+    return None if held is None else Origin(held)
+
+
+def is_from_another(stores: Stores, key: SeriesKey, name: str) -> bool:
+    """Whether the stored bars of the series come from another source than this one of the settings.
+
+    :raises CsvError: as `source_of`.
+    """
+    if _is_of_one_source(stores, key):
+        return False
+    origin = origin_of(stores, key)
+    return origin is not None and origin.source != name
+
+
+def may_be_continued(stores: Stores, key: SeriesKey, name: str) -> bool:
+    """Whether this source may go on with bars of another one, where both agree in the newest: not if their replacement
+    was interrupted, and not if it has the whole history of the days. All three intervals must be of one level.
+
+    :raises CsvError: as `source_of`.
+    """
+    of_days = origin_of(stores, key._replace(interval=Interval.DAILY))
+    return NOBODY not in (origin_of(stores, key), of_days) and of_days != Origin(name)
+
+
+def record_series_source(stores: Stores, key: SeriesKey, name: str, since: int = 0) -> None:
+    """Record that the bars of the series from `since` on (Unix seconds; 0: all of them) are those of this source.
+
+    :raises CsvError: when a file cannot be read or written.
+    """
+    if _is_of_one_source(stores, key):
+        return
+    if since == 0 and name == source_of(stores, key.mode):
+        stores.series_sources.forget(key)
+    elif stores.series_sources.of(key) != Origin(name, since):
+        stores.series_sources.put(key, Origin(name, since))
+
+
+def _is_of_one_source(stores: Stores, key: SeriesKey) -> bool:
+    """Whether the market has had one source only: `require_source` has looked at that."""
+    return len(stores.settings.sources(key.mode)) == 1 and stores.series_sources.of(key) is None
+
+
+def record_source(stores: Stores, mode: Mode, now: datetime) -> None:
+    """Record that the preferred source of the settings fills the market from now on, unless one of them has done so.
+
+    :raises CsvError: when the file cannot be read or written.
     :raises SqliteError: when the database cannot be written and FALLBACK_TO_CSV is off.
     """
-    name, seconds = stores.settings.origin(mode), int(now.timestamp())
+    held, allowed, seconds = source_of(stores, mode), stores.settings.origins(mode), int(now.timestamp())
+    # Series without an origin of their own are of this source, so another order of the settings must not change it.
+    name = held if held in allowed else allowed[0]
     if _in_file(stores.settings, mode) != name:
         path = _path(stores.settings, mode)
         with csv_errors(path):

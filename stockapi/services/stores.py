@@ -12,6 +12,7 @@ from stockapi.services.csv_store.quarantine import Quarantine
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
 from stockapi.services.renames import Renames
+from stockapi.services.series_sources import SeriesSources
 from stockapi.services.sqlite_store import SqliteStore
 from stockapi.services.sqlite_store.known_behind import KnownBehind
 from stockapi.services.turns import Turns
@@ -31,6 +32,7 @@ class Stores:
     closings: Closings
     asked: Asked
     turns: Turns
+    series_sources: SeriesSources
     behind: KnownBehind = field(default_factory=KnownBehind)
 
     @classmethod
@@ -48,6 +50,7 @@ class Stores:
             Closings(settings),
             Asked(settings),
             Turns(settings),
+            SeriesSources(settings),
         )
 
     def with_settings(self, settings: Settings) -> Self:

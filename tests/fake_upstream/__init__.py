@@ -1,4 +1,4 @@
-"""A local HTTP server that speaks the wire formats of VCI, Binance and CryptoCompare, a simulated market behind it.
+"""A local HTTP server that speaks the wire formats of the live sources, a simulated market behind it.
 
     with FakeUpstream(now=NOW) as upstream:
         settings = Settings.from_mapping(upstream.variables())

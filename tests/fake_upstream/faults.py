@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+import numpy as np
+
+from stockapi.constants import SECONDS_PER_DAY
+from stockapi.models import Bars, Interval
+
 Row = list[object]
 """Time (Unix seconds), open, high, low, close, volume."""
 
@@ -36,7 +41,14 @@ class Fault(Enum):
     MISSING_SYMBOL = auto()  # VCI: other symbols only
     WRONG_SYMBOL = auto()  # VCI: another symbol first, with other prices; then the one asked for
     ENVELOPE = auto()  # VCI: {"data": [...]}
-    LENGTHS = auto()  # VCI: one array shorter than the others
+    LENGTHS = auto()  # VCI and the UDF brokers: one array shorter than the others
+    # Another version of the history: of VCI and the UDF brokers, the same whichever window is asked for
+    WRONG_SCALE = auto()  # a thousand times the price
+    ADJUSTED = auto()  # prices of more than ten days ago divided by 1.05
+    OTHER_PRICES = auto()  # each another one, by no common ratio
+    OTHER_VOLUMES = auto()  # nine tenths
+    HOLES = auto()  # every third bar is missing
+    LAGGING = auto()  # nothing of the last three days
     # In the rows: every third row of those in the answer, unless it says otherwise
     NULLS = auto()
     NULL_TIMES = auto()
@@ -106,6 +118,26 @@ def spoil(rows: list[Row], fault: Fault | None) -> list[Row]:
     if fault in _WHOLES:
         return _WHOLES[fault](rows)
     return rows
+
+
+def version(bars: Bars, fault: Fault | None, interval: Interval, now: int) -> Bars:
+    """What a source with another version of the history has in place of these bars."""
+    time, prices, volume = bars.time, bars.prices, bars.volume
+    number = time // interval.seconds
+    match fault:
+        case Fault.WRONG_SCALE:
+            return Bars.of(time, prices * 1_000, volume)
+        case Fault.ADJUSTED:
+            return Bars.of(time, np.where(time < now - 10 * SECONDS_PER_DAY, np.round(prices / 1.05), prices), volume)
+        case Fault.OTHER_PRICES:
+            return Bars.of(time, np.round(prices * (1.0 + number * 37 % 101 / 500)), volume)
+        case Fault.OTHER_VOLUMES:
+            return Bars.of(time, prices, volume * 9 // 10)
+        case Fault.HOLES:
+            return bars.take(number % 3 != 1)
+        case Fault.LAGGING:
+            return bars.between(None, now - 3 * SECONDS_PER_DAY)
+    return bars
 
 
 def _with(row: Row, column: int, value: object) -> Row:

@@ -1,4 +1,4 @@
-"""The three wire formats: from a request to an answer."""
+"""The wire formats: from a request to an answer."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models import Bars, Interval, Mode
 
-from .faults import Fault, Row, spoil
+from .faults import Fault, Row, spoil, version
 from .market import FakeMarket
 
 API_KEY = "a-key-of-the-fake-upstream"
@@ -17,6 +17,17 @@ API_KEY = "a-key-of-the-fake-upstream"
 _VCI_INTERVALS = {"ONE_DAY": Interval.DAILY, "ONE_HOUR": Interval.HOURLY, "ONE_MINUTE": Interval.MINUTE}
 _BINANCE_INTERVALS = {"1d": Interval.DAILY, "1h": Interval.HOURLY, "1m": Interval.MINUTE}
 _CRYPTOCOMPARE_INTERVALS = {"histoday": Interval.DAILY, "histohour": Interval.HOURLY, "histominute": Interval.MINUTE}
+_UDF_INTERVALS = {
+    "D": Interval.DAILY,
+    "60": Interval.HOURLY,
+    "1": Interval.MINUTE,
+    "1D": Interval.DAILY,
+    "1H": Interval.HOURLY,
+}
+_INDICES = ("VNINDEX", "VN30", "HNXINDEX", "UPCOMINDEX")
+_OUR_NAMES = {"HNX": "HNXINDEX", "UPCOM": "UPCOMINDEX"}
+_STAMPED_S = {"vps": 0, "vndirect": -7 * 3_600, "dnse": 2 * 3_600}
+"""Which moment of a day its bar has, from 00:00 UTC: that, 00:00 and 09:00 in Ho Chi Minh City."""
 _MINUTES_KEPT_S = 7 * SECONDS_PER_DAY
 
 
@@ -52,6 +63,10 @@ def parse_query(method: str, path: str, params: Mapping[str, Any], headers: Mapp
             case "POST", ["vci", "chart", "OHLCChart", "gap-chart"]:
                 interval = _VCI_INTERVALS[params["timeFrame"]]
                 return Query("vci", params["symbols"][0], interval, params, headers)
+            case "GET", ["vps" as source, "tradingview", "history"] | ["vndirect" as source, "dchart", "history"]:
+                return _udf_query(source, params, headers)
+            case "GET", ["dnse", "chart-api", "v2", "ohlcs", "stock" | "index" | "derivative" as kind]:
+                return _udf_query("dnse", {**params, "kind": kind}, headers)
             case "GET", ["binance", "api", "v3", "klines"]:
                 interval = _BINANCE_INTERVALS[params["interval"]]
                 return Query("binance", params["symbol"].removesuffix("USDT"), interval, params, headers)
@@ -65,6 +80,7 @@ def parse_query(method: str, path: str, params: Mapping[str, Any], headers: Mapp
 def reply_to(query: Query, market: FakeMarket, fault: Fault | None) -> Reply:
     replies: dict[str, Callable[[Query, FakeMarket, Fault | None], Reply]] = {
         "vci": _vci,
+        **dict.fromkeys(_STAMPED_S, _udf),
         "binance": _binance,
         "cryptocompare": _cryptocompare,
     }
@@ -84,9 +100,10 @@ def _vci(query: Query, market: FakeMarket, fault: Fault | None) -> Reply:
     if len(symbols) > 1:
         symbols, count = symbols[:1], 1
     entries = [
-        _vci_entry(symbol, market.last(Mode.VN, symbol, query.interval, query.params["to"], count), fault)
+        _vci_entry(symbol, version(bars, fault, query.interval, market.clock()), fault)
         for symbol in symbols
         if symbol in market.tickers(Mode.VN)
+        for bars in [market.last(Mode.VN, symbol, query.interval, query.params["to"], count)]
     ]
     if fault is Fault.EMPTY:
         entries = []
@@ -111,6 +128,47 @@ def _vci_entry(symbol: str, bars: Bars, fault: Fault | None) -> dict[str, Any]:
     if fault is Fault.LENGTHS:
         entry["v"] = entry["v"][:-1]
     return entry
+
+
+# VPS, VNDirect and DNSE: the UDF protocol
+
+
+def _udf_query(source: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Query:
+    ticker = _OUR_NAMES.get(params["symbol"], params["symbol"]) if source != "vps" else params["symbol"]
+    return Query(source, ticker, _UDF_INTERVALS[params["resolution"]], params, headers)
+
+
+def _udf(query: Query, market: FakeMarket, fault: Fault | None) -> Reply:
+    """`to` is exclusive at VPS, inclusive at the others. DNSE has an address for each kind, and sends no status."""
+    if fault is Fault.NO_SERIES:
+        return Reply(None)
+    first, last = int(query.params["from"]), int(query.params["to"]) - (query.source == "vps")
+    bars = version(_stamped(query, market, last), fault, query.interval, market.clock())
+    asked = bars.between(first, last)
+    divisor = 1.0 if query.ticker in _INDICES else 1_000.0
+    rows = _rows(Bars.of(asked.time, asked.prices / divisor, asked.volume))
+    rows = spoil(rows, fault) if rows else rows
+    names = ("t", "o", "h", "l", "c", "v")
+    columns: dict[str, Any] = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    if fault is Fault.LENGTHS:
+        columns["v"] = columns["v"][:-1]
+    if query.source == "dnse":
+        return Reply((columns if rows else dict.fromkeys(names)) | {"nextTime": 0})
+    older = bars.between(None, first - 1).time if fault is not Fault.EMPTY else ()
+    hint = {"nextTime": int(older[-1])} if query.source == "vndirect" and len(older) else {}
+    return Reply({"symbol": query.ticker, "s": "ok", **columns} if rows else {"s": "no_data", **columns, **hint})
+
+
+def _stamped(query: Query, market: FakeMarket, last: int) -> Bars:
+    """The bars until then, with the times that the source gives them."""
+    kind = "index" if query.ticker in _INDICES else "stock"
+    is_known = query.ticker in market.tickers(Mode.VN) and query.params.get("kind", kind) == kind
+    if not is_known:
+        return Bars.empty(whole_volume=True)
+    moved = _STAMPED_S[query.source] if query.interval is Interval.DAILY else 0
+    begin = max(int(query.params["from"]) - 40 * SECONDS_PER_DAY, 0)
+    bars = market.bars(Mode.VN, query.ticker, query.interval, begin, last - moved)
+    return Bars.of(bars.time + moved, bars.prices, bars.volume)
 
 
 # Binance

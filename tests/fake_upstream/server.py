@@ -106,6 +106,9 @@ class FakeUpstream:
         return {
             "DATA_PROVIDER": "live",
             "VCI_BASE_URL": f"{self.url}/vci",
+            "VPS_BASE_URL": f"{self.url}/vps",
+            "VNDIRECT_BASE_URL": f"{self.url}/vndirect",
+            "DNSE_BASE_URL": f"{self.url}/dnse",
             "BINANCE_BASE_URL": f"{self.url}/binance",
             "CRYPTOCOMPARE_BASE_URL": f"{self.url}/cryptocompare",
             "CRYPTOCOMPARE_API_KEY": API_KEY,

@@ -43,6 +43,7 @@ from stockapi.services.csv_enhancer import EnhancementStats, OpenSeries
 from stockapi.services.csv_store import journal
 from stockapi.services.database_manager import manager
 from stockapi.services.ingest import sync
+from stockapi.services.ingest.history import SyncStats
 from stockapi.services.stores import Stores
 from stockapi.services.upkeep import reconcile
 from stockapi.services.upkeep.database_utils import DatabaseUtils
@@ -191,9 +192,7 @@ class _Clock(datetime):
         cls.moved += timedelta(hours=-1 if signum == signal.SIGUSR1 else 1)
 
 
-def _acknowledged(
-    stores: Stores, provider: VersionedProvider, key: SeriesKey, now: datetime, **how: bool
-) -> sync.SyncStats:
+def _acknowledged(stores: Stores, provider: VersionedProvider, key: SeriesKey, now: datetime, **how: bool) -> SyncStats:
     stats = sync.sync_ticker(stores, provider, key, now, **how)
     where = "csv" if stats.saved.sqlite_error else "both"
     say("ack", key.ticker, key.interval.value, provider.version, where, stores.csv_store.stamp(key))

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stockapi.services.closings",
         "stockapi.services.market_file",
         "stockapi.services.turns",
+        "stockapi.services.series_sources",
     ),
     ("stockapi.services.durable", "stockapi.services.listening", "stockapi.providers.*"),
     ("stockapi.calc.*", "stockapi.formats.*"),

@@ -272,6 +272,10 @@ class SourceSchema(Schema):
     series_asked = count("series that the latest cycle asked for; null before the first", null=True)
     series_given = count("those of them that it gave", null=True)
     filled_by = text("the source that the stored bars come from; null when that is not known", null=True)
+    asked = text("of several sources: the one that is asked now", required=False)
+    preferred = text("of several sources: the best", required=False)
+    changed_at = text("when another source was begun to be asked", null=True, required=False, format="date-time")
+    changed_because = text("why", null=True, required=False)
 
 
 class HealthSchema(Schema):

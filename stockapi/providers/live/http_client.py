@@ -55,6 +55,14 @@ _ANSWER_TIMEOUTS: Final = 4
 _MOST_TEXT: Final = 160
 
 
+BROWSER: Final = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Accept": "application/json",
+    "Accept-Language": "en-US,en;q=0.9,vi;q=0.8",
+}
+"""The headers of a browser. The brokers serve their own pages, and refuse programs that say so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer that is neither a failure of the source (5xx) nor a refusal (403, 418, 429, 451)."""

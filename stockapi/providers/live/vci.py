@@ -24,19 +24,13 @@ from stockapi.markets.tickers import tickers_for
 from stockapi.models.bars import Bars
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
-from stockapi.providers.live.http_client import Endpoint, HttpClient
+from stockapi.providers.live.http_client import BROWSER, Endpoint, HttpClient
 from stockapi.providers.live.payload import Payload, oldest_of, parallel_columns
 from stockapi.providers.live.timing import Timing
 
 _PATH: Final = "/chart/OHLCChart/gap-chart"
 _SITE: Final = "https://trading.vietcap.com.vn"
-_HEADERS: Final = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
-    "Accept": "application/json",
-    "Accept-Language": "en-US,en;q=0.9,vi;q=0.8",
-    "Origin": _SITE,
-    "Referer": f"{_SITE}/",
-}
+_HEADERS: Final = {**BROWSER, "Origin": _SITE, "Referer": f"{_SITE}/"}
 """The headers of a browser on the trading site. Without them VCI refuses some networks."""
 
 _TIME_FRAMES: Final = {Interval.DAILY: "ONE_DAY", Interval.HOURLY: "ONE_HOUR", Interval.MINUTE: "ONE_MINUTE"}

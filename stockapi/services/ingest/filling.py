@@ -30,7 +30,9 @@ from stockapi.models.window import Window
 from stockapi.providers.base import Provider
 from stockapi.services.asked import Span
 from stockapi.services.csv_enhancer import SaveResult, open_series
-from stockapi.services.ingest.sync import changed_part, load_history
+from stockapi.services.ingest.history import load_history
+from stockapi.services.ingest.sync import changed_part
+from stockapi.services.market_source import is_from_another
 from stockapi.services.stores import Stores
 
 _NEIGHBOURS: Final = 10
@@ -56,7 +58,8 @@ class Filled:
 def fill_series(
     stores: Stores, provider: Provider, key: SeriesKey, clock: Callable[[], datetime], start: int | None = None
 ) -> Iterator[Filled]:
-    """Fill the holes of one series, window by window, and yield each when it is saved.
+    """Fill the holes of one series, window by window, and yield each when it is saved. Bars of another source are left
+    alone: a synchronisation has to take them over first.
 
     :param start: bring also what is older than the first stored bar, from this time on (Unix seconds), and fill no
         older hole. No bar is of a time before 1970, so no source is asked for that. None: fill all holes, and bring
@@ -65,7 +68,7 @@ def fill_series(
     :raises StoreError: as `save_enhanced_csv_and_sqlite`.
     """
     empty_in_a_row = 0
-    while True:
+    while not is_from_another(stores, key, provider.name):
         now = clock()
         times = _stored_times(stores, key, now)
         missing = holes(stores, key, times, int(now.timestamp()), start)

@@ -21,7 +21,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import latest_possible
 from stockapi.services.csv_enhancer import FROM_THE_BEGINNING, SaveResult, open_series, save_enhanced_csv_and_sqlite
 from stockapi.services.ingest.import_tree import ImportFile, OpenedFile, PassedOver, reading, tables_of
-from stockapi.services.ingest.sync import note_newest
+from stockapi.services.ingest.newest import note_newest
 from stockapi.services.stores import Stores
 
 MOST_BARS: Final = 250_000

@@ -17,6 +17,7 @@ from stockapi.models.timestamps import format_moment
 from stockapi.services.database_manager import DatabaseStats
 from stockapi.services.database_manager.bookkeeping import WorkerState
 from stockapi.services.database_manager.migrations import known_migrations
+from stockapi.services.ingest.sources import preference_of
 from stockapi.services.market_source import source_of
 from stockapi.services.status.memory import Memory
 from stockapi.services.status.worker_status import Condition, Worker, workers_of
@@ -153,6 +154,22 @@ def _provider_report(stores: Stores, mode: Mode, workers: Sequence[Worker]) -> d
         "series_asked": asked,
         "series_given": None if latest is None or asked is None else asked - (latest.cycle_errors or 0),
         "filled_by": _filled_by(stores, mode),
+        **_preference_report(stores, mode),
+    }
+
+
+def _preference_report(stores: Stores, mode: Mode) -> dict[str, object]:
+    """Of a market with several sources: the one that is asked now, since when and why; both null while it has always
+    been so.
+    """
+    known = preference_of(stores, mode)
+    if len(known.sources) == 1:
+        return {}
+    return {
+        "asked": known.source,
+        "preferred": known.sources[0],
+        "changed_at": _moment(known.since),
+        "changed_because": known.why,
     }
 
 

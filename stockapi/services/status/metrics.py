@@ -12,6 +12,8 @@ from stockapi.errors import StoreError
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
 from stockapi.services.database_manager import DatabaseStats
+from stockapi.services.ingest.preference import Preference
+from stockapi.services.ingest.sources import preference_of
 from stockapi.services.status.worker_status import Condition, Worker, workers_of
 from stockapi.services.stores import Stores
 
@@ -36,8 +38,10 @@ class StoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         now = int(self._clock().timestamp())
-        stored, worked, files = _StoredMetrics(), _WorkerMetrics(), _FileMetrics()
+        stored, worked, files, sources = _StoredMetrics(), _WorkerMetrics(), _FileMetrics(), _SourceMetrics()
         for mode in self._stores.settings.markets:
+            if len(self._stores.settings.sources(mode)) > 1:
+                sources.add(mode, preference_of(self._stores, mode))
             try:
                 stats = self._stores.db_manager.stats(mode)
                 workers = workers_of(self._stores, mode, now)
@@ -50,6 +54,7 @@ class StoreCollector(Collector):
                 worked.add(mode, worker)
         for group in (files, stored, worked):
             yield from vars(group).values()
+        yield from (family for family in vars(sources).values() if family.samples)
 
 
 class _FileMetrics:
@@ -73,6 +78,26 @@ class _FileMetrics:
         except OSError:
             return  # unknown is not 0
         self.wal_size.add_metric([mode.value], size)
+
+
+class _SourceMetrics:
+    """Which source is asked, of the markets that have several."""
+
+    def __init__(self) -> None:
+        self.asked = GaugeMetricFamily(
+            "stockapi_source_asked", "1 for the source that is asked, 0 for the others.", labels=("mode", "source")
+        )
+        self.changed = GaugeMetricFamily(
+            "stockapi_source_changed_timestamp_seconds",
+            "When it was last changed; absent while it has not been.",
+            labels=_BY_MODE,
+        )
+
+    def add(self, mode: Mode, preference: Preference) -> None:
+        for source in preference.sources:
+            self.asked.add_metric([mode.value, source], source == preference.source)
+        if preference.since is not None:
+            self.changed.add_metric([mode.value], preference.since)
 
 
 class _StoredMetrics:

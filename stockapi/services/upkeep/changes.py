@@ -24,6 +24,7 @@ from stockapi.models.series import SeriesKey
 from stockapi.models.timestamps import moment_in_name
 from stockapi.services.csv_enhancer import open_series
 from stockapi.services.durable import csv_errors, fsync_directory, make_directory, replace_file
+from stockapi.services.series_sources import NOBODY
 from stockapi.services.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -155,6 +156,7 @@ def _delete(stores: Stores, mode: Mode, change: Deletion, now: datetime, errors:
         return
     for key in change.keys(mode):
         stores.asked.forget(key)
+        stores.series_sources.forget(key)
     names = stores.renames.of(mode)
     if change.ticker in names.renamed.values():
         stores.renames.record(mode, names.without(change.ticker))
@@ -171,14 +173,22 @@ def _rename(stores: Stores, mode: Mode, change: Renaming, now: datetime, errors:
             moved, error = series.right_bars()
         errors += [] if error is None else [error]
         if len(moved):
+            _join_sources(stores, key, key._replace(ticker=change.new))
             _rewrite(stores, key._replace(ticker=change.new), now, moved.merge, errors)
     stores.renames.record(mode, stores.renames.of(mode).with_renamed(change.old, change.new))
     for key in old_keys:
         _rewrite(stores, key, now, lambda bars: bars.take(slice(0)), errors)
         stores.asked.forget(key)
+        stores.series_sources.forget(key)
     with _collected(errors):
         if _has_database(stores, mode):
             stores.bookkeeping.rename_adjustments(mode, change.old, change.new)
+
+
+def _join_sources(stores: Stores, old: SeriesKey, new: SeriesKey) -> None:
+    """What is joined may come from two sources. Then it is nobody's, and the next source has to show that it fits."""
+    if stores.series_sources.of(old) or stores.series_sources.of(new):
+        stores.series_sources.put(new, NOBODY)
 
 
 def _rewrite(

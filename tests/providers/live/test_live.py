@@ -1,4 +1,4 @@
-"""What the three live sources have in common, over real HTTP: the same tests for each."""
+"""What the live sources have in common, over real HTTP: the same tests for each."""
 
 import json
 import logging
@@ -21,8 +21,8 @@ from stockapi.errors import (
     RateLimitedError,
     UnknownSymbolError,
 )
-from stockapi.models import Bars, Interval
-from stockapi.providers.live import vci
+from stockapi.models import Bars, Interval, Mode
+from stockapi.providers.live import udf, vci
 from tests.fake_upstream import FakeTime, FakeUpstream, Fault
 from tests.support.live_sources import (
     DAY,
@@ -33,13 +33,14 @@ from tests.support.live_sources import (
     NOW,
     PROVIDERS,
     TICKERS,
+    UDF,
     MakeProvider,
     fetch,
     same,
     truth,
 )
 
-SOURCES = ("vci", "binance", "cryptocompare")
+SOURCES = ("vci", *UDF, "binance", "cryptocompare")
 
 
 # A source that works
@@ -87,7 +88,7 @@ def test_a_window_without_a_bar_is_no_error(source: str, make: MakeProvider) -> 
 def test_capabilities(source: str, make: MakeProvider) -> None:
     provider = make(source)
     assert (provider.name, provider.mode) == (source, MODES[source])
-    assert provider.is_back_adjusted is (source == "vci")
+    assert provider.is_back_adjusted is (MODES[source] is Mode.VN)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,7 @@ def test_rows_of_another_time_on_each_page_leave_no_hole(
 ) -> None:
     """A row of a year before must not end the pages that go back, nor one of a year after those that go forward."""
     monkeypatch.setattr(vci, "_MOST_BARS", 300)
+    monkeypatch.setattr(udf, "_WINDOW_S", dict.fromkeys(Interval, 2 * DAY))
     upstream.fail(Fault.OUTSIDE, times=None)
     seconds = 5 * DAY
     bars = make(source).fetch(TICKERS[source], Interval.MINUTE, NOW - seconds, NOW)
@@ -193,7 +195,7 @@ def test_rows_of_another_time_on_each_page_leave_no_hole(
 def test_fractions_of_shares_are_rounded_fractions_of_coins_kept(make: MakeProvider, upstream: FakeUpstream) -> None:
     for source in SOURCES:
         upstream.fail(Fault.FRACTIONS)
-        more = 1 if source == "vci" else 0.7
+        more = 1 if MODES[source] is Mode.VN else 0.7
         assert fetch(make(source)).volume.tolist() == (truth(upstream, source).volume + more).tolist()
 
 
@@ -224,6 +226,9 @@ FAILURES: list[tuple[str, Fault, dict[str, Any], type[ProviderError], str]] = [
     ("vci", Fault.LENGTHS, {}, BadPayloadError, "[0-9]+ values in 'v', [0-9]+ in 't'"),
     ("vci", Fault.NO_SERIES, {}, BadPayloadError, "the answer is no list of series"),
     ("vci", Fault.ERROR_WITH_200, {}, BadPayloadError, "the answer is no list of series"),
+    *[(source, Fault.LENGTHS, {}, BadPayloadError, "[0-9]+ values in 'v', [0-9]+ in 't'") for source in UDF],
+    *[(source, Fault.NO_SERIES, {}, BadPayloadError, "the answer is no object of arrays") for source in UDF],
+    *[(source, Fault.ERROR_WITH_200, {}, BadPayloadError, "nothing where the array 't' is due") for source in UDF],
     ("binance", Fault.NO_SERIES, {}, BadPayloadError, "nothing where a list of bars is due"),
     ("binance", Fault.ERROR_WITH_200, {}, BadPayloadError, "an object where a list of bars is due"),
     ("cryptocompare", Fault.NO_SERIES, {}, BadPayloadError, "nothing where a list of bars is due"),

@@ -10,7 +10,8 @@ from stockapi.constants import SECONDS_PER_DAY
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.database_manager.bookkeeping import Bookkeeping
-from stockapi.services.ingest.sync import SyncStats, sync_ticker
+from stockapi.services.ingest.history import SyncStats
+from stockapi.services.ingest.sync import sync_ticker
 from stockapi.services.upkeep.reconcile import verify
 from tests.support.stores import Stores
 from tests.support.told import DAY, HOUR, MINUTE, NOW, TODAY, Source, days, flat, market, within

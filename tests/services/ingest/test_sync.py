@@ -14,7 +14,8 @@ from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.providers.simulated.provider import SimulatedProvider
 from stockapi.services.csv_enhancer import SaveResult
-from stockapi.services.ingest.sync import OVERLAP_BARS, SyncStats, Wanted, sync_ticker
+from stockapi.services.ingest.history import SyncStats
+from stockapi.services.ingest.sync import OVERLAP_BARS, Wanted, sync_ticker
 from tests import faults
 from tests.faults import assert_in_step, repair
 from tests.support.stores import NOW, MakeStores, Stores
