@@ -39,8 +39,16 @@ DEFAULTS: list[tuple[str, str, Any]] = [
     ("DATA_PROVIDER", "live", "live"),
     ("SIMULATED_SEED", "1", 1),
     ("CRYPTO_PROVIDER", "binance", "binance"),
+    ("VN_PROVIDERS", "vci", ("vci",)),
+    ("SOURCE_RETURN_AFTER_S", "1800", 1800),
     ("VCI_BASE_URL", "https://trading.vietcap.com.vn/api", "https://trading.vietcap.com.vn/api"),
     ("VCI_REQUESTS_PER_MINUTE", "60", 60),
+    ("VPS_BASE_URL", "https://histdatafeed.vps.com.vn", "https://histdatafeed.vps.com.vn"),
+    ("VPS_REQUESTS_PER_MINUTE", "60", 60),
+    ("VNDIRECT_BASE_URL", "https://dchart-api.vndirect.com.vn", "https://dchart-api.vndirect.com.vn"),
+    ("VNDIRECT_REQUESTS_PER_MINUTE", "60", 60),
+    ("DNSE_BASE_URL", "https://services.entrade.com.vn", "https://services.entrade.com.vn"),
+    ("DNSE_REQUESTS_PER_MINUTE", "60", 60),
     ("BINANCE_BASE_URL", "https://data-api.binance.vision", "https://data-api.binance.vision"),
     ("BINANCE_REQUESTS_PER_MINUTE", "1200", 1200),
     ("CRYPTOCOMPARE_BASE_URL", "https://min-api.cryptocompare.com", "https://min-api.cryptocompare.com"),
@@ -73,7 +81,7 @@ DEFAULTS: list[tuple[str, str, Any]] = [
 BOOLEANS = ("FALLBACK_TO_CSV", "SQLITE_READS", "SQLITE_WRITES")
 PATHS = ("VN_DATABASE_PATH", "CRYPTO_DATABASE_PATH", "MARKET_DATA_DIR", "CRYPTO_DATA_DIR")
 
-BASE_URLS = ("VCI_BASE_URL", "BINANCE_BASE_URL", "CRYPTOCOMPARE_BASE_URL")
+BASE_URLS = tuple(f"{source}_BASE_URL" for source in ("VCI", "VPS", "VNDIRECT", "DNSE", "BINANCE", "CRYPTOCOMPARE"))
 
 # variable, lowest, highest
 RANGES = [
@@ -88,7 +96,11 @@ RANGES = [
     ("MAX_HEAVY_QUERIES", 1, 256),
     ("HEAVY_QUERY_ROWS", 1, 100_000_000),
     ("SIMULATED_SEED", 0, 1 << 32),
+    ("SOURCE_RETURN_AFTER_S", 1, 86_400),
     ("VCI_REQUESTS_PER_MINUTE", 1, 100_000),
+    ("VPS_REQUESTS_PER_MINUTE", 1, 100_000),
+    ("VNDIRECT_REQUESTS_PER_MINUTE", 1, 100_000),
+    ("DNSE_REQUESTS_PER_MINUTE", 1, 100_000),
     ("BINANCE_REQUESTS_PER_MINUTE", 1, 100_000),
     ("CRYPTOCOMPARE_REQUESTS_PER_MINUTE", 1, 100_000),
     ("PROVIDER_CONNECT_TIMEOUT_MS", 1, 60_000),
@@ -124,6 +136,35 @@ def refusal(environ: dict[str, str]) -> str:
     with pytest.raises(ConfigError) as caught:
         Settings.from_mapping(environ)
     return str(caught.value)
+
+
+# Sources in order of preference
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("vci", ("vci",)),
+        ("vps", ("vps",)),
+        ("vps,vci", ("vps", "vci")),
+        (" VCI , vps,VNDirect,dnse ", ("vci", "vps", "vndirect", "dnse")),
+    ],
+)
+def test_sources_are_in_the_order_of_the_text(text: str, sources: tuple[str, ...]) -> None:
+    settings = Settings.from_mapping({"VN_PROVIDERS": text})
+    assert (settings.sources(Mode.VN), settings.source(Mode.VN)) == (sources, sources[0])
+    assert settings.sources(Mode.CRYPTO) == ("binance",)
+    assert Settings.from_mapping({"VN_PROVIDERS": text, "DATA_PROVIDER": "simulated"}).sources(Mode.VN) == (
+        "simulated",
+    )
+
+
+@pytest.mark.parametrize("text", ["", ",", "vci,", "ssi", "vci,vci", "vci,VCI", "vci vps", "binance"])
+def test_other_texts_are_no_sources(text: str) -> None:
+    assert refusal({"VN_PROVIDERS": text}) == (
+        f"VN_PROVIDERS={text!r} is not allowed; allowed: vci, vps, vndirect, dnse, "
+        "or several of them separated by commas, the best first"
+    )
 
 
 # Defaults

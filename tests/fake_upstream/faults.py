@@ -48,7 +48,7 @@ class Fault(Enum):
     OTHER_PRICES = auto()  # each another one, by no common ratio
     OTHER_VOLUMES = auto()  # nine tenths
     HOLES = auto()  # every third bar is missing
-    LAGGING = auto()  # nothing of the last three days
+    LAGGING = auto()  # nothing of the last five days
     # In the rows: every third row of those in the answer, unless it says otherwise
     NULLS = auto()
     NULL_TIMES = auto()
@@ -136,7 +136,7 @@ def version(bars: Bars, fault: Fault | None, interval: Interval, now: int) -> Ba
         case Fault.HOLES:
             return bars.take(number % 3 != 1)
         case Fault.LAGGING:
-            return bars.between(None, now - 3 * SECONDS_PER_DAY)
+            return bars.between(None, now - 5 * SECONDS_PER_DAY)
     return bars
 
 

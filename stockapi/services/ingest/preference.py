@@ -58,7 +58,12 @@ class Preference:
         types: dict[str, tuple[type, ...]] = {each.name: (type(getattr(first, each.name)),) for each in fields(cls)[2:]}
         types |= {"since": (int, type(None)), "why": (str, type(None)), "probed_at": (int, type(None))}
         given = {name: value[name] for name in types if type(value.get(name, ...)) in types[name]}
-        if len(given) != len(types) or given["source"] not in sources:
+        counts = [count for each in given.values() if isinstance(each, dict) for count in each.values()]
+        if (
+            len(given) != len(types)
+            or given["source"] not in sources
+            or any(type(count) is not int for count in counts)
+        ):
             return first
         return replace(first, **given)
 
