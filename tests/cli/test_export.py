@@ -172,6 +172,13 @@ def test_csv_alone_is_exported_too(make_stores: MakeStores, runner: Callable[[St
     assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "csv" / name).read_bytes()
 
 
+def test_a_link_to_itself_is_no_place(filled: Stores, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "out")
+    outcome = run("data", "export", tmp_path / "out" / "x", "--format", "csv", "--mode", "vn", "--interval", "1D")
+    assert (outcome.exit_code, len(outcome.stderr.splitlines())) == (1, 2)
+    assert outcome.stderr.startswith(f"failed vn FPT 1D: {tmp_path}/out/x/vn/1D/FPT.csv: ")
+
+
 def test_a_series_that_fails_is_named_and_the_others_are_exported(
     filled: Stores, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
