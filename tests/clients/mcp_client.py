@@ -22,6 +22,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("ma_scores_by_sector", {"top_per_sector": 1, "above_threshold_only": False}),
     ("volume_profile", {"symbol": "VCB", "date": "latest", "bins": 5}),
     ("volume_profile", {"symbol": "VCB", "date": "2000-01-01"}),
+    ("screener", {"where": "close>ma20 and rsi14<90", "limit": 2}),
     ("data_coverage", {"symbol": ["VCB"]}),
 ]
 

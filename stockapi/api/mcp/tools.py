@@ -88,6 +88,28 @@ TOOLS: Final = (
         hint="Give either date, or start_date.",
     ),
     Tool(
+        name="screener",
+        title="Symbols that meet a condition",
+        path="/analysis/screener",
+        parameters=(
+            *(
+                "where",
+                "sort_by",
+                "direction",
+                "limit",
+                "indicators",
+                "interval",
+                "date",
+                "sector",
+                "exchange",
+                "index",
+            ),
+            *("mode", "max_age_days"),
+        ),
+        hint="Where a condition is refused, the error names the character that is wrong.",
+        defaults={"limit": 20},
+    ),
+    Tool(
         name="data_coverage",
         title="What is stored of each symbol",
         path="/tickers/coverage",

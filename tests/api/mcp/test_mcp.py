@@ -21,7 +21,10 @@ from tests.support.stores import environment
 NOW, OLD = "2026-07-28", "2025-11-25"
 VERSION, CAPABILITIES = "io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities"
 META = {VERSION: NOW, CAPABILITIES: {}}
-NAMES = "search_symbols, get_bars, get_snapshot, top_performers, ma_scores_by_sector, volume_profile, data_coverage"
+NAMES = (
+    "search_symbols, get_bars, get_snapshot, top_performers, ma_scores_by_sector, volume_profile, "
+    "screener, data_coverage"
+)
 PARSE, INVALID, NO_METHOD, PARAMS, MISMATCH, UNSUPPORTED = -32700, -32600, -32601, -32602, -32020, -32022
 
 
@@ -434,6 +437,16 @@ ASKED: list[tuple[str, dict[str, Any], str]] = [
     ("top_performers", {"min_volume": 0, "limit": 2}, "/analysis/top-performers?min_volume=0&limit=2"),
     ("ma_scores_by_sector", {"min_score": -1.5}, "/analysis/ma-scores-by-sector?min_score=-1.5"),
     ("volume_profile", {"symbol": "VCB", "date": "latest"}, "/analysis/volume-profile?symbol=VCB&date=latest"),
+    (
+        "screener",
+        {"where": "close>ma20 or rsi14<90", "sort_by": "rsi14"},
+        "/analysis/screener?where=close>ma20+or+rsi14<90&sort_by=rsi14&limit=20",
+    ),
+    (
+        "get_bars",
+        {"symbol": "VCB", "limit": 2, "indicators": ["rsi14", "macd(12,26,9)"]},
+        "/tickers?symbol=VCB&limit=2&indicators=rsi14,macd(12,26,9)",
+    ),
     ("data_coverage", {"symbol": ["VCB"]}, "/tickers/coverage?symbol=VCB"),
 ]
 
