@@ -143,8 +143,6 @@ class DatabaseManager:
         opened = readers.get(mode)
         if opened is not None and opened.identity == identity:
             return opened
-        if opened is not None and _has_log_of_another(opened.identity, identity):
-            raise SqliteError(_NOT_TOGETHER, SqliteFault.CORRUPT)
         self._forget_reader(mode)
         readers[mode] = opened = self._open_reader(path, identity)
         return opened
@@ -402,6 +400,9 @@ def _require_no_pipe(path: Path) -> None:
 def _has_log_of_another(opened: _Identity, found: _Identity) -> bool:
     """Whether another file is in the place of the one that was opened, beside the log of that one. SQLite would take it
     for the log of the new file, and show a mixture of both.
+
+    Only the writer can tell: it has the log open, so no other log has got its inode. A reader may know a log by its
+    inode that it has never opened.
     """
     return opened[1] != found[1] and any(before == now != 0 for before, now in zip(opened[2], found[2], strict=True))
 

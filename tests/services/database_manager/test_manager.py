@@ -130,6 +130,21 @@ def clean_away(stores: Stores, sides: list[str]) -> None:
         Path(f"{stores.settings.vn_database_path}{side}").unlink()
 
 
+def test_a_new_log_with_the_inode_of_an_old_one_is_no_log_of_another_file(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systems give inodes of removed files to new ones at once."""
+    monkeypatch.setattr(manager, "_inode", lambda path: 4711)
+    stores.save("VCB", make_bars(10))
+    reader = Stores.of(stores.settings)
+    assert len(reader.in_sqlite("VCB")) == 10
+    stores.db_manager.close()
+    faults.delete(stores.settings.vn_database_path)
+    reconcile_out_of_step(stores, Mode.VN, NOW)
+    assert len(reader.in_sqlite("VCB")) == 10
+    reader.db_manager.close()
+
+
 @pytest.mark.parametrize("sides", LOGS)
 def test_a_log_that_is_removed_under_its_writer_makes_the_database_damaged(stores: Stores, sides: list[str]) -> None:
     """What was committed may be lost, and readers see another log than the writer: CSV fills another file."""
@@ -162,7 +177,7 @@ def test_a_file_put_over_the_live_one_beside_its_log_is_damage(stores: Stores, t
     copy.replace(live)
     for _ in range(2):
         with pytest.raises(SqliteError, match="was removed or replaced under its writer") as caught:
-            reader.in_sqlite("VCB")
+            stores.db_manager.upgrade(Mode.VN)
         assert caught.value.fault is SqliteFault.CORRUPT
     stores.save("VCB", make_bars(30))
     reconcile_out_of_step(stores, Mode.VN, NOW)
