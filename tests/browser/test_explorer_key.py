@@ -1,4 +1,4 @@
-"""/explorer on a server that wants a key: asked for once, kept by the tab, shown nowhere."""
+"""/explorer and /docs on a server that wants a key: asked for once, kept by the tab, shown nowhere."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -53,3 +53,17 @@ def test_who_has_none_is_told_why_and_not_asked_again(page: Page) -> None:
     page.get_by_role("button", name="Not now").click()
     expect(page.get_by_test_id("key-dialog")).to_be_hidden()
     expect(page.get_by_test_id("quote")).to_contain_text("this needs a key")
+
+
+def test_requests_of_the_docs_have_the_key(page: Page, guarded: Server) -> None:
+    page.goto(f"{guarded.url}/docs")
+    page.get_by_role("button", name="Authorize").first.click()
+    page.locator(".auth-container input").first.fill(KEY)
+    page.locator(".auth-container button.authorize").first.click()
+    page.locator(".auth-container button.btn-done").first.click()
+    page.locator("#operations-Reference-clock").click()
+    page.locator("#operations-Reference-clock").get_by_role("button", name="Execute").click()
+    expect(page.locator("#operations-Reference-clock .live-responses-table .response-col_status").last).to_contain_text(
+        "200"
+    )
+    expect(page.get_by_text("Servers", exact=True)).to_be_hidden()

@@ -9,7 +9,7 @@ from stockapi.api.openapi.operation import Operation
 from stockapi.services.status.health import OPEN_FIELDS
 
 _SCHEMES: Final = {
-    "bearer": {"type": "http", "scheme": BEARER.lower(), "description": f"Authorization: {BEARER} <key>"},
+    "bearer": {"type": "http", "scheme": BEARER.lower(), "description": f"Authorization: {BEARER} KEY"},
     "header": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
 }
 _SECURITY: Final[list[dict[str, list[str]]]] = [{name: []} for name in _SCHEMES]
