@@ -1,16 +1,19 @@
 """The official SDK of the Model Context Protocol uses a running server: with a handshake, and without."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stockapi.api.mcp.tools import TOOLS
 from tests.support import api_market
-from tests.support.server import Server, running_server
+from tests.support.server import ROOT, Server, running_server
 from tests.support.stores import environment
 
 pytestmark = pytest.mark.long
@@ -42,16 +45,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+# One test, because each process of tests would install the SDK for itself.
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize(
-    ("mode", "version"), [("auto", "2026-07-28"), ("2026-07-28", "2026-07-28"), ("legacy", "2025-11-25")]
-)
-def test_the_sdk_lists_and_calls_every_tool(python: Path, server: Server, mode: str, version: str) -> None:
-    command = [python, CLIENT, f"{server.url}/mcp", mode]
+def test_the_sdk_lists_and_calls_every_tool_and_the_page_says_how(python: Path, server: Server) -> None:
+    for mode, version in (("auto", "2026-07-28"), ("2026-07-28", "2026-07-28"), ("legacy", "2025-11-25")):
+        found = json.loads(output_of([python, CLIENT, f"{server.url}/mcp", mode]))
+        assert found["version"] == version
+        assert_complete(found)
+    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8"), re.DOTALL)
+    printed = output_of([python, "-c", lines.replace("http://127.0.0.1:3000", server.url)])
+    assert [bar["symbol"] for bar in ast.literal_eval(printed)["VCB"]] == ["VCB", "VCB"]
+    assert "Traceback" not in server.log
+
+
+def output_of(command: Sequence[str | Path]) -> str:
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert outcome.returncode == 0, outcome.stderr
-    found = json.loads(outcome.stdout)
-    assert found["version"] == version
+    return outcome.stdout
+
+
+def assert_complete(found: dict[str, Any]) -> None:
+    """`found`: what `mcp_client` prints."""
     assert found["tools"] == [[tool.name, True, True] for tool in TOOLS]
     assert {name for name, *_ in found["answers"]} == {tool.name for tool in TOOLS}
     for _, is_error, text, structured in found["answers"]:
@@ -59,4 +73,3 @@ def test_the_sdk_lists_and_calls_every_tool(python: Path, server: Server, mode: 
         assert is_error or json.loads(text) == structured
     assert [name for name, is_error, *_ in found["answers"] if is_error] == ["get_bars", "get_bars", "volume_profile"]
     assert found["refused"][0] == -32602
-    assert "Traceback" not in server.log
