@@ -447,6 +447,11 @@ ASKED: list[tuple[str, dict[str, Any], str]] = [
         {"symbol": "VCB", "limit": 2, "indicators": ["rsi14", "macd(12,26,9)"]},
         "/tickers?symbol=VCB&limit=2&indicators=rsi14,macd(12,26,9)",
     ),
+    (
+        "get_bars",
+        {"symbol": "VCB", "limit": 2, "indicators": ["rsi14", "macd(12,26,9)"]},
+        "/tickers?symbol=VCB&limit=2&indicators=rsi14,macd(12,26,9)",
+    ),
     ("data_coverage", {"symbol": ["VCB"]}, "/tickers/coverage?symbol=VCB"),
 ]
 
