@@ -11,7 +11,9 @@ from flask import Flask, current_app
 from stockapi.config import Settings
 from stockapi.markets import cache_max_age_s
 from stockapi.services.data_store import DataStore
+from stockapi.services.data_store.changes import ChangesReader
 from stockapi.services.data_store.coverage import CoverageReader
+from stockapi.services.data_store.paging import Pager
 from stockapi.services.data_store.query_cost import QueryCost
 from stockapi.services.rotations import Rotations
 from stockapi.services.snapshots import Snapshots
@@ -31,6 +33,8 @@ class Services:
 
     stores: Stores
     data_store: DataStore
+    pager: Pager
+    changes: ChangesReader
     coverage: CoverageReader
     symbols: Symbols
     snapshots: Snapshots
@@ -55,6 +59,8 @@ def services_of(settings: Settings, clock: Callable[[], datetime]) -> Services:
     return Services(
         stores=stores,
         data_store=data_store,
+        pager=Pager(stores, data_store),
+        changes=ChangesReader(stores, data_store),
         coverage=CoverageReader(stores),
         symbols=Symbols(stores, data_store),
         snapshots=Snapshots(data_store),

@@ -9,6 +9,7 @@ AppError                    what was wrong and what is allowed, in one line
 │   ├── CsvError            a CSV file or its directory
 │   │   └── LayoutError     the columns of a CSV file cannot be identified
 │   ├── SqliteError         the database; the message begins "SQLite error:"
+│   ├── ChangesError        what has changed is not known now
 │   └── DeadlineError       the query took longer than it may
 ├── OverloadedError         too many large queries at once (429)
 ├── UnauthorizedError       a request without a key that it needs (401)
@@ -89,6 +90,14 @@ class LayoutError(CsvError):
     def __init__(self, message: str, text: str = "") -> None:
         super().__init__(message)
         self.text = text
+
+
+class ChangesError(StoreError):
+    """What has changed is not known: only SQLite knows it, and it does not answer. CSV could only guess."""
+
+    @property
+    def public_message(self) -> str:
+        return "what has changed cannot be told right now, only the bars; try again shortly, or without updated_since"
 
 
 class DeadlineError(StoreError):

@@ -2,9 +2,10 @@
 
 The file `names.json` in the CSV directory of the market says it:
 
-    {"renamed": {"MATIC": "POL"}, "at_source": {"binance": {"GRAM": "TON"}}}
+    {"renamed": {"MATIC": "POL"}, "since": {"MATIC": 1798761600}, "at_source": {"binance": {"GRAM": "TON"}}}
 
-`at_source`: the name that a source has for a ticker of ours, where it is another one.
+`since`: when a ticker got its new name, in Unix seconds, if that is known. `at_source`: the name that a source has for
+a ticker of ours, where it is another one.
 Without the file the former symbols of `markets.listings` are the old names, but for those that have bars of their own.
 """
 
@@ -12,7 +13,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +33,14 @@ FILE_NAME: Final = "names.json"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """`renamed`: old name to new name, never to one that is old itself. `at_source`: by source, ours to theirs."""
+    """`renamed`: old name to new name, never to one that is old itself. `at_source`: by source, ours to theirs.
+
+    `since`: when an old name was replaced, in Unix seconds, as far as it is known.
+    """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     at_source: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
 
     def current(self, symbols: Iterable[str]) -> list[str]:
         """The present name of each, in their order, each once."""
@@ -45,10 +50,18 @@ class Names:
         """Those of the symbols that are old names, with the new ones."""
         return {symbol: self.renamed[symbol] for symbol in symbols or () if symbol in self.renamed}
 
-    def with_renamed(self, old: str, new: str) -> "Names":
-        """`old` is `new` from now on, and so is what `old` has been the new name of. `new` is old no more."""
+    def renamed_since(self, moment: int) -> dict[str, str]:
+        """The names that were replaced at the moment (Unix seconds) or later, with the new ones."""
+        return {old: new for old, new in self.renamed.items() if self.since.get(old, moment - 1) >= moment}
+
+    def with_renamed(self, old: str, new: str, now: int | None = None) -> "Names":
+        """`old` is `new` from now on, and so is what `old` has been the new name of. `new` is old no more.
+
+        `now`: in Unix seconds, if it is to be known later.
+        """
         renamed = {each: new if target == old else target for each, target in self.renamed.items()}
-        return replace(self, renamed={**{each: to for each, to in renamed.items() if each != new}, old: new})
+        renamed = {**{each: to for each, to in renamed.items() if each != new}, old: new}
+        return replace(self, renamed=renamed, since=self.since if now is None else {**self.since, old: now})
 
     def without(self, symbol: str) -> "Names":
         """Nothing leads to the symbol any more."""
@@ -103,8 +116,7 @@ class Renames:
         path = self._paths[mode]
         with csv_errors(path):
             make_directory(path.parent)
-            text = json.dumps({"renamed": names.renamed, "at_source": names.at_source}, indent=1, sort_keys=True)
-            replace_file(path, f"{text}\n".encode())
+            replace_file(path, f"{json.dumps(asdict(names), indent=1, sort_keys=True)}\n".encode())
 
     def groups(self, mode: Mode) -> dict[str, list[str]]:
         """The groups of the market by present names.
@@ -128,9 +140,11 @@ def _parsed(path: Path, data: bytes) -> Names:
     try:
         value = parse_json(data)
         names = Names(
-            _symbols(value.get("renamed", {})), {k: _symbols(v) for k, v in value.get("at_source", {}).items()}
+            _symbols(value.get("renamed", {})),
+            {k: _symbols(v) for k, v in value.get("at_source", {}).items()},
+            {old: int(moment) for old, moment in value.get("since", {}).items()},
         )
-    except (ValueError, AttributeError) as exc:
+    except (ValueError, AttributeError, TypeError) as exc:
         raise CsvError(
             f'{path} is not allowed: {exc}; allowed: {{"renamed": {{"OLD": "NEW"}}, '
             '"at_source": {"<source>": {"OURS": "THEIRS"}}}'

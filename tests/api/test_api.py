@@ -260,6 +260,7 @@ def test_a_site_on_the_list_may_read_errors_too(directory: Path, origin: str, pa
         "X-Data-Source",
         "X-Renamed",
         "Retry-After",
+        *("Link", "X-Updated-Until", "X-Replaced", "X-Behind"),
     }
     wishes = {"Accept"} if path.startswith("/tickers") else set()  # without `format`, that header may choose it
     assert {"Origin", "Accept-Encoding", *wishes} == set(headers["Vary"].split(", "))

@@ -37,6 +37,7 @@ class Kind:
     answer: Callable[[str, str], str]
     bad: Sequence[str]
     is_list: bool = False
+    longest: int = 64
 
 
 # What is no value of anything: blanks, control characters, paths, code in a dozen languages, names of
@@ -187,9 +188,9 @@ def of_moment(name: str, value: str) -> str:
     )
 
 
-def whole(high: int) -> Kind:
-    bad = [*NO_VALUE, *WORDS, *NO_NUMBER, *NO_WHOLE, "-1", "-5", "-0"]
-    return Kind(one_of(f"a whole number from 0 on, clamped to {high}"), bad)
+def whole(high: int, low: int = 0) -> Kind:
+    bad = [*NO_VALUE, *WORDS, *NO_NUMBER, *NO_WHOLE, "-1", "-5", "-0", *map(str, range(low))]
+    return Kind(one_of(f"a whole number from {low} on, clamped to {high}"), bad)
 
 
 def choice(allowed: str, *more: str) -> Kind:
@@ -310,6 +311,18 @@ UNIX_TIME = Kind(
     [*NO_VALUE, *WORDS, *NO_NUMBER, *MORE_NUMBERS, "2024-01-31", "1704067200s"],
 )
 
+CURSOR = Kind(
+    one_of("the one in the Link header of the page before, with the same other parameters"),
+    [*NO_VALUE, *WORDS, *NO_NUMBER, "AAAA", "A" * 60, "A" * 61, "MQ==", "1732886400|VCB|1732886400"],
+    longest=160,
+)
+
+UPDATED_SINCE = Kind(
+    one_of("the X-Updated-Until of an answer of the same market, or a time such as 2024-01-31T09:15:00Z"),
+    [*MOMENT.bad, "AAAA", "A" * 60],
+    longest=160,
+)
+
 # route, parameters that must be there, and the kind of each parameter
 ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
     (
@@ -332,8 +345,11 @@ ROUTES: list[tuple[str, str, dict[str, Kind]]] = [
             "columns": COLUMNS,
             "shape": choice("rows, columns", "row", "column", "rows ", "table", "rows,columns"),
             "time": TIME_FORM,
+            "page_size": whole(1_000_000, low=1),
         },
     ),
+    ("/tickers", "page_size=5", {"cursor": CURSOR}),
+    ("/tickers", "", {"updated_since": UPDATED_SINCE}),
     ("/tickers/group", "", {"mode": MARKET}),
     ("/tickers/names", "", {"mode": MARKET_OR_ALL}),
     ("/tickers/name", "", {"mode": MARKET_OR_ALL}),
@@ -484,11 +500,30 @@ LANGUAGES = {("/analysis/screener", "where"), ("/analysis/screener", "sort_by")}
 
 TICKERS = (
     "symbol, interval, start_date, end_date, limit, legacy, ma, ema, indicators, closed, columns, format, shape, time, "
-    "cache, mode"
+    "cache, mode, updated_since, page_size, cursor"
 )
 _WHEN = "mode is with mode=all, indicators are not with ma=false, those on request are with indicators="
 _TOGETHER = "allowed: either date, or start_date with or without end_date"
+_CHANGES = (
+    "allowed: one market, a stored interval (1D, 1H, 1m), start_date, end_date, page_size, and how the bars are written"
+)
 COMBINED = [
+    *(
+        ("/tickers", f"updated_since=2024-01-01&{other}", f"updated_since does not go with {other}; {_CHANGES}")
+        for other in ("mode=all", "interval=5m", "interval=1W", "ema=true", "closed=true", "cache=false")
+    ),
+    ("/tickers", "updated_since=2024-01-01&indicators=rsi14", f"updated_since does not go with indicators; {_CHANGES}"),
+    (
+        "/tickers",
+        "updated_since=x&interval=1M&limit=1&closed=1",
+        f"updated_since does not go with interval=1M, closed=true; {_CHANGES}",
+    ),
+    ("/tickers", "page_size=5&mode=all", "page_size does not go with mode=all; allowed: one market"),
+    (
+        "/tickers",
+        "cursor=AAAA",
+        "cursor goes with page_size only; allowed: the address in the Link header, as it is",
+    ),
     ("/tickers", "ma=false&ema=true", "ma=false and ema=true do not go together; allowed: one of them"),
     ("/tickers", "ema=1&ma=0&symbol=VCB", "ma=false and ema=true do not go together; allowed: one of them"),
     ("/tickers", "shape=columns&format=csv", "shape=columns does not go with format=csv; allowed: format=json"),
@@ -644,8 +679,9 @@ def of_parameter(route: str, base: str, name: str, kind: Kind) -> Iterator[BadRe
     for value in kind.bad:
         if (name, value) not in PASS and not (kind.is_list and "," in value):
             yield request(value, kind.answer(name, value))
-    for length in (65, 4_000):
-        yield request("x" * length, f"{name} '{'x' * 32}...' is {length} characters long; allowed: at most 64")
+    for length in (kind.longest + 1, 4_000):
+        error = f"{name} '{'x' * 32}...' is {length} characters long; allowed: at most {kind.longest}"
+        yield request("x" * length, error)
     if not kind.is_list:
         for times in (2, 50):
             query = "&".join([*filter(None, [others]), *[f"{name}=1"] * times])

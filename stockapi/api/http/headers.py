@@ -9,7 +9,10 @@ from flask_cors import CORS
 
 from stockapi.api.http.responses import MCP_PATH
 
-EXPOSED_HEADERS = ("ETag", "X-Data-Source", "X-Renamed", "Retry-After")
+EXPOSED_HEADERS = (
+    *("ETag", "Link", "X-Data-Source", "X-Renamed", "Retry-After"),
+    *("X-Updated-Until", "X-Replaced", "X-Behind"),
+)
 _PREFLIGHT_MAX_AGE_S = 600
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

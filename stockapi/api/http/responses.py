@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from itertools import chain, groupby
 from typing import Final, Generic, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
 
 import orjson
 from flask import Response, request
+from werkzeug.datastructures import MultiDict
 from werkzeug.http import quote_etag
 from xxhash import xxh3_128
 
 from stockapi.api.http.compression import entity_tag
+from stockapi.api.http.path_prefix import path_prefix
 from stockapi.context import services
 from stockapi.formats import csv_answers
 from stockapi.formats.arrow_answers import arrow_stream, kinds_of
@@ -162,6 +165,15 @@ def with_names(response: Response, renamed: Iterable[tuple[str, str]]) -> Respon
     if texts:
         response.headers["X-Renamed"] = ", ".join(texts)
     return response
+
+
+def next_link(arguments: MultiDict[str, str], cursor: str) -> str:
+    """The value of the header Link for the next page: this request, as a path of this server, with that cursor.
+
+    Behind a proxy the server knows neither the scheme nor the name by which it was asked, but the path.
+    """
+    others = [(name, text) for name, text in arguments.items(multi=True) if name != "cursor"]
+    return f'<{path_prefix()}{quote(request.path)}?{urlencode([*others, ("cursor", cursor)])}>; rel="next"'
 
 
 def conditional(body: list[bytes], content_type: str, max_age_s: int) -> Response:

@@ -66,6 +66,22 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "required": True,
         "schema": {"type": "string", "enum": ["sqlite", "csv", "mixed"]},
     },
+    "Link": {
+        "description": "of a page: the path of the next one; the last page has none",
+        "schema": {"type": "string", "examples": ['</tickers?page_size=1000&cursor=AbC>; rel="next"']},
+    },
+    "X-Updated-Until": {
+        "description": "with updated_since: what to give as updated_since next time",
+        "schema": {"type": "string", "examples": ["MTIzNDU2Nzg5MA"]},
+    },
+    "X-Replaced": {
+        "description": "with updated_since: symbols of which a copy must be dropped before it takes these bars; *: all",
+        "schema": {"type": "string", "examples": ["OLD, NEW"]},
+    },
+    "X-Behind": {
+        "description": "with updated_since: symbols that have newer bars, which a later answer has",
+        "schema": {"type": "string", "examples": ["NEW"]},
+    },
     "X-Renamed": {
         "description": "where a symbol asked for has another name now: old and new one",
         "schema": {"type": "string", "examples": ["OLD=NEW"]},

@@ -112,7 +112,10 @@ _BARS: Final = (
         },
         example=lambda market: {"symbol": list(market.sample_symbols), "limit": 5},
         sample=_bars,
-        headers=("X-Data-Source", "X-Renamed", "Content-Disposition"),
+        headers=(
+            *("X-Data-Source", "X-Renamed", "Content-Disposition", "Link"),
+            *("X-Updated-Until", "X-Replaced", "X-Behind"),
+        ),
         errors=BAR_ERRORS,
     ),
     Operation(

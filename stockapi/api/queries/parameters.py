@@ -200,16 +200,16 @@ def choice(
     return Parameter(parse, default=default, description=description, schema=schema)
 
 
-def whole(high: int, *, default: int, description: str) -> Parameter:
-    """A whole number from 0 on; one above `high` is taken for it."""
+def whole(high: int, *, low: int = 0, default: int | None, description: str) -> Parameter:
+    """A whole number from `low` on; one above `high` is taken for it. `default`: None for none."""
 
     def parse(name: str, text: str) -> int:
         try:
-            return min(parse_whole(text, 0), high)
+            return min(parse_whole(text, low), high)
         except ValueError:
-            raise refusal(name, text, f"a whole number from 0 on, clamped to {high}") from None
+            raise refusal(name, text, f"a whole number from {low} on, clamped to {high}") from None
 
-    schema = {"type": "integer", "minimum": 0, "default": default}
+    schema = {"type": "integer", "minimum": low} | ({} if default is None else {"default": default})
     return Parameter(parse, default=default, description=description, schema=schema)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 from marshmallow import post_load
 from werkzeug.datastructures import MultiDict
 
+from stockapi.api.queries.continuing import SealedParameter, WantedPage, parse_page, parse_since, sealed_page
 from stockapi.api.queries.parameters import (
     EVERY_MARKET,
     CallsParameter,
@@ -32,9 +33,11 @@ from stockapi.errors import QueryError
 from stockapi.formats.default_rows import TextForm
 from stockapi.formats.json_format import BAR_FIELDS, BARE_FIELDS, DEFAULT_FIELDS
 from stockapi.markets import market_of
+from stockapi.models.changes import ChangesRequest, Mark, Since
 from stockapi.models.fields import INDICATOR_FIELDS
 from stockapi.models.interval import Interval
 from stockapi.models.mode import Mode
+from stockapi.models.pages import Place
 from stockapi.models.query import Indicators, QueryParameters
 from stockapi.models.requested import (
     ALLOWED_REQUESTED,
@@ -88,6 +91,8 @@ class TickersQuery:
     `every_market`: all enabled markets if the query is for all; () if it is for the market in `parameters`.
     `times`: how the times of the bars are written.
     `is_closed`: only bars that are known to be closed.
+    `since`: only bars that are new or have changed since then; None for all.
+    `page`: which part of the answer; None for all of it.
     """
 
     parameters: QueryParameters
@@ -97,6 +102,8 @@ class TickersQuery:
     every_market: Markets = ()
     times: TimeStyle = TimeStyle.DATE
     is_closed: bool = False
+    since: Since | None = None
+    page: WantedPage | None = None
 
     @property
     def is_every_market(self) -> bool:
@@ -117,8 +124,12 @@ class TickersQuery:
     def until(self, now: int) -> Self:
         """The query with an end: `now` (Unix seconds) where none was given: no later bar is the newest.
 
-        With `is_closed`, no later end than `now`.
+        With `is_closed`, no later end than `now`. All pages have the `now` of the first one. Changes have no end: a bar
+        of a time to come would not be told of when its time has come.
         """
+        if self.since is not None:
+            return self
+        now = self._moment(now)
         start, end = self.parameters.start, self.parameters.end
         if self.is_closed:
             until = now if end is None else min(end, now)
@@ -127,14 +138,36 @@ class TickersQuery:
             return self
         return replace(self, parameters=replace(self.parameters, end=max(now, start or now)))
 
+    def cursor(self, now: int, last: Place, until: Mark | None = None) -> str:
+        """What the page after `last` is asked for with.
+
+        :param now: the moment of this request, in Unix seconds.
+        :param until: how far a page of changes reached.
+        """
+        return sealed_page(self._moment(now), last, until, replace(self, page=None))
+
+    def _moment(self, now: int) -> int:
+        """All pages have the `now` of the first one."""
+        begun_at = None if self.page is None else self.page.request.begun_at
+        return now if begun_at is None else begun_at
+
+    @property
+    def changes(self) -> ChangesRequest | None:
+        """Which changes are wanted; None for bars whether they have changed or not."""
+        if self.since is None:
+            return None
+        if self.page is None:
+            return ChangesRequest(self.since)
+        return ChangesRequest(self.since, self.page.request.size, self.page.request.after, self.page.until)
+
     @property
     def text_form(self) -> TextForm | None:
-        """The form of its rows, where they are those of a default answer; None for other fields, times or bars, and for
-        columns.
+        """The form of its rows, where they are those of a default answer; None for other fields, times or bars, for
+        columns and for pages.
         """
         if self.shape is Shape.COLUMNS or self.fields != DEFAULT_FIELDS or self.is_every_market or self.is_closed:
             return None
-        if self.format is Format.ARROW:
+        if self.format is Format.ARROW or self.page is not None:
             return None
         if self.times is not TimeStyle.of(self.parameters.interval):
             return None
@@ -200,7 +233,8 @@ class TickersSchema(QuerySchema):
         MAX_LIMIT,
         default=DEFAULT_LIMIT,
         description=(
-            "newest bars of each symbol, counted back from end_date or now; 0 for all of them; ignored with start_date"
+            "newest bars of each symbol, counted back from end_date or now; 0 for all of them; ignored with "
+            "start_date and updated_since"
         ),
     )
     legacy = boolean(
@@ -221,10 +255,25 @@ class TickersSchema(QuerySchema):
     time = time_form()
     cache = boolean(default=True, description="false reads the CSV files and not SQLite")
     mode = market_or_all()
+    updated_since = SealedParameter(
+        description="only bars that are new or have changed since then: the X-Updated-Until of an answer, or a time",
+        examples=["2026-10-01T09:15:00Z"],
+    )
+    page_size = whole(
+        MAX_LIMIT, low=1, default=None, description="at most so many bars; the header Link leads to the next ones"
+    )
+    cursor = SealedParameter(description="where the page begins: as the Link header of the page before has it")
 
     @post_load
     def _as_query(self, data: dict[str, Any], **_: Any) -> TickersQuery:
         """:raises QueryError: when the parameters contradict each other."""
+        query = replace(self._whole_query(data), since=parse_since(data["updated_since"], data))
+        page = parse_page(data["page_size"], data["cursor"], query)
+        if page is not None and query.is_every_market:
+            raise QueryError("page_size does not go with mode=all; allowed: one market")
+        return query if page is None else replace(query, page=page)
+
+    def _whole_query(self, data: dict[str, Any]) -> TickersQuery:
         if data["ema"] and not data["ma"]:
             raise QueryError("ma=false and ema=true do not go together; allowed: one of them")
         if data["shape"] is Shape.COLUMNS and data["format"] is not Format.JSON:
@@ -238,7 +287,7 @@ class TickersSchema(QuerySchema):
         available = _AVAILABLE_FIELDS[data["mode"] is None, data["ma"]]
         fields = _fields(data["columns"], (*available, *names_of(requested)))
         mode = data["mode"] or self.markets[0]
-        is_all = data["start_date"] is None and not data["limit"]
+        is_all = data["start_date"] is None and (not data["limit"] or data["updated_since"] is not None)
         start = _FIRST_SECOND if is_all else data["start_date"]
         parameters = QueryParameters(
             mode=mode,

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self, TypeVar
 
 from flask import Blueprint, Response, request
@@ -12,13 +12,17 @@ from werkzeug.datastructures import MultiDict
 
 from stockapi.api.http import admission, limits, responses
 from stockapi.api.http.responses import KeyedBars
+from stockapi.api.queries.continuing import sealed_mark
 from stockapi.api.queries.schemas import Format, Shape, TickersQuery, parse_tickers_query
 from stockapi.context import services
 from stockapi.logs import key_values
 from stockapi.models.bars import Bars
+from stockapi.models.changes import Mark
 from stockapi.models.limits import Limits
 from stockapi.models.mode import Mode
+from stockapi.models.pages import Place
 from stockapi.services.data_store import DataSource, PrerenderedText, QueryResult
+from stockapi.services.data_store.changes import Changes
 
 blueprint = Blueprint("tickers", __name__)
 logger = logging.getLogger(__name__)
@@ -40,6 +44,10 @@ class _Answer:
     rows: int
     timings_ms: Mapping[str, float]
     renamed: list[tuple[str, str]]
+    last: Place | None = None
+    """The bar after which the next page begins; None when there is none."""
+    changes: Changes | None = None
+    """What else an answer of changes tells."""
 
     @classmethod
     def of(
@@ -69,9 +77,9 @@ class _Answer:
 def tickers() -> Response:
     """Each symbol's bars; the parameters stand in `schemas`."""
     started = time.perf_counter()
-    query = parse_tickers_query(_arguments(), services().settings.markets)
-    admission.admit(*query.of_each_market)
-    answer = _answer(query.until(int(services().clock().timestamp())), limits.current())
+    arguments, now = _arguments(), int(services().clock().timestamp())
+    query = parse_tickers_query(arguments, services().settings.markets)
+    answer = _answer(query.until(now), limits.current())
     response = responses.of_bars(answer.body, answer.content_type, answer.source)
     if query.format in _SUFFIXES:
         filename = f"tickers_{query.parameters.interval.value}.{_SUFFIXES[query.format]}"
@@ -79,6 +87,9 @@ def tickers() -> Response:
     if not request.args.get("format"):
         response.headers["Vary"] = "Accept"
     responses.with_names(response, answer.renamed)
+    until = _tell_changes(response, answer.changes, query) if answer.changes else None
+    if answer.last is not None:
+        response.headers["Link"] = responses.next_link(arguments, query.cursor(now, answer.last, until))
     _log_performance(query, answer, response, started)
     return response
 
@@ -97,13 +108,36 @@ def _arguments() -> MultiDict[str, str]:
     return arguments
 
 
+def _tell_changes(response: Response, changes: Changes, query: TickersQuery) -> Mark:
+    """Headers, since a CSV has no other place. They may differ where bodies are equal, so no cache may keep them."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Updated-Until"] = sealed_mark(changes.until, query.parameters.mode)
+    for name, symbols in (("X-Replaced", changes.replaced), ("X-Behind", changes.behind)):
+        if symbols:
+            response.headers[name] = ", ".join(symbols)
+    return changes.until
+
+
 def _answer(query: TickersQuery, left: Limits) -> _Answer:
     store = services().data_store
+    if query.changes is not None:
+        changes = services().changes.read(query.parameters, query.changes, left)
+        answer = _of_bars(query, {query.parameters.mode: changes.result}, left)
+        return replace(answer, last=changes.last, changes=changes)
+    if query.page is not None:
+        request = query.page.request
+        asked = replace(request, size=min(request.size, left.row_budget.limit))
+        page = services().pager.read(query.parameters, asked, left)
+        return replace(_of_bars(query, {query.parameters.mode: page.result}, left), last=page.last)
+    admission.admit(*query.of_each_market)
     if query.text_form is not None:
         result = store.get_text_or_bars(query.text_form, query.parameters, left)
         pieces, content_type = _rows(query, _series({query.parameters.mode: result}))
         return _Answer.of([result], pieces, content_type, left)
-    results = {each.mode: store.get_data_smart_sqlite(each, left) for each in query.of_each_market}
+    return _of_bars(query, {each.mode: store.get_data_smart_sqlite(each, left) for each in query.of_each_market}, left)
+
+
+def _of_bars(query: TickersQuery, results: Mapping[Mode, QueryResult[Bars]], left: Limits) -> _Answer:
     series = _series(results)
     if query.format is Format.ARROW:
         pieces = responses.arrow_body(_in_lines(series), query.fields, has_whole_volume=query.has_whole_volume)

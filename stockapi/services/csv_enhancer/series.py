@@ -189,12 +189,12 @@ class OpenSeries:
             self._stores.csv_store.remove(self.key)
         if error is not None:
             raise error
+        seconds = int(self._now.timestamp())
         if self._has_database and len(bars):
-            seconds = int(self._now.timestamp())
             self._stores.sqlite_store.replace(self.key, bars, csv_stamp=self.stamp, now=seconds)
             self._compare_replicas(bars)
         elif self._has_database:
-            self._stores.sqlite_store.remove(self.key)
+            self._stores.sqlite_store.remove(self.key, seconds)
         self._stores.behind.discard(self.key)
 
     @property

@@ -89,7 +89,7 @@ class Fallback:
         if self._settings.fallback_to_csv or not asks_sqlite:
             if in_sqlite is None:
                 self._require_csv_tree(mode, must_hold=asks_sqlite)
-            missing = self._missing(mode, symbols, in_sqlite or {})
+            missing = self.missing(mode, symbols, in_sqlite or {})
             if missing:
                 with _timed(timings_ms, DataSource.CSV):
                     in_csv = from_csv(missing)
@@ -124,9 +124,10 @@ class Fallback:
 
     def may_lack(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> bool:
         """Whether CSV may have some of the requested tickers (None: all) that SQLite lacks."""
-        return self._settings.fallback_to_csv and bool(self._missing(mode, symbols, in_sqlite))
+        return self._settings.fallback_to_csv and bool(self.missing(mode, symbols, in_sqlite))
 
-    def _missing(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> list[str]:
+    def missing(self, mode: Mode, symbols: Sequence[str] | None, in_sqlite: Container[str]) -> list[str]:
+        """The requested tickers (None: all) that SQLite lacks, in alphabetical order; CSV has bars of some of them."""
         if symbols is not None:
             return sorted(symbol for symbol in symbols if symbol not in in_sqlite)
         listed = self._csv.tickers(mode, besides=in_sqlite)

@@ -101,7 +101,7 @@ class DataStore:
             use_sqlite=params.use_sqlite,
         )
         limits.row_budget.spend(sum(map(len, found.series.values())))
-        return QueryResult(self._presented(found.series, params), found.source, found.timings_ms)
+        return QueryResult(self.presented(found.series, params), found.source, found.timings_ms)
 
     def get_text_or_bars(
         self, form: TextForm, params: QueryParameters, limits: Limits
@@ -286,7 +286,8 @@ class DataStore:
         # Copied, because a slice would keep the warm-up in memory: 4,296 bars of each ticker.
         return wanted.take(np.arange(len(wanted)))
 
-    def _presented(self, found: dict[str, Bars], params: QueryParameters) -> dict[str, Bars]:
+    def presented(self, found: dict[str, Bars], params: QueryParameters) -> dict[str, Bars]:
+        """Stored bars with the prices that the query wants."""
         if not (params.legacy and market_of(params.mode).has_legacy_prices):
             return found
         return {

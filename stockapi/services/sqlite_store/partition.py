@@ -10,7 +10,9 @@ from stockapi.errors import SqliteError
 from stockapi.models.bars import Bars
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
+from stockapi.services.sqlite_store import changes
 from stockapi.services.sqlite_store.blocks import BlockTable
+from stockapi.services.sqlite_store.changes import Changed
 from stockapi.services.sqlite_store.ledger import LedgerEntry, find_entry, has_copies
 from stockapi.services.sqlite_store.prerendered import PrerenderedTable
 from stockapi.services.sqlite_store.tables import UPSERT_LEDGER, TableInfo, upserts
@@ -19,7 +21,10 @@ from stockapi.services.sqlite_store.windows import read_window
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One series inside a write transaction. Every method raises SqliteError when SQLite fails."""
+    """One series inside a write transaction. Every method raises SqliteError when SQLite fails.
+
+    `now`: Unix seconds, not before the last change that is recorded.
+    """
 
     connection: sqlite3.Connection
     key: SeriesKey
@@ -39,9 +44,10 @@ class Partition:
     def delete(self, bars: Bars) -> None:
         self.connection.executemany(self.table.delete, zip(repeat(self.key.ticker), bars.time.tolist()))
 
-    def turn(self, stored: Bars, bars: Bars) -> None:
+    def turn(self, stored: Bars, bars: Bars) -> Bars:
         """Replace `stored` by `bars`. All times of `stored` are in `bars`. Only new and changed rows are written.
 
+        :returns: the bars of these rows.
         :raises SqliteError: when the table then holds other rows from the first time on. The caller must roll back.
         """
         changed = _changed(stored, bars)
@@ -56,6 +62,7 @@ class Partition:
                 f"{self.table.name} holds (rows, first, last) {held} of {self.key.ticker} from {first} on, "
                 f"where {(len(bars), first, last)} was written"
             )
+        return changed
 
     def require(self, entry: LedgerEntry | None, written: Bars) -> None:
         """That a save in several transactions goes on where it was: another database may have come in between.
@@ -71,11 +78,15 @@ class Partition:
         if not is_there or self.entry() != entry:
             raise SqliteError(f"the save of {self.key} met another database than it began with")
 
-    def record(self, entry: LedgerEntry, bars: Bars, *, are_all: bool = False) -> None:
-        """Write the ledger entry and the copies, at the end of a save or of a batch that is valid by itself.
+    def record(self, entry: LedgerEntry, bars: Bars, changed: Changed | None, *, are_all: bool = False) -> None:
+        """Write the ledger entry, the copies and the change, at the end of a save or of a batch that is valid
+        by itself.
 
         :param bars: all bars of the series from the first time of `bars` on; with `are_all`, all bars of the series.
+        :param changed: what clients do not know yet; None for nothing.
         """
+        if changed is not None:
+            changes.record(self.connection, self.key, changed, self.now)
         has_true_copies = has_copies(self.connection, self.key)
         is_recorded = has_true_copies and entry == self.entry()
         if are_all:

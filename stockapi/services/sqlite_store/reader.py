@@ -10,6 +10,7 @@ from stockapi.calc.cross_section import CrossSection
 from stockapi.calc.gaps import Extent
 from stockapi.formats.default_rows import TextForm
 from stockapi.models.bars import Bars
+from stockapi.models.changes import ChangesRequest
 from stockapi.models.interval import Interval
 from stockapi.models.limits import Limits, RowBudget
 from stockapi.models.mode import Mode
@@ -19,6 +20,7 @@ from stockapi.models.window import MAX_TIME, WHOLE, LastOfEach, Window
 from stockapi.services.database_manager import DatabaseManager
 from stockapi.services.sqlite_store.behind import NO_COMPARISON, Comparison, behind
 from stockapi.services.sqlite_store.blocks import BlockTable
+from stockapi.services.sqlite_store.changed_bars import ChangedBars, read_changed
 from stockapi.services.sqlite_store.ledger import (
     LedgerEntry,
     find_entry,
@@ -253,6 +255,36 @@ class SqliteReader:
             return frozenset(), comparison
         mode, database = selection.mode, self._db.opened_file(selection.mode)
         return behind(connection, mode, selection.interval, comparison, database), NO_COMPARISON
+
+    def changed(
+        self, selection: Selection, request: ChangesRequest, limits: Limits, comparison: Comparison = NO_COMPARISON
+    ) -> tuple[ChangedBars, frozenset[str]]:
+        """The bars that are new or changed, and the selected tickers of which SQLite is behind CSV: what has changed in
+        the files is not known of these yet.
+
+        :raises QueryError, TooManyRowsError, SqliteError, DeadlineError: as `read_changed`.
+        """
+        mode, interval, symbols = selection.mode, selection.interval, selection.symbols
+        with self._db.snapshot(mode, limits.deadline) as connection:
+            file = self._db.opened_file(mode)
+            if symbols is None:
+                late = behind(connection, mode, interval, comparison, file)
+            else:
+                late = frozenset(
+                    each.ticker
+                    for each in ledger_entries(connection, interval, symbols)
+                    if comparison.is_behind(selection.key(each.ticker), each.csv_stamp, each.last_time)
+                )
+            return read_changed(connection, selection, request, file[1], limits), late
+
+    def entries(self, mode: Mode, interval: Interval, *, deadline: float) -> dict[str, LedgerEntry]:
+        """The ledger entries of an interval, by ticker in alphabetical order.
+
+        :raises SqliteError: when the database cannot be read.
+        :raises DeadlineError: when the deadline (`time.monotonic()`) passes.
+        """
+        with self._db.reading(mode, deadline) as connection:
+            return {each.ticker: each for each in ledger_entries(connection, interval, None)}
 
     def newest_times(self, selection: Selection, *, deadline: float) -> dict[str, int]:
         """The time (Unix seconds) of the newest bar of each selected ticker that the ledger knows, whatever the window.

@@ -17,6 +17,8 @@ from stockapi.models.mode import Mode
 from stockapi.models.series import SeriesKey
 from stockapi.models.window import WHOLE, Window
 from stockapi.services.database_manager import NEVER
+from stockapi.services.sqlite_store import changes
+from stockapi.services.sqlite_store.changes import WHOLLY, ChangesLog, span_of
 from stockapi.services.sqlite_store.ledger import (
     UNFINISHED,
     LedgerEntry,
@@ -57,8 +59,8 @@ class SqliteStore(SqliteReader):
             if (entry.csv_stamp if entry else "") != expected_stamp or not np.isin(stored.time, bars.time).all():
                 return False
             if entry is not None and (len(stored) or len(bars) <= partition.batch_size):
-                partition.turn(stored, bars)
-                partition.record(advanced(entry, stored, bars, csv_stamp), bars)
+                changed = span_of(partition.turn(stored, bars))
+                partition.record(advanced(entry, stored, bars, csv_stamp), bars, changed)
                 return True
         self._grow(key, entry, bars, csv_stamp, now)
         return True
@@ -75,8 +77,11 @@ class SqliteStore(SqliteReader):
             if len(stored):
                 kept = np.isin(stored.time, bars.time)
                 partition.delete(stored.take(~kept))
-                partition.turn(stored.take(kept), bars)
-                partition.record(whole(key, bars, csv_stamp), bars, are_all=True)
+                turned = partition.turn(stored.take(kept), bars)
+                # Nobody is told which bars were deleted, and when most have changed it is simpler to send all.
+                is_another = not kept.all() or 2 * len(turned) >= len(bars)
+                changed = WHOLLY if is_another else span_of(turned)
+                partition.record(whole(key, bars, csv_stamp), bars, changed, are_all=True)
                 return
             if entry is not None:  # of rows that are gone
                 partition.connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
@@ -90,26 +95,27 @@ class SqliteStore(SqliteReader):
         with self._db.transaction(key.mode) as connection:
             connection.execute(SET_CSV_STAMP, (csv_stamp, key.ticker, key.interval.value, csv_stamp))
 
-    def remove(self, key: SeriesKey) -> None:
+    def remove(self, key: SeriesKey, now: int) -> None:
         """Remove a series: rows, ledger, blocks and pre-rendered texts, in one transaction.
 
         :raises SqliteError: when SQLite cannot write; all is still there then.
         """
-        with self._partition(key, 0) as partition:
-            partition.delete(partition.bars(WHOLE))
-            partition.connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
-            clear_copies(partition.connection, key)
+        with self._partition(key, now) as partition:
+            stored = partition.bars(WHOLE)
+            partition.delete(stored)
+            _leave_ledger(partition, was_there=len(stored) > 0 or partition.entry() is not None)
 
-    def forget(self, key: SeriesKey) -> bool:
+    def forget(self, key: SeriesKey, now: int = 0) -> bool:
         """Remove a series from the ledger. Returns False, with nothing changed, when the series has bars.
+
+        `now`: Unix seconds; 0 for the time of the last change.
 
         :raises SqliteError: when SQLite cannot write.
         """
-        with self._db.transaction(key.mode) as connection:
-            if len(read_window(connection, key, Window(limit=1))):
+        with self._partition(key, now) as partition:
+            if len(partition.bars(Window(limit=1))):
                 return False
-            connection.execute(DELETE_LEDGER_ENTRY, (key.ticker, key.interval.value))
-            clear_copies(connection, key)
+            _leave_ledger(partition, was_there=partition.entry() is not None)
             return True
 
     def fill_copies(self, mode: Mode, stop: Event = NEVER) -> int:
@@ -160,11 +166,21 @@ class SqliteStore(SqliteReader):
                 partition.turn(nothing, chunk)
                 if entry is not None:
                     entry = advanced(entry, nothing, chunk, csv_stamp if is_last else UNFINISHED)
-                    partition.record(entry, chunk)
+                    partition.record(entry, chunk, span_of(chunk))
                 elif is_last:
-                    partition.record(whole(key, bars, csv_stamp), bars, are_all=True)
+                    partition.record(whole(key, bars, csv_stamp), bars, WHOLLY, are_all=True)
 
     @contextmanager
     def _partition(self, key: SeriesKey, now: int) -> Iterator[Partition]:
         with self._db.transaction(key.mode) as connection:
-            yield Partition(connection, key, now, self._db.settings.sqlite_batch_size)
+            # A clock that was set back must not give a change an earlier time than the one before it.
+            moment = max(now, ChangesLog.of(connection).at)
+            yield Partition(connection, key, moment, self._db.settings.sqlite_batch_size)
+
+
+def _leave_ledger(partition: Partition, *, was_there: bool) -> None:
+    """Forget a series that has no rows any more."""
+    if was_there:
+        changes.record(partition.connection, partition.key, WHOLLY, partition.now)
+    partition.connection.execute(DELETE_LEDGER_ENTRY, (partition.key.ticker, partition.key.interval.value))
+    clear_copies(partition.connection, partition.key)

@@ -38,6 +38,8 @@ class TableInfo:
     select_range_bare: str
     select_latest: str
     select_latest_bare: str
+    select_written: dict[bool, str]
+    """The first rows of a range that were written at or after a time; by whether indicators are read."""
     count: str
     count_range: str
     bounds_since: str
@@ -104,6 +106,10 @@ def _table(mode: Mode, interval: Interval) -> TableInfo:
         select_range_bare=f"SELECT {bare} FROM {name} WHERE {in_range} ORDER BY time",  # noqa: S608
         select_latest=f"SELECT {columns} FROM {name} WHERE {latest}",  # noqa: S608
         select_latest_bare=f"SELECT {bare} FROM {name} WHERE {latest}",  # noqa: S608
+        select_written={
+            has_indicators: f"SELECT {wanted} FROM {name} WHERE {in_range} AND updated_at >= ? ORDER BY time LIMIT ?"  # noqa: S608
+            for has_indicators, wanted in ((True, columns), (False, bare))
+        },
         count=f"SELECT count(*) FROM {name}",  # noqa: S608
         count_range=f"SELECT count(*) FROM {name} WHERE {in_range}",  # noqa: S608
         bounds_since=f"SELECT count(*), min(time), max(time) FROM {name} WHERE ticker = ? AND time >= ?",  # noqa: S608
@@ -130,6 +136,7 @@ _TABLES = {(mode, interval): _table(mode, interval) for mode in Mode for interva
 SELECT_LEDGER = "SELECT ticker, interval, rows, first_time, last_time, digest, csv_stamp FROM ledger"
 SELECT_LEDGER_ENTRY = f"{SELECT_LEDGER} WHERE ticker = ? AND interval = ?"
 SELECT_LEDGER_OF_INTERVAL = f"{SELECT_LEDGER} WHERE interval = ? ORDER BY ticker"
+SELECT_ROWS = "SELECT ticker, rows FROM ledger WHERE interval = ? ORDER BY ticker"
 SELECT_LAST_TIMES = "SELECT ticker, last_time FROM ledger WHERE interval = ? ORDER BY ticker"
 SELECT_TICKERS = "SELECT DISTINCT ticker FROM ledger ORDER BY ticker"
 SELECT_STAMPS = "SELECT ticker, csv_stamp, last_time FROM ledger WHERE interval = ?"

@@ -175,7 +175,8 @@ def _rename(stores: Stores, mode: Mode, change: Renaming, now: datetime, errors:
         if len(moved):
             _join_sources(stores, key, key._replace(ticker=change.new))
             _rewrite(stores, key._replace(ticker=change.new), now, moved.merge, errors)
-    stores.renames.record(mode, stores.renames.of(mode).with_renamed(change.old, change.new))
+    names = stores.renames.of(mode).with_renamed(change.old, change.new, int(now.timestamp()))
+    stores.renames.record(mode, names)
     for key in old_keys:
         _rewrite(stores, key, now, lambda bars: bars.take(slice(0)), errors)
         stores.asked.forget(key)

@@ -15,6 +15,7 @@ from stockapi.models.window import WHOLE
 from stockapi.services.database_manager import uri
 from stockapi.services.database_manager.migrations import SCHEMA_VERSION, known_migrations
 from stockapi.services.durable import fsync_directory
+from stockapi.services.sqlite_store.changes import begin_anew
 from stockapi.services.sqlite_store.ledger import describes, ledger_entries
 from stockapi.services.sqlite_store.partition import are_copies_true
 from stockapi.services.sqlite_store.tables import TableInfo
@@ -128,6 +129,12 @@ def require_restorable(source: Path, mode: Mode) -> None:
             f"the backup {source} has schema version {version}, this program needs {newest}; bring it up first: "
             f"{mode.value.upper()}_DATABASE_PATH={source} flask db upgrade --mode {mode.value}"
         )
+
+
+def forget_changes(database: Path, now: int) -> None:
+    """Begin the record of changes of a single file anew, at `now` (Unix seconds). The file is of our schema."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        begin_anew(connection, now)
 
 
 def _newer_than(newest: int) -> str:

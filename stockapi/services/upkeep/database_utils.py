@@ -23,6 +23,7 @@ from stockapi.services.upkeep.checked_copy import (
     beside,
     copy_checked,
     files_of,
+    forget_changes,
     integrity_of,
     require_restorable,
 )
@@ -148,19 +149,22 @@ class DatabaseUtils:
             chosen = _chosen(modes, source, now)
             staged = {}
             for mode, path in chosen.items():
-                staged[mode] = self._stage(mode, path)
+                staged[mode] = self._stage(mode, path, now)
                 leftovers.callback(staged[mode].unlink, missing_ok=True)
             suffix = f"before-restore-{moment_in_name(now)}"
             return {mode: Restored(path, self.swap_in(mode, staged[mode], suffix)) for mode, path in chosen.items()}
 
-    def _stage(self, mode: Mode, source: Path) -> Path:
-        """A checked copy of the backup, on the file system of the live database."""
+    def _stage(self, mode: Mode, source: Path, now: datetime) -> Path:
+        """A checked copy of the backup, on the file system of the live database. What has changed since the backup is
+        not known in it, so its record of changes begins anew.
+        """
         live = self._db.settings.database_path(mode)
         self._require_not_live(source)
         require_restorable(source, mode)
         live.parent.mkdir(parents=True, exist_ok=True)
         staged = beside(live, _RESTORING)
         copy_checked(source, beside(staged, _PARTIAL), staged, mode)
+        forget_changes(staged, int(now.timestamp()))
         return staged
 
     def swap_in(self, mode: Mode, staged: Path, suffix: str) -> Path | None:

@@ -105,7 +105,7 @@ def repair(stores: Stores, mode: Mode, result: CheckReport, now: datetime, stop:
             break
         try:
             if report.is_gone:
-                _forget(stores, report, done)
+                _forget(stores, report, done, int(now.timestamp()))
             else:
                 done.reconciled[report.key] = reconcile_series(stores, report.key, now)
         except StoreError as exc:
@@ -114,9 +114,9 @@ def repair(stores: Stores, mode: Mode, result: CheckReport, now: datetime, stop:
     return done
 
 
-def _forget(stores: Stores, report: SeriesReport, done: Repair) -> None:
+def _forget(stores: Stores, report: SeriesReport, done: Repair, now: int) -> None:
     entry = report.state[1] if report.state else None
-    if entry is not None and stores.sqlite_store.forget(report.key):
+    if entry is not None and stores.sqlite_store.forget(report.key, now):
         log.error("%s: %d bars are in neither store; taken out of the ledger", report.key, entry.rows)
         done.gone[report.key] = entry.rows
 

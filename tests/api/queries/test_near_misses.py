@@ -40,7 +40,8 @@ TICKERS = ROUTES["/tickers"]
         *((name, "interval") for name in ("tf", "TF", "period", "granularity")),
         *((name, "start_date") for name in ("startTime", "start_time", "date_from", "fromDate")),
         *((name, "end_date") for name in ("endTime", "end_time", "date_to", "toDate")),
-        *((name, "limit") for name in ("pageSize", "page_size")),
+        *((name, "page_size") for name in ("pageSize", "page_sizes", "page", "pagesize", "PAGE_SIZE")),
+        *((name, "cursor") for name in ("Cursor", "cursors", "curser")),
         *((name, "ma") for name in ("MA", "ma[]")),
         *(
             (name, "")

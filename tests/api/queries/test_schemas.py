@@ -312,7 +312,10 @@ def test_a_wrong_choice_names_those_there_are(query: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["interval", "start_date", "end_date", "limit", "legacy", "ma", "ema", "format", "shape", "cache", "mode"],
+    [
+        *("interval", "start_date", "end_date", "limit", "legacy", "ma", "ema", "format", "shape", "cache", "mode"),
+        *("page_size", "cursor"),
+    ],
 )
 def test_only_symbol_and_columns_may_be_repeated(name: str) -> None:
     assert refusal(f"{name}=1&{name}=1") == f"{name} is given 2 times; allowed: once"
