@@ -28,7 +28,7 @@ def _take_away(guard: str) -> None:
         case "regular files":
             replace_attribute(journal, "open_regular", _open_anything)
         case "room for counts":
-            replace_attribute(metrics_files, "count_without_room", lambda: None)
+            replace_attribute(metrics_files, "count_without_room", lambda _directory: None)
         case _:
             raise SystemExit(f"{guard!r} is no guard; allowed: {', '.join(GUARDS)}")
 
