@@ -240,7 +240,7 @@ def test_tickers_with_holes_are_read_further_back_and_others_only_once(
             "tail=5",
             400,
             "parameter 'tail' is unknown; trails was meant? allowed: algorithm, benchmark, period, trails, "
-            "date, sector, min_volume, time, mode",
+            "date, sector, min_volume, format, time, mode",
         ),
         ("algorithm=zscore", 400, "algorithm 'zscore' is not allowed; allowed: jdk, mascore"),
     ],
