@@ -9,6 +9,8 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.explorer_page import Explorer, cents, change, dong, readout_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("typed", "found", "keys", "symbol"),

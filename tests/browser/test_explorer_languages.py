@@ -14,6 +14,8 @@ from tests.browser.explorer_page import Explorer
 from tests.browser.watched import Watched
 from tests.support.server import Server
 
+pytestmark = pytest.mark.long
+
 STATIC = Path(stockapi.__file__).parent / "static" / "explorer"
 TRANSLATED = re.compile(r'\bt\(\s*"([^"]+)"')
 SAME = {"CSV", "PNG", "EMA", "MA", "MA10", "MA20", "MA50", "MA100", "MA200", "RSI 14", "MACD 12 26 9", "stockapi"}

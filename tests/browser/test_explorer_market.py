@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 
 from tests.browser.explorer_page import Explorer, change, dong, percent
 
+pytestmark = pytest.mark.long
+
 BOTH = {"VCB": "vn", "BTC": "crypto"}
 
 

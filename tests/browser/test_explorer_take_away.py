@@ -7,6 +7,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.explorer_page import Explorer
 
+pytestmark = pytest.mark.long
+
 
 def saved(page: Page, button: str) -> tuple[str, bytes]:
     """Name and content of the file."""

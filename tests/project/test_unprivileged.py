@@ -34,7 +34,7 @@ def can_become_nobody() -> bool:
 
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not can_become_nobody(), reason="needs root, setpriv, and a Python that everybody may run"),
 ]
 

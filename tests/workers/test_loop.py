@@ -338,6 +338,7 @@ DAMAGES: dict[str, Callable[[Stores], object]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fallback", ["true", "false"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_that_cycles_meet_is_repaired_without_a_restart(

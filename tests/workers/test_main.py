@@ -114,6 +114,7 @@ def test_requests_come_before_writing(tmp_path: Path) -> None:
         assert os.getpriority(os.PRIO_PROCESS, worker.process.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 10
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_second_worker_says_who_the_first_is(stores: Stores, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
@@ -168,6 +169,7 @@ def test_what_a_crash_left_is_finished_before_the_first_pull(stores: Stores, tmp
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_signal_ends_the_reconciling_of_a_start(stores: Stores, tmp_path: Path) -> None:
     """Ninety series that SQLite has never seen take many seconds; the next start goes on with the rest."""

@@ -482,6 +482,7 @@ def seconds_to_answer_among(server: Server, kind: str) -> float:
         return time.perf_counter() - started
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SLOW_CLIENTS)
 def test_slow_clients_take_no_thread(tmp_path: Path, directory: Path, kind: str) -> None:
     with few_threads(tmp_path, directory) as server:
@@ -562,6 +563,7 @@ def test_requests_of_clients_that_have_gone_are_not_worked_on(tmp_path: Path, di
         assert server.log.count(" rows=13 ") < 50
 
 
+@pytest.mark.long
 def test_a_client_that_stops_reading_is_given_up_on(tmp_path: Path, directory: Path) -> None:
     """Half a minute is long for a test: that the limit is set is looked up, that it works is the kernel's matter."""
     worker = ApiWorker.__new__(ApiWorker)
@@ -592,6 +594,7 @@ def test_a_stop_lets_requests_finish(tmp_path: Path, directory: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.long
 def test_a_stop_while_workers_are_forked_is_not_lost(tmp_path: Path, directory: Path) -> None:
     """A worker of gunicorn that gets SIGTERM before its own handlers are set lets the master wait for 30 seconds."""
     slow_fork = tmp_path / "slow_fork.py"

@@ -512,6 +512,7 @@ def state_of(store: CsvStore, known: dict[str, Bars], key: Any) -> str:
     return state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("action", "known"),
     [
@@ -527,6 +528,7 @@ def test_a_crash_leaves_the_old_or_the_new(tmp_path: Path, action: str, known: d
     assert set(states) == {"old", "new"}
 
 
+@pytest.mark.long
 def test_a_crash_in_recovery_is_recovered_from(tmp_path: Path) -> None:
     assert set(states_after_crashes("recover", tmp_path, {"new": NEW})) == {"new"}
 

@@ -357,6 +357,7 @@ def test_a_reader_makes_no_database(database: Path, reader_with: ReaderWith) -> 
     assert not database.exists()
 
 
+@pytest.mark.long
 def test_a_part_of_the_bars_is_never_an_answer(reader_with: ReaderWith) -> None:
     """SQLite fails after the first tickers: those come from CSV too, not from SQLite."""
     reader = reader_with()

@@ -280,6 +280,7 @@ def serving(directory: Path, processes: int) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_count_together(tmp_path: Path) -> None:
     with serving(tmp_path, processes=2) as server:
