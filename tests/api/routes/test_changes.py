@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from stockapi import create_app
 from stockapi.calc.indicators import enhance
 from stockapi.config import Settings
+from stockapi.errors import SqliteFault
 from stockapi.models import Bars, Interval, Mode
 from stockapi.models.series import SeriesKey
 from stockapi.services.csv_enhancer import reconcile_series
@@ -392,6 +393,49 @@ def test_more_replaced_tickers_than_a_header_takes(stores: Stores, monkeypatch: 
         assert mirror.bars == server_holds(stores)
     assert paged.told == [f"Replaced B{number}" for number in range(1, 8)]
     assert whole.told == ["Replaced *"]
+
+
+# Databases without a sound record
+
+
+def execute(stores: Stores, *statements: str) -> None:
+    with stores.db_manager.transaction(Mode.VN) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_of_an_older_schema_everything_counts_up_to_its_last_save(filled: Stores) -> None:
+    """Until the upgrade nothing can be told, but the bars are; after it, what is saved is told exactly."""
+    filled.save("AAA", changed(make_bars(300, seed=0), 299), now=NOW + 5 * SECOND)
+    execute(
+        filled,
+        *("DROP TABLE changes", "DROP TABLE changes_log"),
+        "DELETE FROM schema_migrations WHERE name = '0009_changes'",
+    )
+    filled.db_manager.close()
+    mirror = mirror_of(filled)
+    assert not mirror.poll()
+    assert client_of(filled).get("/tickers").headers["X-Data-Source"] == "sqlite"
+    filled.db_manager.upgrade(Mode.VN)
+    filled.save("BBB", changed(make_bars(300, seed=1), 298), now=NOW + 9 * SECOND)
+    for seconds, told, rows in ((5, ["Replaced *"], 900), (6, [], 2), (10, [], 0)):
+        mirror.since = (NOW + seconds * SECOND).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert mirror.poll()
+        assert (mirror.told, mirror.rows) == (told, rows)
+
+
+def test_a_damaged_record_is_filled_anew_with_the_database(filled: Stores) -> None:
+    """Saves go on in CSV alone until the next start, as for other damage."""
+    mirror = mirror_of(filled)
+    mirror.poll()
+    execute(filled, "DELETE FROM changes_log")
+    saved = filled.save("BBB", changed(make_bars(300, seed=1), 5), now=NOW + SECOND)
+    assert saved.sqlite_fault is SqliteFault.CORRUPT
+    assert not mirror.poll()
+    reconcile_out_of_step(filled, Mode.VN, NOW + 2 * SECOND)
+    mirror.poll()
+    assert mirror.told == ["Replaced *"]
+    assert mirror.bars == server_holds(filled)
 
 
 # Whatever happens
