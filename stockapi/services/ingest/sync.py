@@ -94,6 +94,8 @@ def sync_ticker(
         begin = int(fetched.time[0])
         held = series.held(Window(start=begin, warmup=WARMUP_BARS))
         stored = held.between(begin, None)
+        if has_other_unit(stored, fetched):
+            raise _does_not_continue(provider, key, Fit.OTHER_UNIT)
         if is_other or not is_adjusted or agree(stored, fetched, 10.0 ** -market_of(key.mode).price_decimals):
             part = changed_part(series, held, fetched)
             saved = series.save(part, int(part.time[0])) if len(part) else SaveResult()
@@ -108,8 +110,6 @@ def sync_ticker(
             return SyncStats(
                 len(fetched), len(part), saved.after(sqlite_error), waits_for=waits_for, forming_until=forming_until
             )
-    if has_other_unit(stored, fetched):
-        raise _does_not_continue(provider, key, Fit.OTHER_UNIT)
     seen = find_adjustments(stored, fetched) if key.interval is Interval.DAILY else ()
     return load_history(stores, provider, key, now, seen)
 

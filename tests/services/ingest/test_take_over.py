@@ -211,11 +211,18 @@ def test_a_source_that_does_not_fit_changes_nothing(
     assert (origins(two), adjustments(two)) == (["vci"] * 3, 0)
 
 
-def test_a_source_that_changes_its_unit_has_paid_no_dividend(two: Stores) -> None:
-    before = two.in_csv("VCB")
+@pytest.mark.parametrize("indices", ["VNINDEX", "VCB"])
+@pytest.mark.parametrize("factor", [1_000.0, 0.001])
+def test_a_source_that_changes_its_unit_has_paid_no_dividend(
+    make_stores: MakeStores, indices: str, factor: float
+) -> None:
+    """Of an index, too, though its history is not compared."""
+    stores = make_stores(DATA_PROVIDER="live", INDEX_TICKERS=indices)
+    sync(stores, source("vci"), DAY)
+    before = stores.in_csv("VCB")
     with pytest.raises(DoesNotContinueError, match="another unit"):
-        sync(two, source("vci", lambda bars: Bars.of(bars.time, bars.prices / 1_000, bars.volume)), DAY)
-    assert (two.in_csv("VCB").equals(before), adjustments(two)) == (True, 0)
+        sync(stores, source("vci", lambda bars: Bars.of(bars.time, bars.prices * factor, bars.volume)), DAY)
+    assert (stores.in_csv("VCB").equals(before), adjustments(stores)) == (True, 0)
 
 
 def test_an_interval_in_which_it_is_behind_waits(two: Stores) -> None:
