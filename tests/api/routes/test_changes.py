@@ -245,6 +245,30 @@ def test_a_new_series_of_many_transactions_comes_whole(make_stores: MakeStores) 
     assert mirror.bars == server_holds(stores)
 
 
+@pytest.mark.parametrize("transactions", [1, 3, 4])
+def test_a_new_series_whose_first_save_was_cut_off_comes_whole(make_stores: MakeStores, transactions: int) -> None:
+    """A crash left most of its rows, without an entry in the ledger. The repair writes the few that are missing."""
+    stores = make_stores(SQLITE_BATCH_SIZE="50")
+    stores.save("AAA", make_bars(10))
+    mirror, transaction, left = mirror_of(stores), stores.db_manager.transaction, [transactions]
+
+    def cut_off(mode: Mode) -> Any:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return transaction(mode)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stores.db_manager, "transaction", cut_off)
+        stores.save("BBB", make_bars(220, seed=3))
+    mirror.poll()
+    assert mirror.told == ["Replaced *", "Behind BBB"]
+    reconcile_out_of_step(stores, Mode.VN, NOW + SECOND)
+    mirror.poll()
+    assert mirror.told == ["Replaced BBB"]
+    assert mirror.bars == server_holds(stores)
+
+
 # Marks of another state
 
 
