@@ -125,6 +125,11 @@ ALLOWED_REQUESTED: Final = (
     f"{LONGEST_PERIOD}, the first one of macd below its second; widths from 0.1 to 10"
 )
 SAMPLES: Final = tuple(kind.sample for kind in KINDS)
+FIELDS_WITH_NUMBERS: Final = (
+    f"^({'|'.join(kind.name for kind in KINDS if kind.arguments)})[0-9]+(_[0-9]+)*"
+    f"({'|'.join(part.suffix for kind in KINDS for part in kind.parts if part.suffix)})?$"
+)
+"""A regular expression for the names of fields such as `rsi7` and `bb20_2_5_upper`, of JSON schemas too."""
 _BY_NAME: Final = {kind.name: position for position, kind in enumerate(KINDS)}
 
 

@@ -18,6 +18,7 @@ from stockapi.api.http import responses
 from stockapi.api.http.access import UNPROTECTED, Protection
 from stockapi.api.http.error_handlers import RETRIED, RETRY_AFTER_S
 from stockapi.api.http.path_prefix import path_prefix
+from stockapi.api.openapi.analysis_answers import ScreenedSchema
 from stockapi.api.openapi.answers import BarColumnsSchema, BarSchema, ErrorSchema
 from stockapi.api.openapi.mcp_operations import RPC_ERRORS, RpcErrorSchema
 from stockapi.api.openapi.operation import Content, ErrorForm, Operation
@@ -29,6 +30,7 @@ from stockapi.api.queries.parameters import EVERY_MARKET, Markets, Parameter
 from stockapi.constants import VERSION
 from stockapi.context import services
 from stockapi.markets import Market, market_of
+from stockapi.models.requested import FIELDS_WITH_NUMBERS
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -100,6 +102,12 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "schema": {"type": "integer", "examples": [RETRY_AFTER_S]},
     },
 }
+_WITH_REQUESTED: Final[Mapping[type[Schema], Mapping[str, Any]]] = {
+    BarSchema: {"type": "number"},
+    BarColumnsSchema: {"type": "array", "items": {"type": ["number", "null"]}},
+    ScreenedSchema: {"type": ["number", "null"]},
+}
+"""What has the fields of `indicators`, whose names depend on their numbers, and what such a field is there."""
 _CONDITIONAL_HEADERS: Final = ("ETag", "Cache-Control")
 _ERRORS: Final = {
     HTTPStatus.BAD_REQUEST: (
@@ -209,6 +217,9 @@ def document(markets: Markets = EVERY_MARKET, prefix: str = "", protection: Prot
     for of_bars in (BarSchema, BarColumnsSchema):
         fields = described["components"]["schemas"][of_bars.__name__.removesuffix("Schema")]["properties"]
         fields["mode"]["enum"] = [mode.value for mode in markets]
+    for with_requested, value in _WITH_REQUESTED.items():
+        component = described["components"]["schemas"][with_requested.__name__.removesuffix("Schema")]
+        component["patternProperties"] = {FIELDS_WITH_NUMBERS: value}
     protect(described, {openapi_path(operation): operation for operation in OPERATIONS}, protection)
     return described
 

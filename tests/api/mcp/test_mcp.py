@@ -449,8 +449,18 @@ ASKED: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "get_bars",
-        {"symbol": "VCB", "limit": 2, "indicators": ["rsi14", "macd(12,26,9)"]},
-        "/tickers?symbol=VCB&limit=2&indicators=rsi14,macd(12,26,9)",
+        {"symbol": "VCB", "limit": 2, "indicators": ["rsi7", "macd(5,35,5)", "bb(20,2.5)", "stoch(14,3,3)"]},
+        "/tickers?symbol=VCB&limit=2&indicators=rsi7,macd(5,35,5),bb(20,2.5),stoch(14,3,3)",
+    ),
+    (
+        "get_bars",
+        {"symbol": "VCB", "limit": 2, "indicators": "bb(20,2.5)", "shape": "columns"},
+        "/tickers?symbol=VCB&limit=2&indicators=bb(20,2.5)&shape=columns",
+    ),
+    (
+        "screener",
+        {"where": "close>0 or roc7<900", "indicators": ["bb(20,2.5)"]},
+        "/analysis/screener?where=close>0+or+roc7<900&indicators=bb(20,2.5)&limit=20",
     ),
     ("data_coverage", {"symbol": ["VCB"]}, "/tickers/coverage?symbol=VCB"),
 ]
