@@ -75,7 +75,7 @@ def _pairs(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]
     unknown = [name for name in given if name not in tool.parameters]
     if unknown:
         raise QueryError(f"argument {unknown[0]!r:.40} is unknown; allowed: {', '.join(tool.parameters)}")
-    missing = [name for name in tool.required if given.get(name) in (None, "", [])]
+    missing = [name for name in tool.required if not any(each != "" for each in _values(given.get(name, [])))]
     if missing:
         raise QueryError(f"{missing[0]} is missing; allowed: one or several of them")
     for name, most in tool.most.items():
@@ -85,10 +85,14 @@ def _pairs(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]
                 "for more, ask in pieces with start_date and end_date, or for a longer interval"
             )
     for name, value in {**tool.defaults, **given}.items():
-        values = value if isinstance(value, list) else [value]
+        values = _values(value)
         if len(values) > _MOST_VALUES:
             raise QueryError(f"{name} has {len(values)} values; allowed: at most {_MOST_VALUES}")
         yield from ((name, _text(name, each)) for each in values)
+
+
+def _values(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_at_most(value: object, most: int) -> bool:

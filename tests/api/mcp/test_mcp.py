@@ -525,6 +525,8 @@ def of_limit(shown: str) -> str:
     [
         ({}, "symbol is missing; allowed: one or several of them"),
         ({"symbol": []}, "symbol is missing; allowed: one or several of them"),
+        ({"symbol": [""]}, "symbol is missing; allowed: one or several of them"),
+        ({"symbol": ["", ""], "limit": 1}, "symbol is missing; allowed: one or several of them"),
         ({"symbol": "VCB", "limit": 501}, of_limit("501")),
         ({"symbol": "VCB", "limit": 0}, of_limit("0")),
         ({"symbol": "VCB", "limit": "many"}, of_limit("'many'")),
