@@ -19,6 +19,8 @@ _OTHER_NAMES: Final = {
     "limit": ("count", "size", "page_size"),
     "columns": ("fields",),
     "indicators": ("studies", "ta"),
+    "q": ("query", "search", "keyword", "text"),
+    "query": ("q", "search", "keyword", "text"),
     "where": ("filter", "query", "condition", "expression"),
     "format": ("fmt",),
     "time": ("timestamp", "time_format", "time_form", "date_format", "time_unit"),

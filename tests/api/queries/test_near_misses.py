@@ -70,6 +70,8 @@ def test_of_tickers(name: str, meant: str) -> None:
         ("/analysis/ma-scores-by-sector", "above_threshold", "above_threshold_only"),
         ("/analysis/rrg", "trail_length", "trails"),
         ("/analysis/screener", "filter", "where"),
+        ("/tickers/search", "query", "q"),
+        ("/udf/search", "q", "query"),
         ("/analysis/screener", "sort", "sort_by"),
         ("/tickers", "indicator", "indicators"),
         ("/tickers", "studies", "indicators"),
