@@ -54,7 +54,8 @@ class CalendarQuery:
         :raises QueryError: when a date is outside of the calendar, or when there are too many dates.
         """
         first = today if self.first is None else self.first
-        last = min(first + timedelta(days=_DEFAULT_DAYS - 1), LAST_DAY) if self.last is None else self.last
+        more = timedelta(days=min(_DEFAULT_DAYS - 1, max(0, (LAST_DAY - first).days)))
+        last = first + more if self.last is None else self.last
         if min(first, last) < FIRST_DAY or max(first, last) > LAST_DAY:
             raise QueryError(
                 f"{first} to {last} is outside of the calendar; allowed: days from {FIRST_DAY} to {LAST_DAY}"

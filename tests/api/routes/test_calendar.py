@@ -83,6 +83,13 @@ def test_the_range_that_is_meant(tmp_path: Path, query: str, now: str, first: st
     assert [answer["sessions"][end]["date"] for end in (0, -1)] == [first, last]
 
 
+@pytest.mark.parametrize("start", ["0001-01-01", "1969-12-31", "2101-01-01", "9999-12-31"])
+def test_a_start_outside_of_the_calendar_is_refused(tmp_path: Path, start: str) -> None:
+    answer = client(tmp_path).get(f"/calendar?start_date={start}")
+    assert answer.status_code == 400
+    assert "is outside of the calendar; allowed: days from 1970-01-01 to 2100-12-31" in answer.text
+
+
 def test_a_start_after_the_end_is_an_empty_range(tmp_path: Path) -> None:
     answer = client(tmp_path).get("/calendar?start_date=2026-11-20&end_date=2026-11-19").json
     assert answer
