@@ -129,8 +129,11 @@ class Symbols:
         sectors = sector_of(groups)
         group = None if criteria.sector is None else group_named(criteria.sector, groups, mode) or ""
         known = listings(mode)
+        renamed = set(self._renames.of(mode).renamed.values())
         own = {symbol: Texts.of(symbol) for symbol in sorted(stored.union(sectors).difference(known))}
         for place, (symbol, texts) in enumerate(chain(_texts(mode).items(), own.items())):
+            if symbol in renamed:
+                texts = _texts_of(self.named(mode, symbol))
             rank = rank_of(texts, wanted)
             if rank is None or (group is not None and sectors.get(symbol) != group):
                 continue
@@ -163,7 +166,8 @@ def prefixes(mode: Mode) -> frozenset[str]:
 @lru_cache
 def _texts(mode: Mode) -> Mapping[str, Texts]:
     """The texts of all listed symbols. They are made at the first search."""
-    return {
-        each.symbol: Texts.of(each.symbol, *each.former_names, each.short_name, each.name, each.name_vi or "")
-        for each in listings(mode).values()
-    }
+    return {each.symbol: _texts_of(each) for each in listings(mode).values()}
+
+
+def _texts_of(found: Listing) -> Texts:
+    return Texts.of(found.symbol, *found.former_names, found.short_name, found.name, found.name_vi or "")

@@ -1,5 +1,6 @@
 """Symbols by their names, and what is known of one: /tickers/search and /tickers/info."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,16 @@ def test_what_is_known_of_a_stock(client: FlaskClient) -> None:
 def test_facts_of_others(client: FlaskClient, query: str, facts: dict[str, object]) -> None:
     known = info(client, query)
     assert {name: known[name] for name in facts} == facts
+
+
+def test_the_former_symbol_of_one_that_the_operator_renamed_is_found(
+    client: FlaskClient, make_stores: MakeStores
+) -> None:
+    assert found(client, "q=OLDHOUSE") == []
+    renamed = {"at_source": {}, "renamed": {"OLDHOUSE": "HOUSE", "OLDVCB": "VCB"}}
+    (make_stores().settings.data_dir(Mode.VN) / "names.json").write_text(json.dumps(renamed))
+    assert found(client, "q=oldhouse") == ["HOUSE"]
+    assert found(client, "q=OLDVCB") == ["VCB"]
 
 
 def test_a_former_name_is_told(client: FlaskClient) -> None:
