@@ -612,5 +612,8 @@ def test_a_text_for_models(client: FlaskClient, directory: Path) -> None:
     assert "- [/tickers](/tickers): Bars of one, several or all tickers" in lines
     assert len(answer.text) < 4_000
     assert client.get("/llms.txt", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    compressed = client.get("/llms.txt", headers={"Accept-Encoding": "gzip"})
+    again = {"Accept-Encoding": "gzip", "If-None-Match": compressed.headers["ETag"]}
+    assert (compressed.content_encoding, client.get("/llms.txt", headers=again).status_code) == ("gzip", 304)
     prefixed = client_of(directory, SCRIPT_NAME="/markets").get("/markets/llms.txt").text
     assert "- [/tickers](/markets/tickers): " in prefixed
