@@ -18,6 +18,7 @@ import numpy as np
 
 from stockapi.calc.adjustments import are_of_one_level
 from stockapi.calc.closing import closed_by
+from stockapi.calc.continuation import Fit, has_other_unit
 from stockapi.calc.gaps import Extent
 from stockapi.constants import SECONDS_PER_DAY
 from stockapi.errors import NoDataError, UnknownSymbolError
@@ -31,7 +32,7 @@ from stockapi.providers.base import Provider
 from stockapi.services.asked import Span
 from stockapi.services.csv_enhancer import SaveResult, open_series
 from stockapi.services.ingest.history import load_history
-from stockapi.services.ingest.sync import changed_part
+from stockapi.services.ingest.sync import changed_part, does_not_continue
 from stockapi.services.market_source import is_from_another
 from stockapi.services.stores import Stores
 
@@ -185,12 +186,20 @@ def _fetch(stores: Stores, provider: Provider, key: SeriesKey, span: Span, times
 def _is_of_one_level(
     stores: Stores, provider: Provider, key: SeriesKey, fetched: Bars, new: Bars, now: datetime
 ) -> bool:
-    """Whether the fetched bars have the prices of the stored ones before the first and after the last new bar."""
+    """Whether the fetched bars have the prices of the stored ones before the first and after the last new bar.
+
+    :raises DoesNotContinueError: when they have another unit.
+    """
+    if not provider.is_back_adjusted:
+        return True
     with open_series(stores, key, now) as series:
-        if not provider.is_back_adjusted or series.is_index:
-            return True
+        is_index = series.is_index
         window = Window(start=int(fetched.time[0]), end=int(fetched.time[-1]), indicators=False)
         stored = closed_by(series.held(window), key.interval, key.mode, int(now.timestamp()))
+    if has_other_unit(stored, fetched):
+        raise does_not_continue(provider, key, Fit.OTHER_UNIT)
+    if is_index:
+        return True
     unit = 10.0 ** -market_of(key.mode).price_decimals
     sides = stored.between(None, int(new.time[0])), stored.between(int(new.time[-1]), None)
     return all(are_of_one_level(side, fetched, unit) for side in sides)

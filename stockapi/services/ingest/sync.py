@@ -95,7 +95,7 @@ def sync_ticker(
         held = series.held(Window(start=begin, warmup=WARMUP_BARS))
         stored = held.between(begin, None)
         if has_other_unit(stored, fetched):
-            raise _does_not_continue(provider, key, Fit.OTHER_UNIT)
+            raise does_not_continue(provider, key, Fit.OTHER_UNIT)
         if is_other or not is_adjusted or agree(stored, fetched, 10.0 ** -market_of(key.mode).price_decimals):
             part = changed_part(series, held, fetched)
             saved = series.save(part, int(part.time[0])) if len(part) else SaveResult()
@@ -123,11 +123,12 @@ def _continued(provider: Provider, key: SeriesKey, newest: Bars, fetched: Bars, 
     closed = closed_by(newest, key.interval, key.mode, seconds).tail(COMPARED_BARS)
     fit = fit_of(closed, fetched, market_of(key.mode).price_decimals)
     if fit in (Fit.IS_BEHIND, Fit.OTHER_UNIT):
-        raise _does_not_continue(provider, key, fit)
+        raise does_not_continue(provider, key, fit)
     return fetched.between(int(closed.time[0]), None) if fit is Fit.CONTINUES else None
 
 
-def _does_not_continue(provider: Provider, key: SeriesKey, fit: Fit) -> DoesNotContinueError:
+def does_not_continue(provider: Provider, key: SeriesKey, fit: Fit) -> DoesNotContinueError:
+    """The error that says why the bars of the source cannot follow the stored ones."""
     return DoesNotContinueError(f"{provider.name} {key.ticker} {key.interval.value}: {fit.value}; these stay")
 
 

@@ -225,6 +225,21 @@ def test_a_source_that_changes_its_unit_has_paid_no_dividend(
     assert (stores.in_csv("VCB").equals(before), adjustments(stores)) == (True, 0)
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+@pytest.mark.parametrize("ticker", ["VCB", "VNINDEX"])
+def test_holes_are_not_filled_in_another_unit(two: Stores, ticker: str, factor: float) -> None:
+    own = key(DAY, ticker)
+    sync_ticker(two, source("vci"), own, NOW)
+    make_change(two, Mode.VN, Deletion(ticker, (DAY,), DATES[50], DATES[60]), NOW)
+    two.asked.forget(own)
+    before = two.in_csv(ticker)
+    broken = source("vci", lambda bars: Bars.of(bars.time, bars.prices * factor, bars.volume))
+    with pytest.raises(DoesNotContinueError, match=rf"^vci {ticker} 1D: .*another unit"):
+        list(fill_series(two, broken, own, lambda: NOW))
+    assert (two.in_csv(ticker).equals(before), adjustments(two)) == (True, 0)
+    assert sum(filled.bars for filled in fill_series(two, source("vci"), own, lambda: NOW)) == 11
+
+
 def test_an_interval_in_which_it_is_behind_waits(two: Stores) -> None:
     vps = source("vps", adjusted(1.05))
     vps.bars[MINUTE] = vps.bars[MINUTE].take(slice(0, -30))
