@@ -78,8 +78,8 @@ class SqliteStore(SqliteReader):
                 kept = np.isin(stored.time, bars.time)
                 partition.delete(stored.take(~kept))
                 turned = partition.turn(stored.take(kept), bars)
-                # Nobody is told which bars were deleted, and when most have changed it is simpler to send all. Without an
-                # entry nobody was told of the rows that are there: they are of a save that a crash has ended.
+                # Nobody is told which bars were deleted, and when most have changed it is simpler to send all. Without
+                # an entry nobody was told of the rows that are there: they are of a save that a crash has ended.
                 is_another = entry is None or not kept.all() or 2 * len(turned) >= len(bars)
                 changed = WHOLLY if is_another else span_of(turned)
                 partition.record(whole(key, bars, csv_stamp), bars, changed, are_all=True)

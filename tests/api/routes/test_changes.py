@@ -258,9 +258,10 @@ def test_a_new_series_whose_first_save_was_cut_off_comes_whole(make_stores: Make
         left[0] -= 1
         return transaction(mode)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stores.db_manager, "transaction", cut_off)
-        stores.save("BBB", make_bars(220, seed=3))
+        with pytest.raises(KeyboardInterrupt):
+            stores.save("BBB", make_bars(220, seed=3))
     mirror.poll()
     assert mirror.told == ["Replaced *", "Behind BBB"]
     reconcile_out_of_step(stores, Mode.VN, NOW + SECOND)
