@@ -53,7 +53,11 @@ class Preference:
 
     @classmethod
     def known(cls, sources: Sequence[str], return_after_s: int, value: Mapping[str, Any]) -> Self:
-        """What `as_json` has written. Where it is not of that form, or of other sources, all begins anew."""
+        """What `as_json` has written.
+
+        Where it is not of that form, or its source is no longer named, all begins anew. So it does where that source
+        was named first and is not any more: the operator wants another one asked now.
+        """
         first = cls(tuple(sources), return_after_s, sources[0])
         types: dict[str, tuple[type, ...]] = {each.name: (type(getattr(first, each.name)),) for each in fields(cls)[2:]}
         types |= {"since": (int, type(None)), "why": (str, type(None)), "probed_at": (int, type(None))}
@@ -61,6 +65,7 @@ class Preference:
         counts = [count for each in given.values() if isinstance(each, dict) for count in each.values()]
         if (
             len(given) != len(types)
+            or given["source"] == value.get("first") != sources[0]
             or given["source"] not in sources
             or any(type(count) is not int for count in counts)
         ):
@@ -68,7 +73,8 @@ class Preference:
         return replace(first, **given)
 
     def as_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name not in ("sources", "return_after_s")}
+        values = {name: value for name, value in asdict(self).items() if name not in ("sources", "return_after_s")}
+        return values | {"first": self.sources[0]}
 
     @property
     def better(self) -> tuple[str, ...]:

@@ -149,6 +149,12 @@ def test_what_was_not_written_so_is_not_believed(value: dict[str, object]) -> No
     assert Preference.known(NAMES, BACK_S, {}) == begin()
 
 
+def test_a_source_that_was_named_first_and_is_not_any_more_is_left_at_once() -> None:
+    known = after(begin(), *bad("daily", 0, 15)).as_json()
+    assert Preference.known(("vps", "vci"), BACK_S, known).source == "vps"
+    assert Preference.known(("vci", "vps"), BACK_S, known).bad == {"daily": 2}
+
+
 def test_a_source_that_the_settings_no_longer_name_is_not_asked() -> None:
     known = after(begin(), *GONE).as_json()
     assert Preference.known(("vci", "dnse"), BACK_S, known).source == "vci"
