@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import Request, Route, expect
 
-from tests.browser.explorer_page import BARS, CHART, Explorer, readout_of
+from tests.browser.explorer_page import BARS, CHART, Explorer, readout_of, time_text
 
 pytestmark = pytest.mark.long
 
@@ -76,6 +76,62 @@ def test_what_is_in_view_stays_where_it_is_while_the_past_arrives(explorer: Expl
         f"count => [...{CHART}._layers.values()].every(({{ api }}) => api.data().length > count)", arg=before
     )
     explorer.expect_view(*view)
+
+
+def test_bars_that_take_the_place_of_others_leave_the_view(explorer: Explorer) -> None:
+    """A corrected close makes the page ask for its bars anew: without those that one has scrolled to before."""
+    explorer.open(symbol="VCB", range="6M")
+    while explorer.held < 700:
+        drag(explorer, 480)
+        explorer.settle()
+    explorer.page.mouse.dblclick(*explorer.place_of(100))
+    explorer.expect_address(from_=None, to=None)
+    explorer.settle()
+    seen, held = explorer.part("summary").text_content() or "", explorer.held
+
+    def corrected(route: Route) -> None:
+        answer = route.fetch()
+        bars = answer.json()["VCB"]
+        bars["close"] = [
+            close + 100 if time == "2026-02-26" else close
+            for time, close in zip(bars["time"], bars["close"], strict=True)
+        ]
+        route.fulfill(json={"VCB": bars})
+
+    explorer.page.route(BARS, corrected)
+    explorer.page.wait_for_function(f"held => {CHART}.count < held", arg=held)
+    expect(explorer.part("summary")).to_have_text(seen)
+
+
+def test_a_bar_chosen_by_key_is_the_same_after_the_past_has_come(explorer: Explorer) -> None:
+    explorer.open(symbol="VCB", range="1M", ma="none")
+    explorer.chart.press("ArrowLeft")
+    days = [bar["time"] for bar in reversed(explorer.bars("VCB"))]
+    before, at = explorer.held, 0
+    while explorer.held == before:
+        explorer.chart.press("ArrowLeft")
+        at += 1
+    for _ in range(3):
+        explorer.chart.press("ArrowLeft")
+        at += 1
+    expect(explorer.readout.first).to_have_text(time_text(days[at]))
+
+
+def test_the_choice_of_ranges_says_that_one_has_moved_away_and_leads_back(explorer: Explorer) -> None:
+    explorer.open(symbol="VCB", range="6M")
+    view = explorer.view()
+    drag(explorer, 200)
+    expect(explorer.page.locator("#range input:checked")).to_have_count(0)
+    expect(explorer.page.locator("#from")).not_to_have_value("")
+    explorer.choose("Range", "6M")
+    explorer.expect_view(*view)
+
+
+def test_a_window_without_bars_is_left_by_a_button(explorer: Explorer) -> None:
+    explorer.open(symbol="VCB", from_="2010-01-04", to="2010-02-01", ready=("quote",))
+    explorer.expect_state("empty", "chart-panel")
+    explorer.page.get_by_role("button", name="Show the range again").click()
+    explorer.expect_ticker("VCB")
 
 
 def test_panels_beside_a_chart_that_waits_for_its_bars_are_shown_all_the_same(explorer: Explorer) -> None:

@@ -7,14 +7,18 @@
  * @param {(index: number) => void} onSpoken after a key has chosen a bar
  */
 export function installChartInput(root, buttons, chart, onSpoken) {
-  let pointed = -1;
+  let pointedAt; // a time: while the past loads, positions become others
 
   const go = (target) => {
-    pointed = Math.min(chart.count - 1, Math.max(0, target));
+    const pointed = Math.min(chart.count - 1, Math.max(0, target));
+    pointedAt = chart.timeOf(pointed);
     chart.point(pointed);
     onSpoken(pointed);
   };
-  const step = (by) => go(pointed < 0 || pointed >= chart.count ? chart.visible[1] : pointed + by);
+  const step = (by) => {
+    const pointed = chart.indexOf(pointedAt);
+    go(pointed < 0 ? chart.visible[1] : pointed + by);
+  };
   const keys = {
     ArrowLeft: ({ shiftKey }) => (shiftKey ? chart.move("left") : step(-1)),
     ArrowRight: ({ shiftKey }) => (shiftKey ? chart.move("right") : step(1)),
@@ -28,13 +32,13 @@ export function installChartInput(root, buttons, chart, onSpoken) {
 
   root.addEventListener("keydown", (event) => {
     const act = keys[event.key];
-    if (!act || !chart.count || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!act || (!chart.count && event.key !== "0") || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     act(event);
   });
   root.addEventListener("blur", () => {
-    if (pointed >= 0) chart.point(-1);
-    pointed = -1;
+    if (pointedAt !== undefined) chart.point(-1);
+    pointedAt = undefined;
   });
   buttons.addEventListener("click", (event) => {
     const button = event.target.closest("[data-move]");

@@ -48,6 +48,16 @@ export class Chart {
     return range ? [range.from, range.to] : [0, 0];
   }
 
+  /** When a bar begins; undefined where there is none. */
+  timeOf(index) {
+    return this._series.at[index];
+  }
+
+  /** Position of the bar that begins then; -1 when there is none. */
+  indexOf(at) {
+    return this._series.at.indexOf(at);
+  }
+
   /** Width of the plot in pixels. */
   get width() {
     return this._time?.width() || this._root.clientWidth;
@@ -92,7 +102,7 @@ export class Chart {
    */
   show(series, look, place) {
     const edges = this.edges;
-    const added = place || this.count === 0 ? 0 : series.at.indexOf(this._series.at[0]);
+    const added = place || this.count === 0 ? 0 : shift(this._series.at, series.at);
     Object.assign(this, { _series: series, _look: look, _isChanging: true, _growing: undefined });
     this._api.applyOptions(chartOptions(look.isIntraday));
     this._draw(layersOf(series, look));
@@ -151,11 +161,11 @@ export class Chart {
 
   /** @param {"left" | "right" | "in" | "out" | "reset"} how */
   move(how) {
-    if (this.count === 0) return;
     if (how === "reset") {
-      this._on.reset();
+      this._on.reset(); // also where the view has no bars: that leads out of it
       return;
     }
+    if (this.count === 0) return;
     const [low, high] = this.edges;
     const width = high - low + 1;
     const middle = (low + high) / 2;
@@ -226,9 +236,11 @@ export class Chart {
 
   /** @param {import("./layers.js").Layer} layer */
   _put({ key, kind, pane, options, levels = [], point }) {
-    const api = this._layers.get(key)?.api ?? this._api.addSeries(this._library[kind], options, pane);
-    if (!this._layers.has(key)) levels.forEach((at) => api.createPriceLine({ price: at, color: color("muted"), lineStyle: 1, title: "" }));
-    this._layers.set(key, { api });
+    const known = this._layers.get(key);
+    const api = known?.api ?? this._api.addSeries(this._library[kind], options, pane);
+    const lines = known?.lines ?? levels.map((at) => api.createPriceLine({ price: at, lineStyle: 1, title: "" }));
+    for (const line of lines) line.applyOptions({ color: color("muted") });
+    this._layers.set(key, { api, lines });
     api.applyOptions(options);
     api.setData(this._series.at.map((_, at) => this._item(at, point)));
   }
@@ -256,4 +268,10 @@ export class Chart {
       if (this.count > 0) this._on.view(this._isByHand);
     });
   }
+}
+
+/** How many positions further right a bar stands in `times` than in `before`: one of them begins within the other. */
+function shift(before, times) {
+  const at = times.indexOf(before[0]);
+  return at >= 0 ? at : -Math.max(0, before.indexOf(times[0]));
 }

@@ -27,7 +27,7 @@ export function t(text, values = {}) {
 export function installLanguage(button) {
   const other = language === "en" ? "vi" : "en";
   Object.assign(button, { textContent: other.toUpperCase(), lang: other, title: NAMES[other] });
-  button.setAttribute("aria-label", NAMES[other]);
+  button.setAttribute("aria-label", `${other.toUpperCase()}, ${NAMES[other]}`); // what is seen is in what is said
   button.addEventListener("click", () => {
     try {
       localStorage.setItem(KEY, other);

@@ -2,6 +2,7 @@
 
 import { fetchPerformers, fetchProfile, fetchQuote, fetchSectors } from "./api.js";
 import { ageOf } from "./age.js";
+import { showControls } from "./controls.js";
 import { byId } from "./dom.js";
 import { barTime, dayText, isoDay, marketNow } from "./format.js";
 import { t } from "./i18n.js";
@@ -154,6 +155,7 @@ export class Panels {
   }
 
   _viewSettled() {
+    showControls(this._store.state); // one may have moved away from the range that was chosen
     if (this._store.state.scope === "view") this.volume.load();
   }
 
