@@ -184,7 +184,8 @@ def test_the_theme_is_the_systems_until_it_is_chosen(first_visit: Explorer, syst
 
 
 UNREACHABLE = """() => {
-    const controls = [...document.querySelectorAll("button, select, input, summary, #curl, nav a")];
+    const shown = (control) => !control.closest("dialog:not([open])");
+    const controls = [...document.querySelectorAll("button, select, input, summary, #curl, nav a")].filter(shown);
     return controls.filter((control) => {
         control.scrollIntoView({ block: "center", inline: "nearest" });
         const { left, right, top, height } = control.getBoundingClientRect();

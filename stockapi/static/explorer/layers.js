@@ -8,6 +8,8 @@ const VOLUME_PANE = 1;
 const OSCILLATOR_PANE = 2;
 const DOTTED = 1;
 const ALONE = { autoscaleInfoProvider: undefined };
+/** Of several thin bars one would be drawn, which may be the lowest: those of a histogram are drawn each. */
+const EACH_BAR = { conflationThresholdFactor: 0 };
 const PLAIN = { type: "price", precision: 1, minMove: 0.1 };
 
 /**
@@ -67,7 +69,7 @@ function volume({ open, close, volume: values }) {
     key: "volume",
     kind: "HistogramSeries",
     pane: VOLUME_PANE,
-    options: { priceLineVisible: false, lastValueVisible: false, priceFormat: { type: "custom", minMove: 0.01, formatter: compact } },
+    options: { ...EACH_BAR, priceLineVisible: false, lastValueVisible: false, priceFormat: { type: "custom", minMove: 0.01, formatter: compact } },
     point: (at) => ({ value: values[at], color: close[at] >= open[at] ? up : down }),
   };
 }
@@ -115,7 +117,7 @@ function macdLayers(series) {
   const histogram = {
     key: "macd_hist",
     kind: "HistogramSeries",
-    options: { ...own, priceLineVisible: false, lastValueVisible: false },
+    options: { ...own, ...EACH_BAR, priceLineVisible: false, lastValueVisible: false },
     point: (at) => (series.macd_hist[at] == null ? {} : { value: series.macd_hist[at], color: series.macd_hist[at] >= 0 ? up : down }),
   };
   const lines = [["macd", "ma20"], ["macd_signal", "ma10"]];
