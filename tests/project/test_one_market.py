@@ -190,6 +190,10 @@ def test_a_list_of_the_other_does_not_matter(tmp_path: Path) -> None:
         create_app(Settings.from_mapping(variables(tmp_path, Mode.CRYPTO) | bad))
 
 
+_PATIENCE_S = 400
+"""The whole market is fetched, and a worker's thread computes a fifth of the time: two minutes on a slow machine."""
+
+
 def run_worker(directory: Path, mode: Mode, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "workers", "--once", *arguments],
@@ -198,11 +202,12 @@ def run_worker(directory: Path, mode: Mode, *arguments: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=_PATIENCE_S,
     )
 
 
 @pytest.mark.long
+@pytest.mark.timeout(_PATIENCE_S + 60)
 def test_the_worker_keeps_it_alone_up_to_date(alone: Alone, tmp_path: Path) -> None:
     ended = run_worker(tmp_path, alone.mode)
     assert ended.returncode == 0, ended.stderr
